@@ -1,0 +1,210 @@
+"""Where an error is (Source, Span), what it says (Problem), how it ends the program (Failure), how it is printed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from functools import cached_property
+
+
+class Exit(IntEnum):
+    """The exit codes of the command line; a Failure carries one of those above 1."""
+
+    DONE = 0
+    DIFFERENT = 1
+    USAGE = 2
+    SPEC = 3
+    MODEL = 4
+    IO = 5
+    LIMIT = 6
+    VERIFICATION = 7
+    BUG = 70
+
+
+class Code(StrEnum):
+    """Every error that a user can meet. Each has a golden pair in tests/errors/."""
+
+    # The file
+    MISSING_FILE = "missing-file"
+    NOT_TEXT = "not-text"
+    EMPTY_SPEC = "empty-spec"
+    UNKNOWN_SPEC = "unknown-spec"
+    # YAML
+    YAML_SYNTAX = "yaml-syntax"
+    YAML_FEATURE = "yaml-feature"
+    DUPLICATE_KEY = "duplicate-key"
+    # The shape of the document
+    UNKNOWN_KEY = "unknown-key"
+    MISSING_KEY = "missing-key"
+    WRONG_TYPE = "wrong-type"
+    BAD_NAME = "bad-name"
+    EXTENDS_CYCLE = "extends-cycle"
+    BAD_PATCH = "bad-patch"
+    # Rows and expressions
+    ROW_SYNTAX = "row-syntax"
+    UNKNOWN_BLOCK = "unknown-block"
+    UNKNOWN_OP = "unknown-op"
+    BAD_ARGUMENT = "bad-argument"
+    UNKNOWN_PARAMETER = "unknown-parameter"
+    BAD_VALUE = "bad-value"
+    RECURSION = "recursion"
+    # The network
+    SIZE_MISMATCH = "size-mismatch"
+    SHAPE_MISMATCH = "shape-mismatch"
+    BAD_GROUPS = "bad-groups"
+    NAME_MAP = "name-map"
+    # Targets and files
+    UNSUPPORTED = "unsupported"
+    BAD_MODEL = "bad-model"
+    PROTOTXT_SYNTAX = "prototxt-syntax"
+    OUTPUT = "output"
+    LIMIT = "limit"
+    VERIFICATION = "verification"
+    PROVIDER = "provider"
+    BUG = "bug"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A text that errors point into: a file's name as the user wrote it, and what stands in it."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        return [0, *(i + 1 for i, character in enumerate(self.text) if character == "\n")]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of a character offset, both from 1."""
+        line = bisect_right(self.line_starts, offset)
+        return line, offset - self.line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        start = self.line_starts[number - 1]
+        end = self.text.find("\n", start)
+        return self.text[start : end if end >= 0 else None].rstrip("\r")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters start to end (exclusive) of a source."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def line(self) -> int:
+        return self.source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        return self.source.position(self.start)[1]
+
+    def within(self, start: int, end: int) -> Span:
+        """The span of characters start to end, counted from this span's own start."""
+        return Span(self.source, self.start + start, max(self.start + end, self.start + start + 1))
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: a code, a message that names the fault, and a hint that says what to do."""
+
+    code: Code
+    message: str
+    span: Span | None = None
+    hint: str = ""
+    notes: tuple[str, ...] = ()
+
+    def render(self) -> str:
+        """The text that a person reads: place, code, message; the line and a caret; notes and the hint."""
+        place = f"{self.span.source.name}:{self.span.line}:{self.span.column}: " if self.span else ""
+        lines = [f"{place}error[{self.code}]: {self.message}"]
+        if self.span and self.span.source.text:
+            lines += self._excerpt(self.span)
+        lines += [f"  note: {note}" for note in self.notes]
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+    @staticmethod
+    def _excerpt(span: Span) -> list[str]:
+        text = _printable(span.source.line(span.line))
+        before = span.column - 1
+        # A long line is shown from near its fault on; eighty characters are enough to recognise a row.
+        cut = max(0, before - 60) if len(text) > 100 else 0
+        shown = text[cut : cut + 100]
+        width = max(1, min(span.end - span.start, cut + len(shown) - before))
+        number = f"{span.line:>5} | "
+        return [f"{number}{shown}", " " * (len(number) - 2) + "| " + " " * (before - cut) + "^" * width]
+
+
+def _printable(text: str) -> str:
+    """Control and direction characters as `?`: an error must not drive the terminal that shows it."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """Work that cannot go on. Carries every problem found and the exit code of the program."""
+
+    exit: Exit
+    problems: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(problem.render() for problem in self.problems)
+
+
+def fail(exit: Exit, code: Code, message: str, span: Span | None = None, hint: str = "") -> Failure:
+    """A Failure of one problem, to be raised by the caller: `raise fail(...)`."""
+    return Failure(exit, (Problem(code, message, span, hint),))
+
+
+def spec_error(code: Code, message: str, span: Span | None, hint: str = "") -> Failure:
+    return fail(Exit.SPEC, code, message, span, hint)
+
+
+@dataclass
+class Problems:
+    """Collects the problems of a spec, so that all are shown at once."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, code: Code, message: str, span: Span | None = None, hint: str = "") -> None:
+        self.found.append(Problem(code, message, span, hint))
+
+    def __enter__(self) -> Problems:
+        """`with problems:` keeps a spec's Failure for later and leaves the block."""
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, Failure) and error.exit is Exit.SPEC:
+            self.found.extend(error.problems)
+            return True
+        return False
+
+    def raise_if_any(self) -> None:
+        if self.found:
+            unique = tuple(dict.fromkeys(self.found))
+            raise Failure(Exit.SPEC, tuple(sorted(unique, key=_place)))
+
+
+def _place(problem: Problem) -> tuple[str, int]:
+    return (problem.span.source.name, problem.span.start) if problem.span else ("", 0)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt word: the nearest known ones, or all of them."""
+    from difflib import get_close_matches  # only on the way to an error
+
+    choices = sorted(known)
+    near = get_close_matches(word, choices, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"known: {', '.join(choices)}" if choices else ""

@@ -1,0 +1,154 @@
+"""Arguments as a spec writes them -> an op with its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, spec_error
+from resnetgen.ir.ops import Op, OpError, Pair
+from resnetgen.spec.expressions import Scope, evaluate
+from resnetgen.spec.syntax import Argument, Expression, Kernel, Word
+from resnetgen.spec.yaml import Scalar
+
+Attribute = Field[Any]
+
+
+def spellings(kind: type[Op]) -> dict[str, Attribute]:
+    """Every name by which a spec sets an attribute of an op: its own and its short one."""
+    found = {field.name: field for field in fields(kind)}
+    return found | {field.metadata["short"]: field for field in fields(kind) if "short" in field.metadata}
+
+
+def bind(
+    kind: type[Op],
+    arguments: Sequence[Argument],
+    scope: Scope,
+    span: Span,
+    defaults: Mapping[str, Scalar] | None = None,
+) -> Op:
+    """The op that a call means. Raises Failure: an unknown, missing or repeated attribute, a value out of range."""
+    names = spellings(kind)
+    values: dict[str, Any] = {}
+    for name, value in (defaults or {}).items():
+        field = names.get(name)
+        if field is None:
+            raise unknown_attribute(kind, name, value.span)
+        values[field.name] = _convert_default(field, value)
+    positional = [field for field in fields(kind) if field.default is MISSING]
+    written: set[str] = set()
+    for argument in arguments:
+        field = _field(kind, argument, names, positional)
+        if field.name in written:
+            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is given twice", argument.span, "keep one of them")
+        written.add(field.name)
+        values[field.name] = _convert(field, argument, scope)
+    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in values]
+    if missing:
+        raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} needs {' and '.join(missing)}", span, usage(kind))
+    try:
+        return kind(**values)
+    except OpError as error:
+        raise located(error, span) from None
+
+
+def located(error: OpError, span: Span | None) -> Failure:
+    """An op's error with the place in the spec that caused it."""
+    return Failure(Exit.SPEC, (Problem(error.code, error.message, span, error.hint),))
+
+
+def unknown_attribute(kind: type[Op], name: str, span: Span) -> Failure:
+    hint = did_you_mean(name, (spelling for spelling in spellings(kind) if spelling != "/"))
+    return spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} has no attribute {name!r}", span, hint)
+
+
+def usage(kind: type[Op]) -> str:
+    """How an op is written, for a hint: `conv kernel, out_channels, /stride, C=groups`."""
+    words = []
+    for field in fields(kind):
+        short = field.metadata.get("short")
+        if field.default is MISSING:
+            words.append("3x3" if field.type == "Pair" else field.name)
+        elif short == "/":
+            words.append("/2")
+        elif field.type == "bool":
+            words.append(field.name)
+        else:
+            words.append(f"{short or field.name}=1")
+    return f"it is written: {kind.keyword} {', '.join(words)}".rstrip()
+
+
+def _field(kind: type[Op], argument: Argument, names: dict[str, Attribute], positional: list[Attribute]) -> Attribute:
+    if argument.name is None:
+        if not positional:
+            raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} takes no such value here", argument.span, usage(kind))
+        return positional.pop(0)
+    field = names.get(argument.name)
+    if field is None:
+        if argument.name == "/":
+            raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} has no stride", argument.span, usage(kind))
+        raise unknown_attribute(kind, argument.name, argument.span)
+    if field in positional:
+        positional.remove(field)
+    return field
+
+
+def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
+    value = argument.value
+    match value:
+        case None if field.type == "bool":
+            return True
+        case None:
+            hint = f"write {argument.name}=1"
+            raise spec_error(Code.BAD_ARGUMENT, f"{argument.name} needs a value", argument.span, hint)
+        case Word(text, span):
+            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is a number, not {text!r}", span)
+        case Kernel(height, width, span) if _is_pair(field):
+            return (whole(height, scope), whole(width, scope))
+        case Kernel(_, _, span):
+            hint = usage_of(field)
+            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is one number, not a pair", span, hint)
+        case _:
+            pass
+    if field.type == "float":
+        return float(evaluate(value, scope))
+    number = whole(value, scope)
+    if field.type == "bool":
+        return bool(number)
+    if _is_pair(field):
+        if field.default is MISSING:
+            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is a pair, not one number", argument.span, "write 3x3")
+        return (number, number)
+    return number
+
+
+def usage_of(field: Attribute) -> str:
+    short = field.metadata.get("short", field.name)
+    return f"write {short}=32" if short != "/" else "write /2"
+
+
+def _convert_default(field: Attribute, value: Scalar) -> Any:
+    number = value.value
+    if field.type == "bool" and isinstance(number, bool):
+        return number
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise spec_error(Code.WRONG_TYPE, f"{field.name} cannot be {value.text!r}", value.span)
+    if field.type == "float":
+        return float(number)
+    if not isinstance(number, int):
+        raise spec_error(Code.WRONG_TYPE, f"{field.name} must be a whole number", value.span)
+    pair: Pair = (number, number)
+    return pair if _is_pair(field) else number
+
+
+def _is_pair(field: Attribute) -> bool:
+    return field.type in ("Pair", "Pair | None")
+
+
+def whole(expression: Expression, scope: Scope) -> int:
+    """The value of an expression that must be a whole number."""
+    value = evaluate(expression, scope)
+    if not isinstance(value, int):
+        raise spec_error(Code.BAD_VALUE, f"{value} is not a whole number", expression.span)
+    return value

@@ -1,0 +1,75 @@
+"""Collects nodes: keeps their shapes as they are added, names unique, and their number within the limit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+
+from resnetgen.errors import Code, Exit, Span, fail
+from resnetgen.expand.bind import located
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import Input, Op, OpError, Shape, show
+
+MAX_NODES = 20_000
+MAX_ELEMENTS = 2**33
+"""Of one tensor: 32 GiB as float32, more than any network of the field."""
+
+
+class Builder:
+    def __init__(self, image: Input, max_nodes: int) -> None:
+        self.max_nodes = max_nodes
+        self.nodes: list[Node] = []
+        self.shapes: dict[str, Shape] = {}
+        self._taken: set[str] = set()
+        self._units: Counter[str] = Counter()
+        self._calls = 0
+        self.input = self.add("data", image, (), None)
+
+    def add(self, name: str, op: Op, inputs: tuple[str, ...], span: Span | None) -> str:
+        """Add a node and return its name. Raises Failure where the input shapes do not fit."""
+        self.reserve(1, span)
+        shapes = tuple(self.shapes[source] for source in inputs)
+        try:
+            shape = op.shape(*shapes)
+            sizes = [prod(shape), *(p.size for p in op.parameters(*shapes))]
+        except OpError as error:
+            raise located(error, span) from None
+        if max(sizes) > MAX_ELEMENTS:
+            message = f"{name} would hold a tensor of {max(sizes):,} elements (output {show(shape)})"
+            raise fail(Exit.LIMIT, Code.LIMIT, message, span, f"the most is {MAX_ELEMENTS:,}")
+        self.nodes.append(Node(name, op, inputs, span))
+        self.shapes[name] = shape
+        return name
+
+    def reserve(self, count: int, span: Span | None) -> None:
+        """Refuse before they are made more nodes than allowed."""
+        if len(self.nodes) + count > self.max_nodes:
+            hint = "--max-nodes raises the limit"
+            raise fail(Exit.LIMIT, Code.LIMIT, f"the network has more than {self.max_nodes:,} nodes", span, hint)
+
+    def count_call(self, span: Span) -> None:
+        """Bound the work of blocks that add no nodes."""
+        self._calls += 1
+        if self._calls > 50 * self.max_nodes:
+            raise fail(Exit.LIMIT, Code.LIMIT, "the blocks of this spec call each other too often", span)
+
+    def path(self, prefix: str, kind: str) -> str:
+        """A path below `prefix` that nothing has yet: `add`, then `add2`."""
+        path = f"{prefix}/{kind}"
+        number = 1
+        while path in self._taken:
+            number += 1
+            path = f"{prefix}/{kind}{number}"
+        self._taken.add(path)
+        return path
+
+    def unit(self, prefix: str) -> int:
+        """The number of the next unit below `prefix`, from 1."""
+        self._units[prefix] += 1
+        return self._units[prefix]
+
+    def graph(self, title: str) -> Graph:
+        return Graph(title, tuple(self.nodes))
+
+    def shape(self, name: str) -> Shape:
+        return self.shapes[name]

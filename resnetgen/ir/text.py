@@ -1,0 +1,46 @@
+"""A graph as stable text, one node a line: what goldens and people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import Op, show
+
+
+def dump(graph: Graph) -> str:
+    """`name = op(attributes) inputs : shape  # place`, a header before, a newline at the end."""
+    width = max(len(node.name) for node in graph.nodes)
+    lines = [f"# {graph.name}: {graph.parameter_count:,} parameters, {graph.mac_count:,} MACs"]
+    for node in graph.nodes:
+        left = f"{node.name:<{width}} = {describe(node.op)}"
+        right = f": {show(graph.shapes[node.name])}"
+        lines.append("  ".join(filter(None, (left, ", ".join(node.inputs), right, _place(node)))))
+    return "\n".join(lines) + "\n"
+
+
+def describe(op: Op) -> str:
+    """`conv(kernel=3x3, out_channels=64, stride=2x2)`: attributes other than the defaults."""
+    attributes = ", ".join(_attributes(op))
+    return f"{op.keyword}({attributes})" if attributes else op.keyword
+
+
+def _attributes(op: Op) -> Iterator[str]:
+    for field in fields(op):
+        value = getattr(op, field.name)
+        if field.default is not MISSING and value == field.default:
+            continue
+        if isinstance(value, bool):
+            yield field.name if value else f"{field.name}=no"
+        elif isinstance(value, tuple):
+            yield f"{field.name}={show(value)}"
+        else:
+            yield f"{field.name}={value}"
+
+
+def _place(node: Node) -> str:
+    if node.span is None:
+        return ""
+    # The file's name only: the dump is the same wherever the repository stands.
+    return f"# {node.span.source.name.replace(chr(92), '/').rpartition('/')[2]}:{node.span.line}"

@@ -1,0 +1,75 @@
+"""The value of an expression: numbers, $names, arithmetic, comparisons, a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from resnetgen.errors import Code, did_you_mean, spec_error
+from resnetgen.spec.syntax import Binary, Choice, Expression, Number, Unary, Variable
+
+Scope = Mapping[str, int | float]
+
+_LIMIT = 2**53
+
+
+def evaluate(expression: Expression, scope: Scope) -> int | float:
+    """The value of an expression where `scope` holds the $names. Raises Failure with the place."""
+    value = _evaluate(expression, scope)
+    if abs(value) > _LIMIT:
+        raise spec_error(Code.BAD_VALUE, "the value of this expression is absurdly large", expression.span)
+    return value
+
+
+def _evaluate(expression: Expression, scope: Scope) -> int | float:
+    match expression:
+        case Number(value):
+            return value
+        case Variable(name, span):
+            if name not in scope:
+                raise spec_error(Code.UNKNOWN_PARAMETER, f"unknown name ${name}", span, did_you_mean(name, scope))
+            return scope[name]
+        case Unary(operator, operand, _):
+            value = evaluate(operand, scope)
+            return -value if operator == "-" else value
+        case Choice(then, condition, otherwise, _):
+            return evaluate(then if evaluate(condition, scope) else otherwise, scope)
+        case Binary("or", left, right, _):
+            return evaluate(left, scope) or evaluate(right, scope)
+        case Binary("and", left, right, _):
+            return evaluate(left, scope) and evaluate(right, scope)
+        case Binary(operator, left, right, span):
+            a, b = evaluate(left, scope), evaluate(right, scope)
+            if operator in ("//", "%") and b == 0:
+                raise spec_error(Code.BAD_VALUE, "division by zero", span)
+            return _apply(operator, a, b)
+        case _:
+            assert_never(expression)
+
+
+def _apply(operator: str, a: int | float, b: int | float) -> int | float:
+    match operator:
+        case "+":
+            return a + b
+        case "-":
+            return a - b
+        case "*":
+            return a * b
+        case "//":
+            return a // b
+        case "%":
+            return a % b
+        case "==":
+            return int(a == b)
+        case "!=":
+            return int(a != b)
+        case "<":
+            return int(a < b)
+        case "<=":
+            return int(a <= b)
+        case ">":
+            return int(a > b)
+        case ">=":
+            return int(a >= b)
+        case _:
+            raise AssertionError(operator)

@@ -1,0 +1,70 @@
+"""Spec names and paths: which file a word on the command line, in `extends` or in `use` means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from resnetgen.errors import Code, Exit, Span, did_you_mean, fail, spec_error
+from resnetgen.resources import LIBRARY, SPECS
+from resnetgen.spec.schema import SPEC_NAME
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def bundled() -> list[str]:
+    """The names of the bundled specs, such as `resnet50` and `timm/resnet50`."""
+    return sorted(path.relative_to(SPECS).with_suffix("").as_posix() for path in SPECS.rglob("*.yaml"))
+
+
+def find_spec(word: str) -> Path:
+    """The file of a SPEC: a path that ends in .yaml, or a bundled name. Raises Failure."""
+    if word.endswith(_SUFFIXES):
+        return Path(word)
+    if _is_name(word) and (path := SPECS / f"{word}.yaml").is_file():
+        return path
+    if Path(word).is_file():
+        hint = "a spec's file ends in .yaml"
+    elif Path(f"{word}.yaml").is_file():
+        hint = f"did you mean {word}.yaml?"
+    else:
+        hint = did_you_mean(word, bundled())
+    raise fail(Exit.SPEC, Code.UNKNOWN_SPEC, f"no bundled spec is called {word!r}", hint=hint)
+
+
+def find_parent(word: str, span: Span, child: Path) -> Path:
+    """The file that `extends: word` means: a path from the child's folder, a name there, or a bundled name."""
+    if word.endswith(_SUFFIXES):
+        return child.parent / word
+    if _is_name(word):
+        for folder in (child.parent, SPECS):
+            path = folder / f"{word}.yaml"
+            if path.is_file() and path.resolve() != child.resolve():
+                return path
+    raise spec_error(Code.UNKNOWN_SPEC, f"no spec is called {word!r}", span, did_you_mean(word, bundled()))
+
+
+def find_library(word: str, span: Span, user: Path) -> Path:
+    """The file that `use: word` means: a path from the user's folder, or a file of the package's library."""
+    if word.endswith(_SUFFIXES):
+        return user.parent / word
+    if _is_name(word) and (path := LIBRARY / f"{word}.yaml").is_file():
+        return path
+    known = [path.stem for path in LIBRARY.glob("*.yaml")]
+    raise spec_error(Code.UNKNOWN_SPEC, f"the library has no file {word!r}", span, did_you_mean(word, known))
+
+
+def name_of(path: Path) -> str:
+    """A spec's name: its path below a folder called `specs`, else its file's stem. Raises Failure."""
+    parts = path.resolve().with_suffix("").parts
+    folders = parts[:-1]
+    below = len(folders) - folders[::-1].index("specs") if "specs" in folders else len(folders)
+    name = "/".join(parts[below:])
+    if not _is_name(name):
+        hint = "its name becomes that of the output: letters, digits and _ . - may stand in it"
+        raise fail(Exit.SPEC, Code.BAD_NAME, f"a spec cannot be called {path.name!r}", hint=hint)
+    return name
+
+
+def _is_name(word: str) -> bool:
+    return re.fullmatch(SPEC_NAME, word) is not None and ".." not in word and "//" not in word

@@ -1,0 +1,205 @@
+"""Row text -> syntax tree, by the grammar in grammar.lark."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+from lark.tree import Meta
+
+from resnetgen.errors import Code, Span, spec_error
+from resnetgen.spec import syntax as s
+from resnetgen.spec.yaml import Scalar
+
+T = TypeVar("T")
+
+_MAX_ROW = 4000
+_MAX_DIGITS = 18
+
+
+def parse_row(scalar: Scalar) -> s.Line:
+    """`56x56 | maxpool 3x3, /2 | [3x3, 64; 3x3, 64] x2`. Raises Failure with the column."""
+    return _parse("row", scalar, s.Line)
+
+
+def parse_cells(scalar: Scalar) -> tuple[s.Cell, ...]:
+    """Cells without a size column, as they stand in a block."""
+    return cast("tuple[s.Cell, ...]", _parse("cells", scalar, tuple))
+
+
+def parse_size(scalar: Scalar) -> s.Size:
+    """`3x224x224`."""
+    return _parse("size", scalar, s.Size)
+
+
+def parse_expression(scalar: Scalar) -> s.Expression:
+    return cast(s.Expression, _parse("expression", scalar, object))
+
+
+@cache
+def _parser() -> Lark:
+    return Lark(
+        Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
+        parser="lalr",
+        start=["row", "cells", "size", "expression"],
+        propagate_positions=True,
+        maybe_placeholders=True,
+    )
+
+
+def _parse(start: str, scalar: Scalar, kind: type[T]) -> T:
+    if len(scalar.text) > _MAX_ROW:
+        raise spec_error(Code.ROW_SYNTAX, f"a row of more than {_MAX_ROW} characters", scalar.span, "use a block")
+    try:
+        tree = _parser().parse(scalar.text, start=start)
+    except UnexpectedInput as error:
+        raise _syntax_error(error, scalar) from None
+    value = _ToSyntax(scalar).transform(tree)
+    assert isinstance(value, kind)
+    return value
+
+
+_WORDS = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "DECIMAL": "a number",
+    "VARIABLE": "a $name",
+    "SIGN": "+ or -",
+    "TIMES": "*, // or %",
+    "COMPARE": "a comparison",
+    "X": "x",
+    "LSQB": "[",
+    "RSQB": "]",
+    "LPAR": "(",
+    "RPAR": ")",
+    "COMMA": ",",
+    "SEMICOLON": ";",
+    "VBAR": "|",
+    "SLASH": "/",
+    "EQUAL": "=",
+    "$END": "the end",
+}
+_OPERATORS = {"SIGN", "TIMES", "COMPARE", "IF", "ELSE", "AND", "OR"}
+
+
+def _syntax_error(error: UnexpectedInput, scalar: Scalar) -> Exception:
+    match error:
+        case UnexpectedToken():
+            at, length, terminals = error.token.start_pos, len(error.token), error.accepts or error.expected
+            found = repr(str(error.token)) if error.token.type != "$END" else "the end of the row"
+        case UnexpectedCharacters():
+            at, length, terminals = error.pos_in_stream, 1, error.allowed or set()
+            found = repr(error.char)
+        case _:
+            assert isinstance(error, UnexpectedEOF)
+            at, length, terminals, found = len(scalar.text), 1, set(error.expected), "the end of the row"
+    if found == "the end of the row":
+        at = len(scalar.text)
+    words = sorted({_WORDS.get(t, t.lower()) for t in terminals if t not in _OPERATORS})
+    hint = f"expected {' or '.join(words)}" if words else ""
+    return spec_error(Code.ROW_SYNTAX, f"unexpected {found}", scalar.within(at or 0, (at or 0) + length), hint)
+
+
+@v_args(meta=True)
+class _ToSyntax(Transformer[Token, Any]):
+    """Each method is a rule of the grammar."""
+
+    def __init__(self, scalar: Scalar) -> None:
+        super().__init__()
+        self.scalar = scalar
+
+    def span(self, meta: Meta) -> Span:
+        return self.scalar.within(meta.start_pos, meta.end_pos)
+
+    def row(self, _: Meta, children: list[Any]) -> s.Line:
+        size, *cells = children
+        return s.Line(size, tuple(cells))
+
+    def cells(self, _: Meta, children: list[Any]) -> tuple[s.Cell, ...]:
+        return tuple(children)
+
+    def size(self, meta: Meta, children: list[Any]) -> s.Size:
+        sides = [child for child in children if child is not None and not isinstance(child, Token)]
+        for side in sides:
+            if not isinstance(side, s.Number):
+                raise spec_error(Code.ROW_SYNTAX, "a size is written in numbers", side.span)
+        return s.Size(tuple(side.value for side in sides), self.span(meta))
+
+    def cell(self, meta: Meta, children: list[Any]) -> s.Cell:
+        body, _, repeat, stride = children if len(children) > 1 else (children[0], None, None, None)
+        return s.Cell(body, repeat, stride, self.span(meta))
+
+    def bracket(self, meta: Meta, children: list[Any]) -> s.Bracket:
+        return s.Bracket(children[0], self.span(meta))
+
+    def stack(self, meta: Meta, children: list[Any]) -> s.Stack:
+        return s.Stack(children[0], self.span(meta))
+
+    def items(self, _: Meta, children: list[Any]) -> tuple[s.Body, ...]:
+        return tuple(children)
+
+    def block(self, meta: Meta, children: list[Any]) -> s.BlockCall:
+        name, *arguments = children
+        return s.BlockCall(str(name), tuple(a for a in arguments if a is not None), self.span(meta))
+
+    def unit(self, meta: Meta, children: list[Any]) -> s.Unit:
+        kernel, *arguments = children
+        return s.Unit((s.Argument(None, kernel, kernel.span), *arguments), self.span(meta))
+
+    def op(self, meta: Meta, children: list[Any]) -> s.OpCall:
+        name, *arguments = children
+        return s.OpCall(str(name), tuple(a for a in arguments if a is not None), self.span(meta))
+
+    def argument(self, meta: Meta, children: list[Any]) -> s.Argument:
+        return s.Argument(None, children[0], self.span(meta))
+
+    simple_argument = argument
+
+    def stride(self, meta: Meta, children: list[Any]) -> s.Argument:
+        return s.Argument("/", children[0], self.span(meta))
+
+    def named(self, meta: Meta, children: list[Any]) -> s.Argument:
+        return s.Argument(str(children[0]), children[1], self.span(meta))
+
+    def flag(self, meta: Meta, children: list[Any]) -> s.Argument:
+        return s.Argument(str(children[0]), None, self.span(meta))
+
+    def word(self, meta: Meta, children: list[Any]) -> s.Word:
+        return s.Word(str(children[0]), self.span(meta))
+
+    def kernel(self, meta: Meta, children: list[Any]) -> s.Kernel:
+        height, _, width = children
+        return s.Kernel(height, width, self.span(meta))
+
+    def number(self, meta: Meta, children: list[Any]) -> s.Number:
+        token = children[0]
+        value = self._number(token, meta) if token.type == "NUMBER" else float(token)
+        return s.Number(value, self.span(meta))
+
+    def variable(self, meta: Meta, children: list[Any]) -> s.Variable:
+        return s.Variable(str(children[0])[1:], self.span(meta))
+
+    def unary(self, meta: Meta, children: list[Any]) -> s.Unary:
+        return s.Unary(str(children[0]), children[1], self.span(meta))
+
+    def binary(self, meta: Meta, children: list[Any]) -> s.Binary:
+        left, operator, right = children
+        return s.Binary(str(operator), left, right, self.span(meta))
+
+    def binary_or(self, meta: Meta, children: list[Any]) -> s.Binary:
+        return s.Binary("or", children[0], children[1], self.span(meta))
+
+    def binary_and(self, meta: Meta, children: list[Any]) -> s.Binary:
+        return s.Binary("and", children[0], children[1], self.span(meta))
+
+    def choice(self, meta: Meta, children: list[Any]) -> s.Choice:
+        then, condition, otherwise = children
+        return s.Choice(then, condition, otherwise, self.span(meta))
+
+    def _number(self, token: Token, meta: Meta) -> int:
+        if len(token) > _MAX_DIGITS:
+            raise spec_error(Code.BAD_VALUE, f"a number of {len(token)} digits", self.span(meta))
+        return int(token)

@@ -1,0 +1,240 @@
+"""Which keys a spec has, and of which type: one JSON Schema, for editors (`resnetgen schema`) and the loader alike."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from resnetgen.errors import Code, Problems, did_you_mean
+from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value
+
+Schema = dict[str, Any]
+
+IDENTIFIER = "^[A-Za-z_][A-Za-z0-9_.]*$"
+STAGE_NAME = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+TITLE = "^[A-Za-z0-9_./ -]{1,256}$"
+SPEC_NAME = "^[A-Za-z0-9_][A-Za-z0-9_./-]{0,255}$"
+
+
+def _text(description: str, **more: Any) -> Schema:
+    return {"type": "string", "description": description, **more}
+
+
+def _map(description: str, value: Schema, names: str = IDENTIFIER) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "additionalProperties": value,
+        "propertyNames": {"pattern": names},
+    }
+
+
+def _keys(description: str, required: tuple[str, ...] = (), **properties: Schema) -> Schema:
+    schema: Schema = {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return {**schema, "required": list(required)} if required else schema
+
+
+def _either(*schemas: Schema) -> Schema:
+    return {"anyOf": [one for schema in schemas for one in schema.get("anyOf", [schema])]}
+
+
+_NUMBER: Schema = {"type": ["number", "string"], "description": "a number, or an expression such as $n*2"}
+_CELLS = _either(
+    _text("cells, divided by |"),
+    {"type": "array", "items": {"type": "string"}, "description": "cells, one an item"},
+)
+_UNIT_PARTS: Schema = {
+    "type": "array",
+    "items": {"enum": ["conv", "norm", "act"]},
+    "description": "the parts of a unit, in their order",
+}
+
+BRACKET = _keys(
+    "what [...] means",
+    stride_on=_text("the unit that takes the block's stride: first, last, or a kernel such as 3x3"),
+    branches={
+        "type": "array",
+        "items": {"enum": ["main", "shortcut"]},
+        "description": "the order in which the branches are written and merged",
+    },
+    shortcut=_either(_text("cells, most often one block"), {"type": "null"}),
+    merge={"enum": ["add", "mul", "concat"], "description": "how the branches come together"},
+    after=_either(_CELLS, {"type": "null", "description": "nothing"}),
+    last={**_UNIT_PARTS, "description": "the parts of the main branch's last unit"},
+)
+
+DEFAULTS = _keys(
+    "what the short forms mean",
+    unit=_UNIT_PARTS,
+    norm=_text("the op that `norm` means, such as batchnorm"),
+    act=_text("the op that `act` means, such as relu"),
+    ops=_map("attributes of ops: {conv: {bias: true}}", _map("attribute: value", {"type": ["number", "boolean"]})),
+    bracket=BRACKET,
+)
+
+BLOCK = _keys(
+    "a block: `body`, or `branches`, or `choose`",
+    doc=_text("one line for a reader"),
+    params=_map("parameters; null where the caller must say", {"type": ["number", "string", "null"]}),
+    let=_map("names for expressions of the parameters", _NUMBER),
+    body=_CELLS,
+    branches=_map("branch: its cells, each from the block's input", _CELLS),
+    merge={"enum": ["add", "mul", "concat"], "description": "how the branches come together"},
+    after=_CELLS,
+    choose={
+        "type": "array",
+        "description": "the first entry whose `if` is not zero; `if` may be left out in the last",
+        "items": _keys("a case", ("then",), **{"if": _NUMBER, "then": _CELLS}),
+    },
+)
+
+ROW = _either(
+    _text("output size | cell | cell"),
+    _keys(
+        "fields of a row; in a spec that extends another, a patch",
+        size=_text("the size that is checked: 56x56"),
+        pre=_CELLS,
+        block=_text("the block alone: [1x1, 64; 3x3, 64; 1x1, 256]"),
+        repeat=_NUMBER,
+        stride=_NUMBER,
+        post=_CELLS,
+    ),
+    {"type": "null", "description": "the row of the extended spec is left out"},
+)
+
+SPEC = _keys(
+    "resnetgen: the stage table of a network",
+    name=_text("the network's name, as models carry it", pattern=TITLE),
+    extends=_text("a spec whose keys and rows this one patches: a name or a path"),
+    use=_either(
+        _text("a library file: std, or a path that ends in .yaml"),
+        {"type": "array", "items": {"type": "string"}, "description": "several, the later win"},
+    ),
+    names=_either(_text("the name map for Caffe layers, such as msra"), {"type": "null"}),
+    input=_text("channels x height x width: 3x224x224"),
+    params=_map("numbers that rows use as $name and `--set name=value` changes", {"type": "number"}),
+    defaults=DEFAULTS,
+    blocks=_map("blocks of this spec", BLOCK),
+    stages=_map("the rows of the table, in their order", ROW, STAGE_NAME),
+)
+
+LIBRARY = _keys(
+    "a library file",
+    doc=_text("what it holds"),
+    defaults=DEFAULTS,
+    blocks=_map("blocks", BLOCK),
+)
+
+
+def json_schema() -> Schema:
+    """The schema of a spec, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "resnetgen spec", **SPEC}
+
+
+def check(value: Value, schema: Schema, what: str, problems: Problems) -> bool:
+    """Hold a value against the part of JSON Schema that is used above; add every difference to `problems`."""
+    if "anyOf" in schema:
+        return _check_any(value, schema["anyOf"], what, problems)
+    if "enum" in schema:
+        if isinstance(value, Scalar) and value.value in schema["enum"]:
+            return True
+        hint = f"one of {', '.join(schema['enum'])}"
+        problems.add(Code.WRONG_TYPE, f"{what} cannot be {_show(value)}", value.span, hint)
+        return False
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if _kind(value) not in kinds and not ("string" in kinds and _kind(value) == "number"):
+        expected = " or ".join(_KINDS[kind] for kind in kinds)
+        problems.add(Code.WRONG_TYPE, f"{what} must be {expected}, not {_show(value)}", value.span, _type_hint(value))
+        return False
+    match value:
+        case Scalar(text) if "pattern" in schema and not re.fullmatch(schema["pattern"], text):
+            hint = "letters, digits, spaces and _ . / - may stand in it"
+            problems.add(Code.BAD_NAME, f"{what} cannot be {_show(value)}", value.span, hint)
+            return False
+        case Sequence(items) if "items" in schema:
+            results = [check(item, schema["items"], f"an item of {what}", problems) for item in items]
+            return all(results)
+        case Mapping():
+            return _check_mapping(value, schema, what, problems)
+        case _:
+            return True
+
+
+def _check_any(value: Value, schemas: list[Schema], what: str, problems: Problems) -> bool:
+    for schema in schemas:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        if _kind(value) in kinds or (_kind(value) == "number" and "string" in kinds):
+            return check(value, schema, what, problems)
+    kinds = [schema["type"] for schema in schemas]
+    expected = " or ".join(_KINDS[kind] for kind in kinds)
+    problems.add(Code.WRONG_TYPE, f"{what} must be {expected}, not {_show(value)}", value.span, _type_hint(value))
+    return False
+
+
+def _check_mapping(mapping: Mapping, schema: Schema, what: str, problems: Problems) -> bool:
+    properties = schema.get("properties", {})
+    others = schema["additionalProperties"]
+    pattern = schema.get("propertyNames", {}).get("pattern", "")
+    good = True
+    for key, value in mapping:
+        if key.text in properties:
+            good &= check(value, properties[key.text], key.text, problems)
+        elif others is False:
+            problems.add(
+                Code.UNKNOWN_KEY, f"unknown key {key.text!r} in {what}", key.span, did_you_mean(key.text, properties)
+            )
+            good = False
+        elif not re.fullmatch(pattern, key.text) or ".." in key.text or len(key.text) > 256:
+            hint = "letters, digits and _ . may stand in it; it does not begin with a dot"
+            problems.add(Code.BAD_NAME, f"{key.text!r} cannot be a name in {what}", key.span, hint)
+            good = False
+        else:
+            good &= check(value, others, key.text, problems)
+    for key in schema.get("required", ()):
+        if key not in mapping.items:
+            problems.add(Code.MISSING_KEY, f"{what} has no key {key!r}", mapping.span)
+            good = False
+    return good
+
+
+_KINDS = {
+    "string": "text",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "empty",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def _kind(value: Value) -> str:
+    if isinstance(value, Sequence):
+        return "array"
+    if isinstance(value, Mapping):
+        return "object"
+    match value.value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case _:
+            return "string"
+
+
+def _show(value: Value) -> str:
+    return repr(value.text) if isinstance(value, Scalar) and value.text else _KINDS[_kind(value)]
+
+
+def _type_hint(value: Value) -> str:
+    if isinstance(value, Sequence):
+        return "text that begins with [ must be quoted"
+    if isinstance(value, Mapping):
+        return "text that begins with { or holds ': ' must be quoted"
+    return ""

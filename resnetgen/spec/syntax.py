@@ -1,0 +1,161 @@
+"""What a row says, as a tree: cells, calls, arguments and expressions, each with its span."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from resnetgen.errors import Span
+
+# Expressions
+
+
+@dataclass(frozen=True)
+class Number:
+    value: int | float
+    span: Span
+
+
+@dataclass(frozen=True)
+class Variable:
+    name: str
+    """Without its dollar sign."""
+    span: Span
+
+
+@dataclass(frozen=True)
+class Unary:
+    operator: str
+    operand: Expression
+    span: Span
+
+
+@dataclass(frozen=True)
+class Binary:
+    operator: str
+    left: Expression
+    right: Expression
+    span: Span
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`then if condition else otherwise`."""
+
+    then: Expression
+    condition: Expression
+    otherwise: Expression
+    span: Span
+
+
+Expression: TypeAlias = Number | Variable | Unary | Binary | Choice
+
+# Arguments
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """`3x3`: rows by columns, of a kernel or of any other pair."""
+
+    height: Expression
+    width: Expression
+    span: Span
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name that stands as a value: `norm=groupnorm`."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument: `64` (no name), `/2` (the name "/"), `C=32`, or the flag `bias` (no value)."""
+
+    name: str | None
+    value: Expression | Kernel | Word | None
+    span: Span
+
+
+# Cells
+
+
+@dataclass(frozen=True)
+class Unit:
+    """`7x7, 64, /2`: a convolution and what belongs to it, as `defaults.unit` says."""
+
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class OpCall:
+    """`maxpool 3x3, /2`: one op."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class BlockCall:
+    """`bottleneck(64, C=32)`: a block of the library or of the spec."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """`[1x1, 64; 3x3, 64]`: a residual block, as `defaults.bracket` says."""
+
+    items: tuple[Body, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class Stack:
+    """`(3x3, 64; 3x3, 64)`: the same without a shortcut."""
+
+    items: tuple[Body, ...]
+    span: Span
+
+
+Body: TypeAlias = Unit | OpCall | BlockCall | Bracket | Stack
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A body, how often it is repeated, and the stride of its first repetition."""
+
+    body: Body
+    repeat: Expression | None
+    stride: Expression | None
+    span: Span
+
+    @property
+    def is_block(self) -> bool:
+        """Whether this is what a row repeats, rather than an op or a unit beside it."""
+        return isinstance(self.body, Bracket | Stack | BlockCall)
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size column: height and width, or channels, height and width."""
+
+    extents: tuple[int, ...]
+    span: Span
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self.extents))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row as it was written: the size column, if any, and the cells."""
+
+    size: Size | None
+    cells: tuple[Cell, ...]

@@ -1,0 +1,108 @@
+"""The validated stage table: what a spec says once every file it draws on is merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from resnetgen.errors import Source, Span
+from resnetgen.spec.syntax import Cell, Expression, Kernel, Size
+from resnetgen.spec.yaml import Scalar
+
+Cells = tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row in its normal form, in which a spec that extends another patches single fields.
+
+    `block` is the cell that is repeated, with its repeat and stride; `pre` and `post` stand around it. A row without
+    such a cell has all its cells in `pre`.
+    """
+
+    stage: str
+    span: Span
+    size: Size | None
+    pre: Cells
+    block: Cell | None
+    post: Cells
+
+    @property
+    def cells(self) -> Cells:
+        return (*self.pre, *((self.block,) if self.block else ()), *self.post)
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Cells that start from one input, in the order in which they are written and merged, and what follows."""
+
+    branches: dict[str, Cells]
+    merge: str
+    after: Cells
+
+
+@dataclass(frozen=True)
+class Case:
+    condition: Expression | None
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block as data: parameters (None where the caller must say), names for expressions, and one of three bodies."""
+
+    name: str
+    span: Span
+    doc: str
+    params: dict[str, Expression | None]
+    let: dict[str, Expression]
+    body: Cells | Branches | tuple[Case, ...]
+
+    @property
+    def is_choice(self) -> bool:
+        return isinstance(self.body, tuple) and bool(self.body) and isinstance(self.body[0], Case)
+
+
+@dataclass(frozen=True)
+class BracketDefaults:
+    """What `[...]` means."""
+
+    stride_on: str | Kernel
+    branches: tuple[str, ...]
+    shortcut: Cells
+    merge: str
+    after: Cells
+    last: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the short forms of a spec mean."""
+
+    unit: tuple[str, ...]
+    norm: Cells
+    act: Cells
+    ops: dict[str, dict[str, Scalar]]
+    bracket: BracketDefaults
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A spec, whole: its own file, what it extends, and the library files that it uses."""
+
+    name: str
+    """The path below `specs/`, or the file's stem: names the output."""
+    title: str
+    """The network's name, which models carry."""
+    span: Span
+    input: Size
+    params: dict[str, int | float]
+    names: Scalar | None
+    defaults: Defaults
+    blocks: dict[str, Block]
+    rows: tuple[Row, ...]
+    sources: tuple[Source, ...] = field(repr=False)
+    """Every file read, in the order of merging; their digest says what was compiled."""
+
+    @property
+    def stem(self) -> str:
+        return self.name.rpartition("/")[2]

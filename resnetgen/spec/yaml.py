@@ -1,0 +1,257 @@
+"""YAML 1.2 text -> values that know their place. Anchors, aliases, tags and duplicate keys are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLStreamError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span, fail, spec_error
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A scalar as it was written. `plain` is false where it was quoted: then it is always a string."""
+
+    text: str
+    span: Span
+    plain: bool
+
+    @property
+    def value(self) -> str | int | float | bool | None:
+        """The value under YAML 1.2's core schema: `NO` is a string, `1:30` too, 017 is 17."""
+        if not self.plain:
+            return self.text
+        if self.text in ("", "~", "null", "Null", "NULL"):
+            return None
+        if self.text in ("true", "True", "TRUE"):
+            return True
+        if self.text in ("false", "False", "FALSE"):
+            return False
+        for number in (int, float):
+            # Python also reads 1_000, 'nan' and 'infinity'; the core schema does not.
+            if self.text.isascii() and self.text.strip("+-.eE0123456789") == "" and any(map(str.isdigit, self.text)):
+                try:
+                    return number(self.text)
+                except ValueError:
+                    continue
+        return self.text
+
+    def within(self, start: int, end: int) -> Span:
+        """The span of characters start to end of this scalar's text."""
+        raw = self.span.source.text[self.span.start : self.span.end]
+        places = _places(self.text, raw)
+        if places is None:
+            return self.span
+        first = places[start] if start < len(places) else len(raw.rstrip("\"'"))
+        last = places[end - 1] + 1 if 0 < end <= len(places) else first + 1
+        return self.span.within(first, last)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    items: tuple[Value, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class Mapping:
+    items: dict[str, tuple[Scalar, Value]]
+    """Key text -> the key with its place, and the value."""
+    span: Span
+
+    def get(self, key: str) -> Value | None:
+        entry = self.items.get(key)
+        return entry[1] if entry else None
+
+    def key(self, key: str) -> Scalar:
+        return self.items[key][0]
+
+    def __iter__(self) -> Iterator[tuple[Scalar, Value]]:
+        return iter(self.items.values())
+
+
+Value: TypeAlias = Scalar | Sequence | Mapping
+
+
+def _places(text: str, raw: str) -> list[int] | None:
+    """For each character of a scalar's text its offset in the source; None where escapes hide them.
+
+    A scalar over several lines is folded by YAML: a run of white space in the source became one space.
+    """
+    at = 1 if raw[:1] in ("'", '"') and not text.startswith(raw[:1]) else 0
+    places = []
+    for character in text:
+        while at < len(raw) and raw[at] != character and raw[at].isspace():
+            at += 1
+        if at < len(raw) and raw[at] == character:
+            places.append(at)
+            at += 1
+        elif character == " " and places:
+            places.append(at - 1)
+        else:
+            return None
+    return places
+
+
+def read_source(path: Path, shown: str | None = None) -> Source:
+    """The text of a spec file. Raises Failure: missing, not a file, too large, not UTF-8 text."""
+    name = shown or str(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {name}") from None
+    except OSError as error:
+        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise fail(Exit.LIMIT, Code.LIMIT, f"{name} is larger than {MAX_BYTES} bytes, the most that a spec may be")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_text(name, error.start) from None
+    if (bad := next((i for i, c in enumerate(text) if not c.isprintable() and c not in "\n\r\t"), None)) is not None:
+        raise _not_text(name, len(text[:bad].encode()))
+    return Source(name, text)
+
+
+def _not_text(name: str, byte: int) -> Failure:
+    hint = "a spec is YAML; a model file is not a spec"
+    return spec_error(Code.NOT_TEXT, f"{name} is not UTF-8 text: byte {byte} cannot stand in a spec", None, hint)
+
+
+def parse(source: Source) -> Mapping:
+    """The one YAML document of a source. Raises Failure with the place of what is wrong."""
+    try:
+        value = _Tree(source, YAML(typ="safe", pure=True).parse(source.text)).document()
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        span = Span(source, mark.index, mark.index + 1) if mark else None
+        message = " ".join(filter(None, (error.context, error.problem)))
+        raise spec_error(Code.YAML_SYNTAX, message, span, _syntax_hint(message)) from None
+    except (ReaderError, YAMLStreamError) as error:
+        raise spec_error(Code.YAML_SYNTAX, str(error).splitlines()[0], Span(source, 0, 1)) from None
+    if isinstance(value, Scalar) and value.value is None:
+        hint = "a spec has at least `input:` and `stages:`"
+        raise spec_error(Code.EMPTY_SPEC, f"{source.name} is empty", None, hint)
+    if not isinstance(value, Mapping):
+        raise spec_error(Code.WRONG_TYPE, "a spec is a mapping of keys to values", value.span)
+    return value
+
+
+def _syntax_hint(message: str) -> str:
+    if "mapping values are not allowed" in message:
+        return "a value that holds ': ' must be quoted"
+    if "\\t" in message or "tab" in message:
+        return "YAML is indented with spaces"
+    return ""
+
+
+class _Tree:
+    """Builds values from parser events, refusing as it reads: nothing is expanded before it is refused."""
+
+    def __init__(self, source: Source, events: Iterator[Event]) -> None:
+        self.source = source
+        self.events = events
+        self.depth = 0
+
+    def document(self) -> Value:
+        value: Value = Scalar("", Span(self.source, 0, 0), plain=True)
+        documents = 0
+        for event in self.events:
+            match event:
+                case StreamStartEvent() | DocumentEndEvent() | StreamEndEvent():
+                    continue
+                case DocumentStartEvent():
+                    documents += 1
+                    if documents > 1:
+                        raise self._refuse(event, "a second document", "write one spec a file")
+                case _:
+                    value = self.value(event)
+        return value
+
+    def value(self, event: Event) -> Value:
+        if isinstance(event, AliasEvent):
+            raise self._refuse(event, "an alias", "write the value out, or use `extends` or `params`")
+        anchor: Any = getattr(event, "anchor", None)
+        if anchor is not None:
+            raise self._refuse(event, "an anchor", "write the value out, or use `extends` or `params`")
+        if getattr(event, "ctag", None) is not None:
+            raise self._refuse(event, "a tag", "values need no tag; quote what must be a string")
+        match event:
+            case ScalarEvent():
+                return Scalar(event.value, self._span(event, event), plain=event.style is None)
+            case SequenceStartEvent():
+                return self.sequence(event)
+            case MappingStartEvent():
+                return self.mapping(event)
+            case _:
+                raise AssertionError(event)
+
+    def sequence(self, start: Event) -> Sequence:
+        self._enter(start)
+        items = []
+        for event in self.events:
+            if isinstance(event, SequenceEndEvent):
+                break
+            items.append(self.value(event))
+        self.depth -= 1
+        return Sequence(tuple(items), self._span(start, start))
+
+    def mapping(self, start: Event) -> Mapping:
+        self._enter(start)
+        items: dict[str, tuple[Scalar, Value]] = {}
+        for event in self.events:
+            if isinstance(event, MappingEndEvent):
+                break
+            key = self.value(event)
+            if not isinstance(key, Scalar):
+                raise spec_error(Code.WRONG_TYPE, "a key is a word, not a list or a mapping", key.span)
+            if key.text == "<<" and key.plain:
+                raise self._refuse(event, "a merge key", "use `extends`")
+            if key.text in items:
+                first = items[key.text][0].span
+                problem = Problem(
+                    Code.DUPLICATE_KEY,
+                    f"the key {key.text!r} stands twice in one mapping",
+                    key.span,
+                    "keep one of them",
+                    (f"first at {first}:{first.column}",),
+                )
+                raise Failure(Exit.SPEC, (problem,))
+            items[key.text] = (key, self.value(next(self.events)))
+        self.depth -= 1
+        return Mapping(items, self._span(start, start))
+
+    def _enter(self, event: Event) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise fail(Exit.LIMIT, Code.LIMIT, f"nested deeper than {MAX_DEPTH} levels", self._span(event, event))
+
+    def _span(self, first: Event, last: Event) -> Span:
+        start: int = first.start_mark.index
+        return Span(self.source, start, max(last.end_mark.index, start))
+
+    def _refuse(self, event: Event, what: str, hint: str) -> Failure:
+        return spec_error(Code.YAML_FEATURE, f"{what} is not allowed in a spec", self._span(event, event), hint)
