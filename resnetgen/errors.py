@@ -111,6 +111,11 @@ class Span:
     def __str__(self) -> str:
         return f"{self.source.name}:{self.line}"
 
+    @property
+    def short(self) -> str:
+        """resnet50.yaml:8: without the folder, so that what models carry is the same wherever the spec stands."""
+        return str(self).replace("\\", "/").rpartition("/")[2]
+
 
 @dataclass(frozen=True)
 class Problem:

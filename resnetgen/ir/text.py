@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 
-from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Op, show
 
 
@@ -16,7 +16,9 @@ def dump(graph: Graph) -> str:
     for node in graph.nodes:
         left = f"{node.name:<{width}} = {describe(node.op)}"
         right = f": {show(graph.shapes[node.name])}"
-        lines.append("  ".join(filter(None, (left, ", ".join(node.inputs), right, _place(node)))))
+        lines.append(
+            "  ".join(filter(None, (left, ", ".join(node.inputs), right, f"# {node.span.short}" if node.span else "")))
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -37,10 +39,3 @@ def _attributes(op: Op) -> Iterator[str]:
             yield f"{field.name}={show(value)}"
         else:
             yield f"{field.name}={value}"
-
-
-def _place(node: Node) -> str:
-    if node.span is None:
-        return ""
-    # The file's name only: the dump is the same wherever the repository stands.
-    return f"# {node.span.source.name.replace(chr(92), '/').rpartition('/')[2]}:{node.span.line}"

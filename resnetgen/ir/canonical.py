@@ -1,0 +1,64 @@
+"""One form for graphs that mean the same, so that what was written can be compared with what was meant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import AvgPool, Fc, Flatten, Input, Op, Pool, Shape
+
+T = TypeVar("T", bound=Pool)
+
+
+def canonical(graph: Graph) -> Graph:
+    """The same network with each free choice made one way.
+
+    A flatten whose every consumer is an fc is dropped, since fc flattens by itself; a pooling that rounds up where
+    rounding down gives the same size rounds down; a pooling without padding does not say whether padding counts.
+    """
+    source: dict[str, str] = {}
+    nodes = []
+    for node in graph.nodes:
+        inputs = tuple(source[name] for name in node.inputs)
+        consumers = graph.consumers[node.name]
+        if isinstance(node.op, Flatten) and consumers and all(isinstance(user.op, Fc) for user in consumers):
+            source[node.name] = inputs[0]
+            continue
+        source[node.name] = node.name
+        nodes.append(Node(node.name, _canonical_op(node.op, graph.input_shapes(node)), inputs, node.span))
+    return Graph(graph.name, tuple(nodes))
+
+
+def _canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
+    if isinstance(op, Input) or not isinstance(op, Pool):
+        return op
+    if op.ceil and replace(op, ceil=False).shape(*shapes) == op.shape(*shapes):
+        op = replace(op, ceil=False)
+    if isinstance(op, AvgPool) and op.pad == (0, 0):
+        op = replace(op, exclude_pad=False)
+    return op
+
+
+def differences(expected: Graph, found: Graph, names: dict[str, tuple[str, ...]] | None = None) -> list[str]:
+    """What `found` says otherwise than `expected`, node by node in their order; empty where they are the same.
+
+    Both are brought into canonical form. `names` gives for each expected node the names under which it may be found;
+    without it a node is found under its own.
+    """
+    a, b = canonical(expected), canonical(found)
+    lines = [] if a.name == b.name else [f"the network is called {b.name!r}, not {a.name!r}"]
+    if len(a.nodes) != len(b.nodes):
+        lines.append(f"{len(b.nodes)} nodes instead of {len(a.nodes)}")
+    found_as: dict[str, str] = {}
+    for want, have in zip(a.nodes, b.nodes, strict=False):
+        allowed = names[want.name] if names else (want.name,)
+        found_as[want.name] = have.name
+        if have.name not in allowed:
+            lines.append(f"{want.name} is called {have.name}, not {' or '.join(allowed)}")
+        if have.op != want.op:
+            lines.append(f"{want.name} is {have.op}, not {want.op}")
+        inputs = tuple(found_as[name] for name in want.inputs)
+        if have.inputs != inputs:
+            lines.append(f"{want.name} reads {', '.join(have.inputs)}, not {', '.join(inputs)}")
+    return lines

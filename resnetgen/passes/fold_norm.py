@@ -1,0 +1,67 @@
+"""Fold a batch normalisation into the convolution before it.
+
+With s = gamma / sqrt(variance + eps) for each output channel:
+
+    weight' = weight * s        bias' = (bias - mean) * s + beta
+
+since norm(conv(x)) = s * (weight * x + bias - mean) + beta. The convolution keeps its name and then computes what the
+norm computed. Refused where anything else consumes the convolution's output, which no longer exists afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import BatchNorm, Conv
+from resnetgen.weights.source import Array, Weights
+
+
+def fold_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
+    folds: dict[str, Fold] = {}
+    source: dict[str, str] = {}
+    nodes: dict[str, Node] = {}
+    for node in graph.nodes:
+        before = graph.by_name[node.inputs[0]] if node.inputs else node
+        sole = graph.consumers[before.name] == (node,)
+        if isinstance(node.op, BatchNorm) and isinstance(before.op, Conv) and sole:
+            folds[before.name] = Fold(node.name, node.op.eps, before.op.bias)
+            nodes[before.name] = replace(nodes[before.name], op=replace(before.op, bias=True))
+            source[node.name] = before.name
+        else:
+            nodes[node.name] = replace(node, inputs=tuple(source[name] for name in node.inputs))
+            source[node.name] = node.name
+    return Graph(graph.name, tuple(nodes.values())), Folded(weights, folds)
+
+
+@dataclass(frozen=True)
+class Fold:
+    norm: str
+    eps: float
+    bias: bool
+    """Whether the convolution had a bias of its own."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Weights of the folded graph, computed from the others when they are asked for."""
+
+    weights: Weights
+    folds: dict[str, Fold]
+
+    def tensor(self, node: str, parameter: str) -> Array:
+        fold = self.folds.get(node)
+        if fold is None:
+            return self.weights.tensor(node, parameter)
+        gamma, beta, mean, variance = (
+            self.weights.tensor(fold.norm, name).astype(np.float64) for name in ("gamma", "beta", "mean", "variance")
+        )
+        scale = gamma / np.sqrt(variance + fold.eps)
+        if parameter == "weight":
+            weight = self.weights.tensor(node, "weight")
+            return weight * scale.astype(np.float32)[:, None, None, None]
+        bias = self.weights.tensor(node, "bias") if fold.bias else np.float64(0)
+        folded: Array = ((bias - mean) * scale + beta).astype(np.float32)
+        return folded

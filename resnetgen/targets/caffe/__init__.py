@@ -1,0 +1,1 @@
+"""Caffe: prototxt and caffemodel."""

@@ -1,0 +1,96 @@
+"""The Caffe files: a prototxt from the template, and a caffemodel whose blobs are streamed into it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.ir.graph import Graph
+from resnetgen.targets.caffe.read import parse_prototxt
+from resnetgen.targets.caffe.render import render
+from resnetgen.targets.caffe.schema import message
+from resnetgen.targets.caffe.translate import CaffeNet, Layer, translate
+from resnetgen.weights.names import NameMap
+from resnetgen.weights.source import Array, Weights
+from resnetgen.weights.wire import delimited
+
+MAX_PROTOBUF = 2**31 - 1
+_LAYER, _BLOBS, _DATA = 100, 7, 5  # field numbers of NetParameter, LayerParameter and BlobProto
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class CaffePlan:
+    """Files that are ready to be written: everything that can be refused has been."""
+
+    net: CaffeNet
+    text: str
+    names: dict[str, tuple[str, ...]]
+
+
+def plan(graph: Graph, names: NameMap | None, batch: int | None, with_weights: bool) -> CaffePlan:
+    """Translate a graph, or refuse it. A caffemodel of 2 GB or more is refused here (exit 6)."""
+    payload = sum(4 * p.size for node in graph.nodes for p in graph.parameters(node))
+    if with_weights and payload + 1000 * len(graph.nodes) > MAX_PROTOBUF:
+        hint = "ONNX can hold them beside the model; --no-weights writes the prototxt alone"
+        message = f"the weights take {payload:,} bytes; a caffemodel cannot hold more than {MAX_PROTOBUF:,}"
+        raise fail(Exit.LIMIT, Code.LIMIT, message, hint=hint)
+    net = translate(graph, names, batch or 1)
+    return CaffePlan(net, render(net), net.names)
+
+
+def write_prototxt(planned: CaffePlan, path: Path) -> None:
+    with path.open("x", encoding="utf-8", newline="\n") as file:
+        file.write(planned.text)
+
+
+def write_caffemodel(
+    planned: CaffePlan, weights: Weights, path: Path, progress: Progress = lambda _: None
+) -> dict[str, list[str]]:
+    """Write each layer with its blobs; returns layer -> SHA-256 of each blob's values.
+
+    No more than one layer's weights are held.
+    """
+    net = parse_prototxt(planned.text, "the prototxt")
+    layers = list(net.layer)
+    del net.layer[:]
+    digests: dict[str, list[str]] = {}
+    with path.open("xb") as file:
+        file.write(net.SerializeToString(deterministic=True))
+        for layer, head in zip(planned.net.layers, layers, strict=True):
+            blobs = list(_blobs(layer, weights))
+            _write_layer(file, head.SerializeToString(deterministic=True), blobs)
+            if blobs:
+                digests[layer.name] = [hashlib.sha256(blob.data).hexdigest() for blob in blobs]
+            progress(sum(blob.nbytes for blob in blobs))
+    return digests
+
+
+def _blobs(layer: Layer, weights: Weights) -> Iterator[Array]:
+    for parameter in layer.blobs:
+        yield weights.tensor(layer.node, parameter)
+    if layer.type == "BatchNorm":
+        # The third blob scales the first two: the statistics are blob / factor.
+        yield np.ones(1, np.float32)
+
+
+def _write_layer(file: BinaryIO, head: bytes, blobs: list[Array]) -> None:
+    """A NetParameter that holds nothing but one layer."""
+    heads = []
+    for blob in blobs:
+        shape: Any = message("BlobProto")()
+        shape.shape.dim.extend(blob.shape)
+        inner = shape.SerializeToString() + delimited(_DATA, blob.nbytes)
+        heads.append(delimited(_BLOBS, len(inner) + blob.nbytes) + inner)
+    size = len(head) + sum(map(len, heads)) + sum(blob.nbytes for blob in blobs)
+    file.write(delimited(_LAYER, size) + head)
+    for start, blob in zip(heads, blobs, strict=True):
+        file.write(start)
+        file.write(blob.data)

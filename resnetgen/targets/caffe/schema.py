@@ -1,0 +1,37 @@
+"""Caffe's messages as protobuf classes, from the descriptor that caffe.proto was compiled to."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+
+@cache
+def _messages() -> dict[str, Any]:
+    # A pool of our own: another package of the process may have registered messages called caffe.*
+    pool = descriptor_pool.DescriptorPool()
+    data = Path(__file__).with_name("caffe.binpb").read_bytes()
+    files = descriptor_pb2.FileDescriptorSet.FromString(data).file
+    for file in files:
+        pool.Add(file)
+    return message_factory.GetMessageClassesForFiles([file.name for file in files], pool)
+
+
+def message(name: str) -> Any:
+    """The class of a message, such as NetParameter."""
+    return _messages()[f"caffe.{name}"]
+
+
+PARAM_FIELDS = {
+    "BatchNorm": "batch_norm_param",
+    "Concat": "concat_param",
+    "Convolution": "convolution_param",
+    "Eltwise": "eltwise_param",
+    "InnerProduct": "inner_product_param",
+    "Pooling": "pooling_param",
+    "Scale": "scale_param",
+}
+"""Layer type -> the field of its layer that holds its parameters, of the types that resnetgen emits."""

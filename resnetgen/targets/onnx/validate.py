@@ -1,0 +1,47 @@
+"""Translation validation: the written model, read back, must say what the graph and the weights say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnetgen.errors import Failure
+from resnetgen.ir.canonical import differences
+from resnetgen.ir.graph import Graph
+from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
+from resnetgen.targets.onnx.read import OnnxFile, read_file, read_graph
+from resnetgen.targets.onnx.translate import BATCH, initializer
+
+
+def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, digests: dict[str, str]) -> list[str]:
+    """What the model says otherwise than it should; empty where all agrees."""
+    try:
+        file = read_file(path)
+        found, wired = read_graph(file)
+    except Failure as failure:
+        return [problem.message for problem in failure.problems]
+    (source,), (result,) = graph.inputs, graph.outputs
+    called: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in graph.nodes}
+    called |= {source.name: (options.names.input,), result.name: (options.names.output,)}
+    lines = differences(graph, found, called)
+    for node in graph.nodes:
+        wanted = [initializer(node.name, parameter.name) for parameter in graph.parameters(node)]
+        if wired.get(called[node.name][0], []) != wanted:
+            lines.append(f"{node.name} is given other weights than its own")
+    read = {name: tensor.digest for name, tensor in file.tensors.items()}
+    lines += [f"the weight {name} has changed" for name in digests if read.get(name) != digests[name]]
+    lines += [f"there is a weight {name} that no one wrote" for name in read if name not in digests]
+    return lines + _stamps(file, planned, options)
+
+
+def _stamps(file: OnnxFile, planned: OnnxPlan, options: OnnxOptions) -> list[str]:
+    model, lines = file.model, []
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    if versions != {"": options.opset} or model.ir_version != planned.skeleton.ir_version:
+        lines.append(f"opset {versions} and IR version {model.ir_version} are not what was asked for")
+    if {entry.key: entry.value for entry in model.metadata_props} != options.metadata:
+        lines.append("the metadata differs")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        batch = value.type.tensor_type.shape.dim[0]
+        if (batch.dim_value or batch.dim_param) != (options.batch or BATCH):
+            lines.append(f"{value.name} has another batch than was asked for")
+    return lines
