@@ -1,0 +1,100 @@
+"""The Python API: load -> expand -> passes -> emit -> validate -> publish, and what a user does with the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.expand import expand
+from resnetgen.expand.builder import MAX_NODES
+from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, Target
+from resnetgen.spec.find import find_spec
+from resnetgen.spec.load import load
+from resnetgen.weights.initialise import Init, Initialised
+
+if TYPE_CHECKING:
+    from resnetgen.verify import Report, Settings
+
+
+def compile_spec(word: str, settings: dict[str, int | float] | None = None, max_nodes: int = MAX_NODES) -> Compiled:
+    """A spec, by path or bundled name, as a graph. Raises Failure."""
+    spec = load(find_spec(word), settings)
+    graph = expand(spec, max_nodes)
+    content = "\0".join([*(source.text for source in spec.sources), repr(sorted(spec.params.items()))])
+    return Compiled(spec, graph, sha256(content.encode()).hexdigest())
+
+
+def compile_all(words: Sequence[str], options: Options) -> list[Compiled]:
+    """Every spec, or every problem of every spec."""
+    compiled: list[Compiled] = []
+    problems: list[Problem] = []
+    worst = Exit.DONE
+    for word in words:
+        try:
+            compiled.append(compile_spec(word, options.settings, options.max_nodes))
+        except Failure as failure:
+            problems += failure.problems
+            worst = max(worst, failure.exit)
+    if problems:
+        raise Failure(worst, tuple(dict.fromkeys(problems)))
+    return compiled
+
+
+def build(words: Sequence[str], options: Options, progress: Progress | None = None) -> list[Built]:
+    """Compile specs and write the files of every target.
+
+    Everything that can be refused is refused before the first byte is written; what is written is read back and held
+    against the graph before it appears under its name. Raises Failure.
+    """
+    if options.verify and Target.ONNX not in options.targets:
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "there is no ONNX model to verify", hint="add --target onnx")
+    if Target.ONNX in options.targets and not options.weights:
+        hint = "leave out --no-weights, or --target onnx"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "an ONNX model holds its weights; none is written without", hint=hint)
+    jobs = [Job(compiled, options, progress or Quiet()) for compiled in compile_all(words, options)]
+    for job, other in ((a, b) for i, a in enumerate(jobs) for b in jobs[:i]):
+        if job.folder == other.folder:
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"two specs would be written to {job.folder}")
+    return [job.run() for job in jobs]
+
+
+def verify(word: str, output_dir: Path, given: dict[str, int | float], settings: Settings) -> Report:
+    """Run a built model and hold it against its spec; against itself, where its spec cannot be found.
+
+    `word` is a model's path, or a spec whose built model stands below `output_dir`. The weights of the reference are
+    drawn as the model says that its own were. Raises Failure.
+    """
+    from resnetgen.targets.onnx.read import read_file
+    from resnetgen.verify import verify_against_spec, verify_alone
+
+    if word.endswith(".onnx"):
+        path, spec = Path(word), None
+    else:
+        spec = compile_spec(word, given).spec
+        path = output_dir / spec.name / f"{spec.stem}.onnx"
+        if not path.is_file():
+            hint = f"resnetgen build {word} --target onnx --output-dir {output_dir}"
+            raise fail(Exit.IO, Code.MISSING_FILE, f"{path} has not been built", hint=hint)
+    origin = {entry.key: entry.value for entry in read_file(path).model.metadata_props}
+    compiled = _origin(word if spec else origin.get("resnetgen.spec", ""), origin, given)
+    if compiled is None and spec is None:
+        return verify_alone(path, settings)
+    if compiled is None:
+        hint = f"build it anew: resnetgen build {word}"
+        raise fail(Exit.VERIFICATION, Code.VERIFICATION, f"{path} was built from another state of the spec", hint=hint)
+    init, seed = Init(origin["resnetgen.init"]), int(origin["resnetgen.seed"])
+    return verify_against_spec(path, compiled.graph, Initialised(compiled.graph, seed, init), settings)
+
+
+def _origin(word: str, origin: dict[str, str], given: dict[str, int | float]) -> Compiled | None:
+    """The spec of a model as it was when the model was built; None where it cannot be found or has changed."""
+    params = (entry.partition("=") for entry in origin.get("resnetgen.params", "").split(",") if entry)
+    try:
+        built = {name: float(value) if "." in value else int(value) for name, _, value in params}
+        compiled = compile_spec(word, built | given)
+    except (Failure, ValueError):
+        return None
+    return compiled if compiled.digest == origin.get("resnetgen.spec_sha256") else None

@@ -1,0 +1,48 @@
+"""manifest.json: the size, SHA-256 and origin of every file of a folder. It is written last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from resnetgen import __version__
+from resnetgen.spec.table import Spec
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file."""
+
+    bytes: int
+    sha256: str
+    spec_sha256: str
+    """Of the spec and all that it draws on, as it was when the file was built."""
+    origin: Mapping[str, Any]
+    """Where its weights come from; empty for a text."""
+
+
+def updated(folder: Path, spec: Spec, entries: dict[str, Entry]) -> str:
+    """The manifest's text with new entries. Files of earlier builds keep theirs as long as they stand there."""
+    files = {name: entry for name, entry in read(folder).items() if (folder / name).is_file()}
+    files |= {name: asdict(entry) for name, entry in entries.items()}
+    document = {
+        "resnetgen": __version__,
+        "spec": spec.name,
+        "title": spec.title,
+        "files": dict(sorted(files.items())),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The entries of a folder's manifest; none where there is no manifest or it is not ours."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return files if isinstance(files, dict) else {}

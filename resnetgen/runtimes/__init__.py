@@ -1,0 +1,1 @@
+"""Engines that run a built model. None of them is ours."""

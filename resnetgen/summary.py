@@ -1,0 +1,126 @@
+"""The paper's table with what it leaves out: parameters, MACs and activations of each stage."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from resnetgen.errors import Span
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import BatchNorm, Conv, Fc, show
+from resnetgen.spec.syntax import Cell
+from resnetgen.spec.table import Row, Spec
+
+
+@dataclass(frozen=True)
+class Counts:
+    weights: int = 0
+    """Elements of convolutions' and fc layers' weights."""
+    biases: int = 0
+    norm: int = 0
+    """Gammas and betas; running statistics are not parameters."""
+    macs: int = 0
+    """Multiply-accumulates of convolutions and fc layers for one image."""
+    activations: int = 0
+    """Elements of the outputs of convolutions and fc layers for one image."""
+
+    @property
+    def parameters(self) -> int:
+        return self.weights + self.biases + self.norm
+
+    @property
+    def flops(self) -> int:
+        """Two for each MAC: a multiplication and an addition."""
+        return 2 * self.macs
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)))
+
+    def to_json(self) -> dict[str, int]:
+        return {**asdict(self), "parameters": self.parameters, "flops": self.flops}
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    output: str
+    """The size at its end: 256x56x56."""
+    blocks: str
+    """The row as the spec says it."""
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Summary:
+    name: str
+    title: str
+    input: str
+    params: dict[str, int | float]
+    nodes: int
+    stages: tuple[Stage, ...]
+
+    @property
+    def total(self) -> Counts:
+        return sum((stage.counts for stage in self.stages), Counts())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "title": self.title,
+            "input": self.input,
+            "params": self.params,
+            "nodes": self.nodes,
+            "stages": [
+                {"name": s.name, "output": s.output, "blocks": s.blocks, **s.counts.to_json()} for s in self.stages
+            ],
+            "total": self.total.to_json(),
+        }
+
+
+def summarise(spec: Spec, graph: Graph) -> Summary:
+    """The counts come from the ops alone; this only adds them up by stage."""
+    stages = []
+    size = graph.shapes[graph.inputs[0].name]
+    for row in spec.rows:
+        nodes = [node for node in graph.nodes if node.name.startswith(f"{row.stage}/")]
+        size = graph.shapes[nodes[-1].name] if nodes else size
+        counts = sum((_counts(graph, node) for node in nodes), Counts())
+        stages.append(Stage(row.stage, show(size), _blocks(row), counts))
+    return Summary(spec.name, spec.title, str(spec.input), spec.params, len(graph.nodes), tuple(stages))
+
+
+def _counts(graph: Graph, node: Node) -> Counts:
+    parameters = [p for p in graph.parameters(node) if p.trainable]
+    computes = isinstance(node.op, Conv | Fc)
+    return Counts(
+        weights=sum(p.size for p in parameters if p.name == "weight"),
+        biases=sum(p.size for p in parameters if p.name == "bias"),
+        norm=sum(p.size for p in parameters) if isinstance(node.op, BatchNorm) else 0,
+        macs=graph.macs(node),
+        activations=_size(graph.shapes[node.name]) if computes else 0,
+    )
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size
+
+
+def _blocks(row: Row) -> str:
+    return " | ".join(map(_cell, row.cells))
+
+
+def _cell(cell: Cell) -> str:
+    """The cell as it is written; its repeat and stride may have come from a patch in another file."""
+    text = _written(cell.body.span)
+    if cell.repeat:
+        text += f" x{_written(cell.repeat.span)}"
+    if cell.stride:
+        text += f" /{_written(cell.stride.span)}"
+    return text
+
+
+def _written(span: Span) -> str:
+    return " ".join(span.source.text[span.start : span.end].split())
