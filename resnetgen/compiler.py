@@ -58,7 +58,13 @@ def build(words: Sequence[str], options: Options, progress: Progress | None = No
     for job, other in ((a, b) for i, a in enumerate(jobs) for b in jobs[:i]):
         if job.folder == other.folder:
             raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"two specs would be written to {job.folder}")
-    return [job.run() for job in jobs]
+    jobs[0].begin()
+    try:
+        for job in jobs:
+            job.plan()
+        return [job.run() for job in jobs]
+    finally:
+        jobs[0].close()
 
 
 def verify(word: str, output_dir: Path, given: dict[str, int | float], settings: Settings) -> Report:

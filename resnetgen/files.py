@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import file_digest
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Failure, fail
@@ -24,17 +25,25 @@ class Staging:
     def path(self, name: str) -> Path:
         return self.folder / name
 
+    def sync(self, name: str) -> None:
+        """Bring a finished file to the disk. Must be done before it is published."""
+        with (self.folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+
+    def digest(self, name: str) -> tuple[int, str]:
+        """Size and SHA-256 of a finished file."""
+        with (self.folder / name).open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+            return file.tell(), digest
+
     def publish(self, names: list[str]) -> None:
-        """Move finished files to their place, in this order: whole files, never a part of one.
+        """Move finished, synced files to their place, in this order: whole files, never a part of one.
 
         A link that stands there is replaced, not followed.
         """
         for name in names:
             if (self.final / name).is_dir() and not (self.final / name).is_symlink():
                 raise fail(Exit.IO, Code.OUTPUT, f"cannot write {self.final / name}: a folder stands there")
-        for name in names:
-            with (self.folder / name).open("rb") as file:
-                os.fsync(file.fileno())
         for name in names:
             os.replace(self.folder / name, self.final / name)
         _sync_folder(self.final)

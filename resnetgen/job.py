@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from resnetgen import __version__
 from resnetgen.errors import Code, Exit, fail
@@ -18,6 +18,7 @@ from resnetgen.ir.graph import Graph
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.passes.pipeline import PIPELINE, run_passes
 from resnetgen.spec.table import Spec
+from resnetgen.weights.draw import Drawing, keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap, load_name_map
 
@@ -83,8 +84,12 @@ class Built:
     report: Report | None
 
 
+Seal: TypeAlias = Callable[..., None]
+"""Called with the names of files that are finished."""
+
+
 class Job:
-    """Everything that can be refused is refused when it is made; `run` writes."""
+    """`plan` refuses everything that can be refused; `run` writes."""
 
     def __init__(self, compiled: Compiled, options: Options, progress: Progress) -> None:
         self.compiled, self.options, self.progress = compiled, options, progress
@@ -93,15 +98,28 @@ class Job:
         self.weights = Initialised(compiled.graph, options.seed, options.init)
         passes = PIPELINE if options.fold else ()
         self.folded, self.folded_weights = run_passes(compiled.graph, self.weights, passes)
+        self.drawing: Drawing | None = None
         self.caffe: CaffePlan | None = None
         self.onnx: OnnxPlan | None = None
         self.onnx_options: OnnxOptions | None = None
-        if Target.CAFFE in options.targets:
+
+    def begin(self) -> None:
+        """Draw the first weights while the libraries of the formats are imported, which takes as long."""
+        if Target.ONNX in self.options.targets:
+            self.drawing = Drawing(self.folded_weights, keys(self.folded))
+
+    def plan(self) -> None:
+        """Import the targets and translate. Raises Failure for what a target cannot say."""
+        if Target.CAFFE in self.options.targets:
             from resnetgen.targets.caffe import emit
 
-            self.caffe = emit.plan(compiled.graph, compiled.names, options.batch, options.weights)
-        if Target.ONNX in options.targets:
+            self.caffe = emit.plan(self.compiled.graph, self.compiled.names, self.options.batch, self.options.weights)
+        if Target.ONNX in self.options.targets:
             self.plan_onnx()
+
+    def close(self) -> None:
+        if self.drawing:
+            self.drawing.close()
 
     def plan_onnx(self) -> None:
         from resnetgen.targets.onnx import emit
@@ -114,7 +132,7 @@ class Job:
 
     def metadata(self) -> dict[str, str]:
         """What a model says of its origin: enough to build it again."""
-        from importlib.metadata import version
+        import numpy
 
         spec, options = self.compiled.spec, self.options
         return {
@@ -124,57 +142,69 @@ class Job:
             "resnetgen.params": ",".join(f"{name}={value}" for name, value in sorted(spec.params.items())),
             "resnetgen.init": options.init.value,
             "resnetgen.seed": str(options.seed),
-            "resnetgen.numpy": version("numpy"),
+            "resnetgen.numpy": numpy.__version__,
         }
 
     def run(self) -> Built:
+        """Write; read back while the files are synced and hashed; publish when all is done."""
         report = None
-        with staging(self.folder) as stage:
-            names = []
+        with staging(self.folder) as stage, ThreadPoolExecutor() as pool:
+            synced: list[Future[None]] = []
+            digests: dict[str, Future[tuple[int, str]]] = {}
+
+            def seal(*names: str) -> None:
+                for name in names:
+                    synced.append(pool.submit(stage.sync, name))
+                    digests[name] = pool.submit(stage.digest, name)
+
             if Target.IR in self.options.targets:
-                names += self.write_ir(stage)
+                self.write_ir(stage, seal)
             if self.caffe:
-                names += self.write_caffe(stage, self.caffe)
+                self.write_caffe(stage, seal, self.caffe)
             if self.onnx and self.onnx_options:
-                names += self.write_onnx(stage, self.onnx, self.onnx_options)
+                self.write_onnx(stage, seal, self.onnx, self.onnx_options)
             if self.options.verify:
                 report = self.verify(stage, self.options.verify)
-            entries = {name: self.entry(stage.path(name)) for name in names}
+            entries = {name: self.entry(name, *digest.result()) for name, digest in digests.items()}
             manifest = updated(self.folder, self.compiled.spec, entries)
             stage.path(MANIFEST).write_text(manifest, encoding="utf-8", newline="\n")
-            stage.publish([*names, MANIFEST])
+            stage.sync(MANIFEST)
+            for done in synced:
+                done.result()
+            stage.publish([*entries, MANIFEST])
         files = {self.folder / name: entry for name, entry in entries.items()}
         return Built(self.compiled, files, report)
 
-    def write_ir(self, stage: Staging) -> list[str]:
+    def write_ir(self, stage: Staging, seal: Seal) -> None:
         from resnetgen.ir.text import dump
 
         name = f"{self.stem}.ir.txt"
         stage.path(name).write_text(dump(self.compiled.graph), encoding="utf-8", newline="\n")
-        return [name]
+        seal(name)
 
-    def write_caffe(self, stage: Staging, planned: CaffePlan) -> list[str]:
+    def write_caffe(self, stage: Staging, seal: Seal, planned: CaffePlan) -> None:
         from resnetgen.targets.caffe import emit, validate
 
         text, model = f"{self.stem}.prototxt", f"{self.stem}.caffemodel"
         emit.write_prototxt(planned, stage.path(text))
+        seal(text)
         self.accept(text, validate.validate_prototxt(stage.path(text), self.compiled.graph, planned))
         if not self.options.weights:
-            return [text]
+            return
         total = sum(4 * p.size for node in self.compiled.graph.nodes for p in self.compiled.graph.parameters(node))
         with self.progress.task(model, total) as advance:
-            digests = emit.write_caffemodel(planned, self.weights, stage.path(model), advance)
-        self.accept(model, validate.validate_caffemodel(stage.path(model), planned, digests))
-        return [text, model]
+            checksums = emit.write_caffemodel(planned, self.weights, stage.path(model), advance)
+        seal(model)
+        self.accept(model, validate.validate_caffemodel(stage.path(model), planned, checksums))
 
-    def write_onnx(self, stage: Staging, planned: OnnxPlan, options: OnnxOptions) -> list[str]:
+    def write_onnx(self, stage: Staging, seal: Seal, planned: OnnxPlan, options: OnnxOptions) -> None:
         from resnetgen.targets.onnx import emit, validate
 
         name = f"{self.stem}.onnx"
         with self.progress.task(name, planned.payload) as advance:
-            written = emit.write(planned, self.folded_weights, stage.path(name), advance)
-        self.accept(name, validate.validate(stage.path(name), self.folded, planned, options, written.digests))
-        return list(written.files)
+            written = emit.write(planned, self.drawing or self.folded_weights, stage.path(name), advance)
+        seal(*written.files)
+        self.accept(name, validate.validate(stage.path(name), self.folded, planned, options, written.checksums))
 
     def accept(self, name: str, differences: list[str]) -> None:
         """What was written must be what was meant; else we have made a mistake and publish nothing."""
@@ -192,9 +222,7 @@ class Job:
             raise report.failure()
         return report
 
-    def entry(self, path: Path) -> Entry:
-        with path.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-        has_weights = path.suffix in (".onnx", ".caffemodel", ".data")
+    def entry(self, name: str, size: int, digest: str) -> Entry:
+        has_weights = not name.endswith((".ir.txt", ".prototxt"))
         origin = {"init": self.options.init.value, "seed": self.options.seed} if has_weights else {}
-        return Entry(path.stat().st_size, digest, self.compiled.digest, origin)
+        return Entry(size, digest, self.compiled.digest, origin)

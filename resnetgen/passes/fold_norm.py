@@ -61,7 +61,8 @@ class Folded:
         scale = gamma / np.sqrt(variance + fold.eps)
         if parameter == "weight":
             weight = self.weights.tensor(node, "weight")
-            return weight * scale.astype(np.float32)[:, None, None, None]
+            weight *= scale.astype(np.float32)[:, None, None, None]
+            return weight
         bias = self.weights.tensor(node, "bias") if fold.bias else np.float64(0)
         folded: Array = ((bias - mean) * scale + beta).astype(np.float32)
         return folded

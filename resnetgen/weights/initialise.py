@@ -10,6 +10,7 @@ import numpy as np
 
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Add, AvgPool, BatchNorm, Concat, Conv, Fc, GlobalAvgPool, Mul, Relu, Sigmoid, Softmax
+from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array
 
 
@@ -30,7 +31,7 @@ class Initialised:
     def __init__(self, graph: Graph, seed: int = 0, init: Init = Init.HE) -> None:
         self.seed = seed
         self.init = init
-        self._shapes = {(n.name, p.name): p.shape for n in graph.nodes for p in graph.parameters(n)}
+        self._shapes = keys(graph)
         self._moments = input_moments(graph) if init is Init.RANDOM_STATS else {}
 
     def tensor(self, node: str, parameter: str) -> Array:

@@ -1,0 +1,62 @@
+"""Draws tensors in threads, a bounded way ahead of whoever writes them: a payload is never held whole."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from math import prod
+
+from resnetgen.ir.graph import Graph
+from resnetgen.ir.ops import Shape
+from resnetgen.weights.source import Array, Key, Weights, checksum
+
+_THREADS = 2
+_AHEAD = 48 << 20
+"""Bytes that may be drawn before they are asked for; a single tensor may be larger."""
+
+Drawn = tuple[Key, Array, int]
+"""A tensor and its checksum."""
+
+
+class Drawing:
+    """The tensors of some keys, in their order, each once. Drawing begins when this is made."""
+
+    def __init__(self, weights: Weights, shapes: Mapping[Key, Shape]) -> None:
+        self._weights = weights
+        self._left = deque((key, 4 * prod(shape)) for key, shape in shapes.items())
+        self._pending: deque[tuple[Future[Drawn], int]] = deque()
+        self._ahead = 0
+        self._pool = ThreadPoolExecutor(_THREADS)
+        self._fill()
+
+    def __iter__(self) -> Iterator[Drawn]:
+        try:
+            while self._pending:
+                done, size = self._pending.popleft()
+                drawn = done.result()
+                self._ahead -= size
+                self._fill()
+                yield drawn
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Draw no more."""
+        self._left.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fill(self) -> None:
+        while self._left and (not self._pending or self._ahead + self._left[0][1] <= _AHEAD):
+            key, size = self._left.popleft()
+            self._ahead += size
+            self._pending.append((self._pool.submit(self._draw, key), size))
+
+    def _draw(self, key: Key) -> Drawn:
+        values = self._weights.tensor(*key)
+        return key, values, checksum(values)
+
+
+def keys(graph: Graph) -> dict[Key, Shape]:
+    """Every parameter of a graph, in the order of its nodes."""
+    return {(node.name, p.name): p.shape for node in graph.nodes for p in graph.parameters(node)}
