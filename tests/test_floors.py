@@ -1,0 +1,98 @@
+"""The floors of docs/architecture.md: imports go strictly downward, and heavy libraries stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "resnetgen"
+
+FLOORS = (
+    {"errors", "resources"},
+    {"files"},
+    {"spec", "ir"},
+    {"weights", "manifest"},
+    {"expand", "passes", "targets"},
+    {"runtimes"},
+    {"verify", "diff", "summary"},
+    {"job"},
+    {"compiler"},
+    {"cli"},
+)
+HEAVY = {
+    "onnx": {"targets/onnx", "weights", "verify", "runtimes/reference"},
+    "onnxruntime": {"runtimes/onnxruntime"},
+    "jinja2": {"targets/caffe/render"},
+    "rich": {"cli"},
+    "click": {"cli"},
+    "lark": {"spec/rows", "targets/caffe/text"},
+    "ruamel": {"spec/yaml"},
+}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def floor(name: str) -> int:
+    return next(i for i, rooms in enumerate(FLOORS) if name in rooms)
+
+
+def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "resnetgen":
+                yield from ((f"resnetgen.{alias.name}", node) for alias in node.names)
+            else:
+                yield node.module, node
+
+
+@pytest.mark.parametrize("path", MODULES, ids=room)
+def test_imports_go_downward(path: Path) -> None:
+    own = room(path).split("/")[0]
+    for module, _ in imports(path):
+        parts = module.split(".")
+        if parts[0] != "resnetgen" or own == "__init__" or parts[1] == "__version__":
+            continue
+        other = parts[1]
+        assert other == own or floor(other) < floor(own), f"{room(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=room)
+def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
+    for module, _ in imports(path):
+        allowed = HEAVY.get(module.split(".")[0])
+        if allowed is not None:
+            assert any(room(path).startswith(place) for place in allowed), f"{room(path)} imports {module}"
+
+
+def test_one_target_does_not_import_another() -> None:
+    for path in MODULES:
+        own = room(path).split("/")
+        for module, _ in imports(path):
+            parts = module.split(".")
+            if own[0] == "targets" and len(own) > 1 and parts[:2] == ["resnetgen", "targets"]:
+                assert parts[2] == own[1], f"{room(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room(p) != "cli"], ids=room)
+def test_only_the_command_line_prints_or_exits(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("print", "exit", "sys.exit", "quit"), f"{room(path)}:{node.lineno} calls {called}"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, resnetgen.cli; print(*sorted(m for m in sys.modules if '.' not in m))"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & {"numpy", "onnx", "onnxruntime", "jinja2", "rich", "lark", "ruamel", "google"}
