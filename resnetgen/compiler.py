@@ -11,17 +11,21 @@ from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, Target
-from resnetgen.spec.find import find_spec
+from resnetgen.spec.find import find_spec, is_spec, short_path
 from resnetgen.spec.load import load
 from resnetgen.weights.initialise import Init, Initialised
 
 if TYPE_CHECKING:
+    from resnetgen.diff.difference import Difference
+    from resnetgen.diff.net import Net
+    from resnetgen.targets.caffe.emit import CaffePlan
     from resnetgen.verify import Report, Settings
 
 
 def compile_spec(word: str, settings: dict[str, int | float] | None = None, max_nodes: int = MAX_NODES) -> Compiled:
     """A spec, by path or bundled name, as a graph. Raises Failure."""
-    spec = load(find_spec(word), settings)
+    path = find_spec(word)
+    spec = load(path, settings, shown=word if word.endswith(path.suffix) else short_path(path))
     graph = expand(spec, max_nodes)
     content = "\0".join([*(source.text for source in spec.sources), repr(sorted(spec.params.items()))])
     return Compiled(spec, graph, sha256(content.encode()).hexdigest())
@@ -104,3 +108,41 @@ def _origin(word: str, origin: dict[str, str], given: dict[str, int | float]) ->
     except (Failure, ValueError):
         return None
     return compiled if compiled.digest == origin.get("resnetgen.spec_sha256") else None
+
+
+def compare(a: str, b: str, settings: dict[str, int | float], ignore_names: bool = False) -> Difference:
+    """Hold two networks against each other by meaning; each is a spec or the path of a prototxt. Raises Failure."""
+    from resnetgen.diff.compare import compare as compare_nets
+
+    return compare_nets(_net(a, settings), _net(b, settings), ignore_names)
+
+
+def compare_text(a: str, b: str, settings: dict[str, int | float]) -> str:
+    """The same, by the prototxts' text: a unified diff, empty where they are equal byte for byte."""
+    from difflib import unified_diff
+
+    old, new = (_prototxt(word, settings).splitlines(keepends=True) for word in (a, b))
+    return "".join(unified_diff(old, new, a, b))
+
+
+def _net(word: str, settings: dict[str, int | float]) -> Net:
+    from resnetgen.diff import prototxt
+
+    if not is_spec(word):
+        return prototxt.load(Path(word))
+    compiled = compile_spec(word, settings)
+    planned = _caffe_plan(compiled)
+    places = {name: compiled.graph.by_name[node].span for node, names in planned.names.items() for name in names}
+    return prototxt.parse(planned.text, word).placed(places)
+
+
+def _prototxt(word: str, settings: dict[str, int | float]) -> str:
+    from resnetgen.targets.caffe.text import read
+
+    return _caffe_plan(compile_spec(word, settings)).text if is_spec(word) else read(Path(word)).text
+
+
+def _caffe_plan(compiled: Compiled) -> CaffePlan:
+    from resnetgen.targets.caffe.emit import plan
+
+    return plan(compiled.graph, compiled.names, batch=None, with_weights=False)

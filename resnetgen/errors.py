@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
+from itertools import islice
 
 
 class Exit(IntEnum):
@@ -152,7 +153,11 @@ class Problem:
 
 def _printable(text: str) -> str:
     """Control and direction characters as `?`: an error must not drive the terminal that shows it."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return "".join(character if character.isprintable() else "?" for character in text.replace("\t", " "))
+
+
+_MAX_SHOWN = 50
+"""Of the problems of one failure; the rest are counted."""
 
 
 @dataclass(eq=False)
@@ -163,7 +168,9 @@ class Failure(Exception):
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
-        return "\n".join(problem.render() for problem in self.problems)
+        lines = [problem.render() for problem in self.problems[:_MAX_SHOWN]]
+        more = len(self.problems) - _MAX_SHOWN
+        return "\n".join([*lines, f"... and {more:,} more"] if more > 0 else lines)
 
 
 def fail(exit: Exit, code: Code, message: str, span: Span | None = None, hint: str = "") -> Failure:
@@ -204,11 +211,14 @@ def _place(problem: Problem) -> tuple[str, int]:
     return (problem.span.source.name, problem.span.start) if problem.span else ("", 0)
 
 
+_MAX_CHOICES = 200
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word: the nearest known ones, or all of them."""
+    """A hint for a misspelt word: the nearest of the (first 200) known ones, or all of them."""
     from difflib import get_close_matches  # only on the way to an error
 
-    choices = sorted(known)
+    choices = sorted(islice(known, _MAX_CHOICES))
     near = get_close_matches(word, choices, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(near)}?"

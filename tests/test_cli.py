@@ -117,9 +117,10 @@ def test_manifest_keeps_files_of_earlier_builds(run: Run) -> None:
 
 def test_bundled_names_build_from_any_folder(run: Run) -> None:
     assert run("build", "resnet18", "--target", "caffe", "--no-weights").code == 0
-    assert Path("generated/resnet18/resnet18.prototxt").read_bytes() == (
-        ROOT / "generated/resnet18/resnet18.prototxt"
-    ).read_bytes()
+    assert (
+        Path("generated/resnet18/resnet18.prototxt").read_bytes()
+        == (ROOT / "generated/resnet18/resnet18.prototxt").read_bytes()
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,9 +161,7 @@ def test_one_bad_spec_of_two_writes_nothing(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "generated").exists()
 
 
-def test_what_stood_there_survives_a_failure(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_stood_there_survives_a_failure(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("build", "tiny.yaml", "--target", "caffe", "--target", "onnx").code == 0
     before = everything(tmp_path)
 

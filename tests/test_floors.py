@@ -94,5 +94,7 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys, resnetgen.cli; print(*sorted(m for m in sys.modules if '.' not in m))"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
     assert not loaded & {"numpy", "onnx", "onnxruntime", "jinja2", "rich", "lark", "ruamel", "google"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
@@ -10,6 +11,7 @@ from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, s
 from resnetgen.ir.ops import Op, OpError, Pair
 from resnetgen.spec.expressions import Scope, evaluate
 from resnetgen.spec.syntax import Argument, Expression, Kernel, Word
+from resnetgen.spec.table import OpDefaults
 from resnetgen.spec.yaml import Scalar
 
 Attribute = Field[Any]
@@ -26,16 +28,14 @@ def bind(
     arguments: Sequence[Argument],
     scope: Scope,
     span: Span,
-    defaults: Mapping[str, Scalar] | None = None,
+    defaults: OpDefaults | None = None,
 ) -> Op:
     """The op that a call means. Raises Failure: an unknown, missing or repeated attribute, a value out of range."""
     names = spellings(kind)
     values: dict[str, Any] = {}
-    for name, value in (defaults or {}).items():
-        field = names.get(name)
-        if field is None:
-            raise unknown_attribute(kind, name, value.span)
-        values[field.name] = _convert_default(field, value)
+    for key, default in defaults.attributes if defaults else ():
+        field = names[key.text]
+        values[field.name] = _convert_default(field, default)
     positional = [field for field in fields(kind) if field.default is MISSING]
     written: set[str] = set()
     for argument in arguments:
@@ -50,30 +50,33 @@ def bind(
     try:
         return kind(**values)
     except OpError as error:
-        raise located(error, span) from None
+        notes = (f"with defaults.ops.{kind.keyword}, {defaults.span}",) if defaults else ()
+        raise located(error, span, notes) from None
 
 
-def located(error: OpError, span: Span | None) -> Failure:
+def located(error: OpError, span: Span | None, notes: tuple[str, ...] = ()) -> Failure:
     """An op's error with the place in the spec that caused it."""
-    return Failure(Exit.SPEC, (Problem(error.code, error.message, span, error.hint),))
+    return Failure(Exit.SPEC, (Problem(error.code, error.message, span, error.hint, notes),))
 
 
 def unknown_attribute(kind: type[Op], name: str, span: Span) -> Failure:
     hint = did_you_mean(name, (spelling for spelling in spellings(kind) if spelling != "/"))
+    if re.fullmatch("x[0-9]+", name):
+        hint = f"what is repeated stands in parentheses: ({kind.keyword}) {name}"
     return spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} has no attribute {name!r}", span, hint)
 
 
 def usage(kind: type[Op]) -> str:
-    """How an op is written, for a hint: `conv kernel, out_channels, /stride, C=groups`."""
+    """How an op is written, for a hint: `conv 3x3, 64, /2, C=1, d=1, p=1, bias`."""
     words = []
     for field in fields(kind):
         short = field.metadata.get("short")
         if field.default is MISSING:
-            words.append("3x3" if field.type == "Pair" else field.name)
+            words.append("3x3" if field.type == "Pair" else "64")
         elif short == "/":
             words.append("/2")
         elif field.type == "bool":
-            words.append(field.name)
+            words.append(f"{field.name}=0" if field.default else field.name)
         else:
             words.append(f"{short or field.name}=1")
     return f"it is written: {kind.keyword} {', '.join(words)}".rstrip()
@@ -82,7 +85,10 @@ def usage(kind: type[Op]) -> str:
 def _field(kind: type[Op], argument: Argument, names: dict[str, Attribute], positional: list[Attribute]) -> Attribute:
     if argument.name is None:
         if not positional:
-            raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} takes no such value here", argument.span, usage(kind))
+            hint = usage(kind)
+            if isinstance(argument.value, Kernel) and kind.keyword == "conv":
+                hint = "the next unit begins after a ; or a |"
+            raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} takes no such value here", argument.span, hint)
         return positional.pop(0)
     field = names.get(argument.name)
     if field is None:
@@ -96,19 +102,22 @@ def _field(kind: type[Op], argument: Argument, names: dict[str, Attribute], posi
 
 def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
     value = argument.value
+    called = field.name if argument.name in (None, "/") else argument.name
     match value:
         case None if field.type == "bool":
             return True
         case None:
-            hint = f"write {argument.name}=1"
-            raise spec_error(Code.BAD_ARGUMENT, f"{argument.name} needs a value", argument.span, hint)
+            raise spec_error(Code.BAD_ARGUMENT, f"{called} needs a value", argument.span, f"write {called}=1")
         case Word(text, span):
-            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is a number, not {text!r}", span)
+            hint = f"write {called} or {called}=0" if field.type == "bool" else f"write {called}=1"
+            raise spec_error(Code.BAD_ARGUMENT, f"{called} is a number, not {text!r}", span, hint)
         case Kernel(height, width, span) if _is_pair(field):
             return (whole(height, scope), whole(width, scope))
         case Kernel(_, _, span):
-            hint = usage_of(field)
-            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is one number, not a pair", span, hint)
+            hint = f"write {called}=1"
+            if argument.name is None:
+                hint = "write 64; what is repeated stands in parentheses: (3x3, 64) x2"
+            raise spec_error(Code.BAD_ARGUMENT, f"{called} is one number, not a pair", span, hint)
         case _:
             pass
     if field.type == "float":
@@ -118,20 +127,15 @@ def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
         return bool(number)
     if _is_pair(field):
         if field.default is MISSING:
-            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is a pair, not one number", argument.span, "write 3x3")
+            raise spec_error(Code.BAD_ARGUMENT, f"{called} is a pair, not one number", argument.span, "write 3x3")
         return (number, number)
     return number
 
 
-def usage_of(field: Attribute) -> str:
-    short = field.metadata.get("short", field.name)
-    return f"write {short}=32" if short != "/" else "write /2"
-
-
 def _convert_default(field: Attribute, value: Scalar) -> Any:
     number = value.value
-    if field.type == "bool" and isinstance(number, bool):
-        return number
+    if field.type == "bool" and isinstance(number, bool | int):
+        return bool(number)
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise spec_error(Code.WRONG_TYPE, f"{field.name} cannot be {value.text!r}", value.span)
     if field.type == "float":
@@ -150,5 +154,6 @@ def whole(expression: Expression, scope: Scope) -> int:
     """The value of an expression that must be a whole number."""
     value = evaluate(expression, scope)
     if not isinstance(value, int):
-        raise spec_error(Code.BAD_VALUE, f"{value} is not a whole number", expression.span)
+        hint = f"write {int(value)}" if value.is_integer() else ""
+        raise spec_error(Code.BAD_VALUE, f"{value} is not a whole number", expression.span, hint)
     return value

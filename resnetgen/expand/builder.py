@@ -13,6 +13,8 @@ from resnetgen.ir.ops import Input, Op, OpError, Shape, show
 MAX_NODES = 20_000
 MAX_ELEMENTS = 2**33
 """Of one tensor: 32 GiB as float32, more than any network of the field."""
+_MAX_CALLS = 5
+"""Per node: a block makes several nodes, so that a network needs fewer calls than it has nodes."""
 
 
 class Builder:
@@ -48,10 +50,11 @@ class Builder:
             raise fail(Exit.LIMIT, Code.LIMIT, f"the network has more than {self.max_nodes:,} nodes", span, hint)
 
     def count_call(self, span: Span) -> None:
-        """Bound the work of blocks that add no nodes."""
+        """Bound the work of repetitions and blocks that add no nodes."""
         self._calls += 1
-        if self._calls > 50 * self.max_nodes:
-            raise fail(Exit.LIMIT, Code.LIMIT, "the blocks of this spec call each other too often", span)
+        if self._calls > _MAX_CALLS * self.max_nodes:
+            message = f"this spec repeats and calls blocks more than {_MAX_CALLS * self.max_nodes:,} times"
+            raise fail(Exit.LIMIT, Code.LIMIT, message, span, "--max-nodes raises the limit")
 
     def path(self, prefix: str, kind: str) -> str:
         """A path below `prefix` that nothing has yet: `add`, then `add2`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import fields
 from typing import assert_never
 
 from resnetgen.errors import Code, Problems, did_you_mean
-from resnetgen.expand.bind import spellings, unknown_attribute
-from resnetgen.ir.ops import VOCABULARY, Conv, Op
+from resnetgen.expand.bind import spellings, unknown_attribute, usage
+from resnetgen.ir.ops import MERGES, VOCABULARY, Conv, Op
+from resnetgen.spec.expressions import unknown_name
+from resnetgen.spec.schema import IMPLICIT
 from resnetgen.spec.syntax import (
     Argument,
     Binary,
@@ -25,28 +26,29 @@ from resnetgen.spec.syntax import (
     Unary,
     Unit,
     Variable,
+    Word,
 )
-from resnetgen.spec.table import Block, Branches, Case, Spec
+from resnetgen.spec.table import Block, Branches, Case, Cells, Spec
 
 CALLABLE = {keyword: kind for keyword, kind in VOCABULARY.items() if kind.arity == 1}
 """The ops that a cell can call; the others merge branches."""
 PLACEHOLDERS = {"norm", "act", "identity"}
 UNIT_FLAGS = {"linear", "bare"}
 """linear: no activation; bare: the convolution alone."""
-IMPLICIT = {"in", "stride", "index"}
-"""$names that every cell knows: channels in, the block's stride, the block's number in its row."""
 
 
 def check_names(spec: Spec) -> None:
     """Raises Failure with every unknown op, block, attribute and $name of a spec."""
     checker = _Checker(spec)
+    names = spec.params.keys() | IMPLICIT
     for row in spec.rows:
-        checker.cells(row.cells, spec.params.keys() | IMPLICIT)
-    for default in (spec.defaults.norm, spec.defaults.act, spec.defaults.bracket.after):
-        checker.cells(default, spec.params.keys() | IMPLICIT)
-    checker.cells(spec.defaults.bracket.shortcut, spec.params.keys() | IMPLICIT | {"out"})
-    for name, values in spec.defaults.ops.items():
-        checker.op_defaults(name, values.keys())
+        checker.cells(row.cells, names - {"out"})
+    checker.placeholder("norm", spec.defaults.norm, names - {"out"})
+    checker.placeholder("act", spec.defaults.act, names - {"out"})
+    checker.cells(spec.defaults.bracket.after, names - {"out"})
+    checker.cells(spec.defaults.bracket.shortcut, names)
+    for name in spec.defaults.ops:
+        checker.op_defaults(name)
     for block in spec.blocks.values():
         checker.block(block)
     checker.problems.raise_if_any()
@@ -59,13 +61,12 @@ class _Checker:
 
     def block(self, block: Block) -> None:
         # A block may stand in a shortcut, where $out is known.
-        names = self.spec.params.keys() | block.params.keys() | IMPLICIT | {"out"}
-        for default in block.params.values():
-            if default is not None:
-                self.expression(default, names)
-        for expression in block.let.values():
-            self.expression(expression, names)
-            names |= block.let.keys()
+        names = self.spec.params.keys() | IMPLICIT
+        later = block.params.keys() | block.let.keys()
+        for name, expression in (*block.params.items(), *block.let.items()):
+            if expression is not None:
+                self.expression(expression, names, later - names)
+            names |= {name}
         for condition, cells in _bodies(block):
             if condition is not None:
                 self.expression(condition, names)
@@ -96,15 +97,15 @@ class _Checker:
     def op(self, call: OpCall, names: Set[str]) -> None:
         if call.name in PLACEHOLDERS:
             if call.arguments:
-                hint = f"it is set in defaults: {call.name}"
+                hint = f"it is set in defaults.{call.name}" if call.name != "identity" else ""
                 self.problems.add(Code.BAD_ARGUMENT, f"{call.name} takes no arguments here", call.span, hint)
             return
         kind = CALLABLE.get(call.name)
         if kind is None:
             if call.name in self.spec.blocks:
                 hint = f"{call.name} is a block; blocks are called with parentheses: {call.name}(...)"
-            elif call.name in VOCABULARY:
-                hint = "it merges branches: `merge:` names it"
+            elif call.name in MERGES:
+                hint = f"it merges the branches of a block: merge: {call.name}"
             else:
                 hint = did_you_mean(call.name, [*CALLABLE, *PLACEHOLDERS, *self.spec.blocks])
             self.problems.add(Code.UNKNOWN_OP, f"no op is called {call.name!r}", call.span, hint)
@@ -115,7 +116,8 @@ class _Checker:
         for argument in arguments:
             if argument.name is not None and argument.name not in spellings(kind):
                 if argument.name == "/":
-                    self.problems.add(Code.BAD_ARGUMENT, f"{kind.keyword} has no stride", argument.span)
+                    message = f"{kind.keyword} has no stride"
+                    self.problems.add(Code.BAD_ARGUMENT, message, argument.span, usage(kind))
                 else:
                     self.problems.found.extend(unknown_attribute(kind, argument.name, argument.span).problems)
             self.argument(argument, names)
@@ -137,38 +139,79 @@ class _Checker:
             self.argument(argument, names)
 
     def argument(self, argument: Argument, names: Set[str]) -> None:
-        match argument.value:
-            case Kernel(height, width, _):
-                self.expression(height, names)
-                self.expression(width, names)
-            case Number() | Variable() | Unary() | Binary() | Choice():
-                self.expression(argument.value, names)
+        for variable in _argument_variables(argument):
+            self.expression(variable, names)
 
-    def expression(self, expression: Expression, names: Set[str]) -> None:
-        match expression:
-            case Variable(name, span) if name not in names:
-                self.problems.add(Code.UNKNOWN_PARAMETER, f"unknown name ${name}", span, did_you_mean(name, names))
-            case Unary(_, operand, _):
-                self.expression(operand, names)
-            case Binary(_, left, right, _):
-                self.expression(left, names)
-                self.expression(right, names)
-            case Choice(then, condition, otherwise, _):
-                for part in (then, condition, otherwise):
-                    self.expression(part, names)
-            case Number() | Variable():
-                pass
+    def expression(self, expression: Expression, names: Set[str], later: Set[str] = frozenset()) -> None:
+        for variable in _variables(expression):
+            if variable.name in later:
+                message = f"${variable.name} is not set yet"
+                self.problems.add(Code.UNKNOWN_PARAMETER, message, variable.span, f"put {variable.name} first")
+            elif variable.name not in names:
+                self.problems.found.extend(unknown_name(variable.name, variable.span, names).problems)
 
-    def op_defaults(self, name: str, attributes: Iterable[str]) -> None:
-        values = self.spec.defaults.ops[name]
+    def placeholder(self, part: str, cells: Cells, names: Set[str]) -> None:
+        """`norm` and `act` stand for one op."""
+        call = cells[0].body if len(cells) == 1 else None
+        if isinstance(call, OpCall) and call.name not in ("norm", "act"):
+            self.op(call, names)
+            return
+        hint = "norm: batchnorm" if part == "norm" else "act: relu"
+        span = cells[0].span if cells else self.spec.span
+        self.problems.add(Code.BAD_VALUE, f"defaults.{part} must be one op", span, hint)
+
+    def op_defaults(self, name: str) -> None:
+        defaults = self.spec.defaults.ops[name]
         kind = CALLABLE.get(name)
-        for attribute in attributes:
-            span = values[attribute].span
-            if kind is None:
-                hint = did_you_mean(name, CALLABLE)
-                self.problems.add(Code.UNKNOWN_OP, f"defaults.ops: no op is called {name!r}", span, hint)
-            elif attribute not in {field.name for field in fields(kind)}:
-                self.problems.found.extend(unknown_attribute(kind, attribute, span).problems)
+        if kind is None:
+            hint = did_you_mean(name, CALLABLE)
+            self.problems.add(Code.UNKNOWN_OP, f"no op is called {name!r}", defaults.span, hint)
+            return
+        for key, _ in defaults.attributes:
+            if key.text not in spellings(kind):
+                self.problems.found.extend(unknown_attribute(kind, key.text, key.span).problems)
+
+
+def _variables(expression: Expression) -> Iterator[Variable]:
+    match expression:
+        case Number():
+            pass
+        case Variable():
+            yield expression
+        case Unary(_, operand, _):
+            yield from _variables(operand)
+        case Binary(_, left, right, _):
+            yield from _variables(left)
+            yield from _variables(right)
+        case Choice(then, condition, otherwise, _):
+            for part in (then, condition, otherwise):
+                yield from _variables(part)
+        case _:
+            assert_never(expression)
+
+
+def uses_stride(body: Body | Cell) -> bool:
+    """Whether a body says with $stride what takes the stride of the block that it stands in."""
+    match body:
+        case Cell(inner, _, stride):
+            return uses_stride(inner) or (stride is not None and any(v.name == "stride" for v in _variables(stride)))
+        case Bracket(items) | Stack(items):
+            return any(uses_stride(item) for item in items)
+        case Unit(arguments) | OpCall(_, arguments) | BlockCall(_, arguments):
+            return any(v.name == "stride" for argument in arguments for v in _argument_variables(argument))
+        case _:
+            assert_never(body)
+
+
+def _argument_variables(argument: Argument) -> Iterator[Variable]:
+    match argument.value:
+        case Kernel(height, width):
+            yield from _variables(height)
+            yield from _variables(width)
+        case None | Word():
+            pass
+        case expression:
+            yield from _variables(expression)
 
 
 def _bodies(block: Block) -> Iterator[tuple[Expression | None, tuple[Cell, ...]]]:

@@ -9,11 +9,12 @@ from typing import assert_never
 from resnetgen.errors import Code, Exit, Failure, Problem, Problems, Span, spec_error
 from resnetgen.expand.bind import bind, whole
 from resnetgen.expand.builder import MAX_NODES, Builder
-from resnetgen.expand.check import CALLABLE, UNIT_FLAGS, check_names
+from resnetgen.expand.check import CALLABLE, UNIT_FLAGS, check_names, uses_stride
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import MERGES, Conv, Input, Op, Shape, show
 from resnetgen.spec.expressions import Scope, evaluate
-from resnetgen.spec.syntax import Argument, BlockCall, Body, Bracket, Cell, Kernel, OpCall, Stack, Unit, Word
+from resnetgen.spec.schema import IMPLICIT
+from resnetgen.spec.syntax import Argument, BlockCall, Body, Bracket, Cell, Kernel, Number, OpCall, Stack, Unit, Word
 from resnetgen.spec.table import Block, Branches, Case, Cells, Row, Spec
 
 _MAX_DEPTH = 32
@@ -41,7 +42,7 @@ class _Context:
     prefix: str
     """The path below which its nodes are named."""
     names: Scope
-    """The values of $names."""
+    """The values of $names. In a block they are its own, of its whole input: a block does not see its caller's."""
     stride: int = 1
     """What the cell has to take of its block's stride; 1 once it is taken."""
     site: Span | None = None
@@ -60,6 +61,10 @@ class _Expander:
     def network(self) -> Graph:
         value = self.builder.input
         problems = Problems()
+        for cells in (self.spec.defaults.norm, self.spec.defaults.act):
+            with problems:
+                self.placeholder_op(cells, self.entered(self.outermost(""), value))
+        problems.raise_if_any()
         for row in self.spec.rows:
             try:
                 value = self.row(row, value)
@@ -69,6 +74,8 @@ class _Expander:
             with problems:
                 self.check_size(row, self.builder.shape(value))
         problems.raise_if_any()
+        if value == self.builder.input:
+            raise spec_error(Code.BAD_VALUE, "the rows of this spec compute nothing", self.spec.rows[0].span)
         return self.builder.graph(self.spec.title)
 
     def check_size(self, row: Row, shape: Shape) -> None:
@@ -80,48 +87,67 @@ class _Expander:
             computed = show(actual[-len(row.size.extents) :])
             hint = f"write {computed}, or change a stride or a padding"
             message = f"the output of {row.stage} is {computed}, not {row.size}"
-            raise spec_error(Code.SIZE_MISMATCH, message, row.size.span, hint)
+            elsewhere = row.size.span.source is not row.span.source
+            notes = (f"{row.stage} is patched at {row.span}",) if elsewhere else ()
+            raise Failure(Exit.SPEC, (Problem(Code.SIZE_MISMATCH, message, row.size.span, hint, notes),))
 
     # Cells
 
     def row(self, row: Row, value: str) -> str:
-        context = _Context(row.stage, self.spec.params)
+        context = self.outermost(row.stage)
         index = 0
         for cell in row.cells:
+            entered = self.entered(context, value)
             if cell.is_block:
-                value, index = self.repeated(cell, context, value, index)
+                value, index = self.repeated(cell, entered, value, index)
             else:
-                value = self.body(cell.body, context, value)
+                value = self.body(cell.body, entered, value)
         return value
+
+    def outermost(self, prefix: str) -> _Context:
+        return _Context(prefix, {**self.spec.params, "index": 0})
+
+    def entered(self, context: _Context, value: str) -> _Context:
+        """The context of what begins with `value`: $in and $stride are its own."""
+        channels = self.builder.shape(value)[0]
+        return replace(context, names={**context.names, "in": channels, "stride": context.stride})
 
     def repeated(self, cell: Cell, context: _Context, value: str, index: int) -> tuple[str, int]:
         """Each repetition below its number; the first takes the stride."""
-        names = self.names(context, value)
-        count = whole(cell.repeat, names) if cell.repeat else 1
-        stride = whole(cell.stride, names) if cell.stride else 1
-        for what, number, span in (("repeat", count, cell.repeat), ("stride", stride, cell.stride)):
+        count = whole(cell.repeat, context.names) if cell.repeat else 1
+        stride = context.stride
+        if cell.stride:
+            if stride != 1 and not uses_stride(cell):
+                raise self.second_stride(cell.stride.span, context)
+            stride = whole(cell.stride, context.names)
+        for what, number, given in (("repeat", count, cell.repeat), ("stride", stride, cell.stride)):
             if number < 1:
-                assert span is not None
-                raise spec_error(Code.BAD_VALUE, f"the {what} is {number}; it must be positive", span.span)
+                assert given is not None
+                raise spec_error(Code.BAD_VALUE, f"the {what} is {number}; it must be positive", given.span)
         self.builder.reserve(count, context.at(cell.span))
         for number in range(index, index + count):
-            inner = replace(
-                context,
-                prefix=f"{context.prefix}/{number}",
-                stride=stride if number == index else 1,
-                names={**context.names, "index": number},
-            )
+            self.builder.count_call(context.at(cell.span))
+            taken = stride if number == index else 1
+            names = {**context.names, "index": number, "stride": taken}
+            if context.site is None:
+                names["in"] = self.builder.shape(value)[0]
+            inner = replace(context, prefix=f"{context.prefix}/{number}", stride=taken, names=names)
             value = self.whole_body(cell.body, inner, value)
         return value, index + count
 
     def cells(self, cells: Cells, context: _Context, value: str) -> str:
+        """Cells of a block or of the defaults, one after another."""
         if len(cells) == 1 and cells[0].repeat is None and cells[0].stride is None:
             return self.whole_body(cells[0].body, context, value)
+        users = [cell for cell in cells if uses_stride(cell)]
+        takers = users or [cell for cell in cells if not isinstance(cell.body, OpCall)][:1]
+        index = 0
         for cell in cells:
+            at = context if cell in takers else replace(context, stride=1)
             if cell.repeat is None and cell.stride is None:
-                value = self.body(cell.body, context, value)
+                value = self.body(cell.body, at, value)
             else:
-                value, _ = self.repeated(cell, context, value, 0)
+                value, index = self.repeated(cell, at, value, index)
         return value
 
     def whole_body(self, body: Body, context: _Context, value: str) -> str:
@@ -141,7 +167,8 @@ class _Expander:
             case OpCall():
                 return self.op(body, context, value)
             case Stack(items, span):
-                return self.items(items, self.first_unit(items, context, span), context, value)
+                inner = self.deeper(context, span)
+                return self.items(items, self.takers(items, inner, span), inner, value)
             case BlockCall(name, _, _):
                 path = self.builder.path(context.prefix, name.rpartition(".")[2])
                 return self.call(body, replace(context, prefix=path), value)
@@ -151,34 +178,65 @@ class _Expander:
             case _:
                 assert_never(body)
 
+    # Strides
+
+    def takers(self, items: Sequence[Body], context: _Context, span: Span, on: str | Kernel = "first") -> list[Body]:
+        """What takes the stride of a stack or bracket: items that use $stride, else a unit as `on` says, or a block."""
+        users = [item for item in items if uses_stride(item)]
+        if users or context.stride == 1:
+            return users
+        units = [item for item in items if isinstance(item, Unit)]
+        if isinstance(on, Kernel) and units:
+            wanted = (whole(on.height, {}), whole(on.width, {}))
+            units = [unit for unit in units if _kernel_of(unit, context.names) == wanted]
+            if not units:
+                hint = "set defaults.bracket.stride_on: first, or write /$stride where it belongs"
+                message = f"no unit here has the {show(wanted)} kernel that takes the stride"
+                raise spec_error(Code.BAD_ARGUMENT, message, context.at(span), hint)
+        by_place = on == "first" or not units
+        takers = [item for item in items if (not isinstance(item, OpCall) if by_place else item in units)]
+        if not takers:
+            hint = "write /$stride where it belongs: maxpool 3x3, /$stride"
+            raise spec_error(Code.BAD_ARGUMENT, "nothing in this block takes its stride", context.at(span), hint)
+        return takers[-1:] if on == "last" else takers[:1]
+
+    def second_stride(self, span: Span, context: _Context) -> Failure:
+        message = "what takes the block's stride has one of its own"
+        return spec_error(Code.BAD_ARGUMENT, message, context.at(span), "keep one of them, or write /$stride")
+
+    def deeper(self, context: _Context, span: Span) -> _Context:
+        if context.depth >= _MAX_DEPTH:
+            message = f"blocks and brackets stand in one another deeper than {_MAX_DEPTH} levels"
+            raise spec_error(Code.RECURSION, message, context.at(span), "does a block call itself?")
+        return replace(context, depth=context.depth + 1)
+
     # Blocks
 
     def bracket(self, bracket: Bracket, context: _Context, value: str) -> str:
         """A residual block: the main branch first, since the shortcut must know its channels."""
         defaults = self.spec.defaults.bracket
         span = context.at(bracket.span)
-        names = self.names(context, value)
-        inner = replace(context, names=names)
+        inner = self.deeper(context, bracket.span)
         results: dict[str, str] = {}
-        nodes: dict[str, list[Node]] = {}
+        made: dict[str, list[Node]] = {}
+        first = len(self.builder.nodes)
         for branch in ("main", "shortcut"):
             if branch not in defaults.branches:
                 continue
             start = len(self.builder.nodes)
             at = replace(inner, prefix=f"{context.prefix}/{branch}")
             if branch == "main":
-                strided = self.strided_unit(bracket.items, context, bracket.span)
+                strided = self.takers(bracket.items, at, bracket.span, defaults.stride_on)
                 results[branch] = self.items(bracket.items, strided, at, value, last=defaults.last)
             else:
                 out = self.builder.shape(results["main"])[0]
-                at = replace(at, names={**names, "out": out}, site=span)
-                results[branch] = self.cells(defaults.shortcut, at, value)
-            nodes[branch] = self.builder.nodes[start:]
-            del self.builder.nodes[start:]
-        for branch in defaults.branches:
-            self.builder.nodes.extend(nodes[branch])
+                at = replace(at, names={**self.outer_names(context), "out": out}, site=span)
+                results[branch] = self.cells(defaults.shortcut, self.entered(at, value), value)
+            made[branch] = self.builder.nodes[start:]
+        self.builder.nodes[first:] = [node for branch in defaults.branches for node in made[branch]]
         value = self.merge(defaults.merge, tuple(results[b] for b in defaults.branches), context, span)
-        return self.cells(defaults.after, replace(context, stride=1, site=span), value)
+        after = replace(inner, names=self.outer_names(context), stride=1, site=span)
+        return self.cells(defaults.after, self.entered(after, value), value)
 
     def merge(self, keyword: str, values: tuple[str, ...], context: _Context, span: Span) -> str:
         if len(values) == 1:
@@ -190,23 +248,30 @@ class _Expander:
 
     def call(self, call: BlockCall, context: _Context, value: str) -> str:
         """A block of the library or of the spec, with its parameters bound."""
-        self.builder.count_call(call.span)
-        if context.depth >= _MAX_DEPTH:
-            raise spec_error(Code.RECURSION, f"blocks call each other deeper than {_MAX_DEPTH}", context.at(call.span))
+        site = context.at(call.span)
+        self.builder.count_call(site)
+        inner = self.deeper(context, call.span)
         block = self.spec.blocks[call.name]
-        arguments = self.arguments(block, call, self.names(context, value))
-        stride = int(arguments.pop("/", context.stride))
-        names = self.names(replace(context, names={**context.names, **arguments}, stride=stride), value)
-        for name, expression in block.let.items():
-            names = {**names, name: evaluate(expression, names)}
-        inner = replace(context, names=names, stride=stride, site=context.at(call.span), depth=context.depth + 1)
+        given, stride = self.arguments(block, call, context)
+        inner = replace(inner, names=self.outer_names(context), stride=stride, site=site)
         try:
-            return self.block(block, inner, value)
+            names = dict(self.entered(inner, value).names) | given
+            for name, default in block.params.items():
+                if default is not None and name not in given:
+                    names[name] = evaluate(default, names)
+            for name, expression in block.let.items():
+                names[name] = evaluate(expression, names)
+            return self.block(block, replace(inner, names=names), value)
         except Failure as failure:
-            raise _noted(failure, f"in the block {block.name}, {block.span}") from None
+            raise _noted(failure, block, site) from None
+
+    def outer_names(self, context: _Context) -> Scope:
+        """What a block sees from outside: the parameters of the spec, and the implicit $names."""
+        return {**self.spec.params, **{name: context.names[name] for name in IMPLICIT if name in context.names}}
 
     def block(self, block: Block, context: _Context, value: str) -> str:
         if isinstance(block.body, Branches):
+            self.check_takes(block, [cell for cells in block.body.branches.values() for cell in cells], context)
             results = tuple(
                 self.cells(cells, replace(context, prefix=f"{context.prefix}/{branch}"), value)
                 for branch, cells in block.body.branches.items()
@@ -216,104 +281,91 @@ class _Expander:
             return self.cells(block.body.after, replace(context, stride=1), value)
         for entry in block.body:
             if isinstance(entry, Case) and (entry.condition is None or evaluate(entry.condition, context.names)):
+                self.check_takes(block, entry.cells, context)
                 return self.cells(entry.cells, context, value)
         if block.is_choice:
-            raise spec_error(Code.BAD_VALUE, f"no case of the block {block.name} applies", context.at(block.span))
-        return self.cells(tuple(c for c in block.body if isinstance(c, Cell)), context, value)
+            hint = "a last entry without `if` applies always"
+            raise spec_error(Code.BAD_VALUE, f"no case of {block.name} applies", context.at(block.span), hint)
+        cells = tuple(cell for cell in block.body if isinstance(cell, Cell))
+        self.check_takes(block, cells, context)
+        return self.cells(cells, context, value)
 
-    def arguments(self, block: Block, call: BlockCall, names: Scope) -> dict[str, int | float]:
+    def check_takes(self, block: Block, cells: Sequence[Cell], context: _Context) -> None:
+        """Raises Failure where a block is called with a stride that nothing in it takes."""
+        if context.stride == 1 or any(not isinstance(cell.body, OpCall) or uses_stride(cell) for cell in cells):
+            return
+        hint = "write /$stride where it belongs in the block"
+        message = f"nothing in {block.name} takes the stride"
+        raise spec_error(Code.BAD_ARGUMENT, message, context.at(block.span), hint)
+
+    def arguments(self, block: Block, call: BlockCall, context: _Context) -> tuple[dict[str, int | float], int]:
+        """The parameters that a call gives, and its stride."""
         values: dict[str, int | float] = {}
+        stride = 1 if uses_stride(call) else context.stride
         free = list(block.params)
         for argument in call.arguments:
             name = argument.name if argument.name is not None else next(iter(free), None)
             if name is None:
                 hint = f"its parameters: {', '.join(block.params) or 'none'}"
                 raise spec_error(Code.BAD_ARGUMENT, f"{block.name} takes no more values", argument.span, hint)
+            if name == "/" and stride != 1:
+                raise self.second_stride(argument.span, context)
             if name in values:
                 raise spec_error(Code.BAD_ARGUMENT, f"{name} is given twice", argument.span, "keep one of them")
+            if name == "/":
+                stride = _stride(argument, context.names)
+                continue
             if name in free:
                 free.remove(name)
-            values[name] = _number(argument, names)
+            values[name] = _number(argument, context.names)
         for name in free:
-            default = block.params[name]
-            if default is None:
+            if block.params[name] is None:
                 hint = f"write {block.name}({name}=64)"
                 raise spec_error(Code.BAD_ARGUMENT, f"{block.name} needs {name}", call.span, hint)
-            values[name] = evaluate(default, {**names, **values})
-        return values
+        return values, stride
 
     # Items
-
-    def strided_unit(self, items: Sequence[Body], context: _Context, span: Span) -> Unit | None:
-        """The unit of a bracket that takes the block's stride, as `stride_on` says."""
-        on = self.spec.defaults.bracket.stride_on
-        units = [item for item in items if isinstance(item, Unit)]
-        if isinstance(on, Kernel):
-            wanted = (whole(on.height, {}), whole(on.width, {}))
-            names = context.names
-            units = [unit for unit in units if _kernel_of(unit, names) == wanted]
-            if context.stride != 1 and not units:
-                hint = "set defaults.bracket.stride_on: first"
-                message = f"no unit here has the {show(wanted)} kernel that takes the stride"
-                raise spec_error(Code.BAD_ARGUMENT, message, context.at(span), hint)
-        elif on == "last":
-            units = units[::-1]
-        return self._taker(units, context, span)
-
-    def first_unit(self, items: Sequence[Body], context: _Context, span: Span) -> Unit | None:
-        return self._taker([item for item in items if isinstance(item, Unit)], context, span)
-
-    def _taker(self, units: list[Unit], context: _Context, span: Span) -> Unit | None:
-        if context.stride == 1:
-            return None
-        if not units:
-            hint = "write the stride inside: 3x3, 64, /2"
-            raise spec_error(Code.BAD_ARGUMENT, "nothing in this block takes its stride", context.at(span), hint)
-        for argument in units[0].arguments:
-            if argument.name == "/":
-                message = "the unit that takes the block's stride has one of its own"
-                raise spec_error(Code.BAD_ARGUMENT, message, context.at(argument.span), "keep one of them")
-        return units[0]
 
     def items(
         self,
         items: Sequence[Body],
-        strided: Unit | None,
+        strided: Sequence[Body],
         context: _Context,
         value: str,
         last: tuple[str, ...] | None = None,
     ) -> str:
-        """Bodies one after another; `strided` takes the block's stride, the last unit has the parts `last`."""
+        """Bodies one after another; `strided` take the block's stride, the last unit has the parts `last`."""
         units = [item for item in items if isinstance(item, Unit)]
-        unstrided = replace(context, stride=1)
         if len(items) == 1 and not units:
             return self.whole_body(items[0], context, value)
         for item in items:
+            at = context if item in strided else replace(context, stride=1)
             if isinstance(item, Unit):
                 parts = last if last and item is units[-1] else self.spec.defaults.unit
-                value = self.unit(item, parts, context if item is strided else unstrided, value)
+                value = self.unit(item, parts, at, value)
             else:
-                value = self.body(item, unstrided, value)
+                value = self.body(item, at, value)
         return value
 
     def unit(self, unit: Unit, parts: tuple[str, ...], context: _Context, value: str) -> str:
         """A convolution and what belongs to it, all of one number: conv2, norm2, act2."""
         flags = {argument.name for argument in unit.arguments if argument.value is None} & UNIT_FLAGS
         arguments = [argument for argument in unit.arguments if argument.name not in flags]
+        span = context.at(unit.span)
+        if context.stride != 1 and not uses_stride(unit):
+            for argument in arguments:
+                if argument.name == "/":
+                    raise self.second_stride(argument.span, context)
+            arguments.append(Argument("/", Number(context.stride, span), span))
         if "linear" in flags:
             parts = tuple(part for part in parts if part != "act")
         if "bare" in flags:
             parts = ("conv",)
         number = self.builder.unit(context.prefix)
-        span = context.at(unit.span)
         for part in parts:
             path = self.builder.path(context.prefix, f"{part}{number}")
             if part == "conv":
-                conv = self.bound(Conv, arguments, context, value, span)
-                assert isinstance(conv, Conv)
-                if context.stride != 1:
-                    conv = replace(conv, stride=(context.stride, context.stride))
-                value = self.builder.add(path, conv, (value,), span)
+                value = self.builder.add(path, self.bound(Conv, arguments, context.names, span), (value,), span)
             else:
                 value = self.placeholder(part, path, context, value, span)
         return value
@@ -321,14 +373,15 @@ class _Expander:
     def placeholder(self, part: str, path: str, context: _Context, value: str, span: Span) -> str:
         """What `norm` or `act` stands for, as the defaults say."""
         cells = self.spec.defaults.norm if part == "norm" else self.spec.defaults.act
-        for cell in cells:
-            if not isinstance(cell.body, OpCall) or cell.body.name in ("norm", "act"):
-                hint = f"{part}: relu" if part == "act" else f"{part}: batchnorm"
-                raise spec_error(Code.BAD_VALUE, f"defaults.{part} must be an op", cell.span, hint)
-            if cell.body.name != "identity":
-                op = self.bound(CALLABLE[cell.body.name], cell.body.arguments, context, value, cell.span)
-                value = self.builder.add(path, op, (value,), span)
-        return value
+        op = self.placeholder_op(cells, self.entered(replace(context, names=self.outer_names(context)), value))
+        return self.builder.add(path, op, (value,), span) if op else value
+
+    def placeholder_op(self, cells: Cells, context: _Context) -> Op | None:
+        call = cells[0].body
+        assert isinstance(call, OpCall)  # check_names has seen to it
+        if call.name == "identity":
+            return None
+        return self.bound(CALLABLE[call.name], call.arguments, context.names, call.span)
 
     def op(self, call: OpCall, context: _Context, value: str) -> str:
         if call.name == "identity":
@@ -337,16 +390,11 @@ class _Expander:
         span = context.at(call.span)
         if call.name in ("norm", "act"):
             return self.placeholder(call.name, path, context, value, span)
-        return self.builder.add(
-            path, self.bound(CALLABLE[call.name], call.arguments, context, value, span), (value,), span
-        )
+        op = self.bound(CALLABLE[call.name], call.arguments, context.names, span)
+        return self.builder.add(path, op, (value,), span)
 
-    def bound(self, kind: type[Op], arguments: Sequence[Argument], context: _Context, value: str, span: Span) -> Op:
-        defaults = self.spec.defaults.ops.get(kind.keyword)
-        return bind(kind, arguments, self.names(context, value), span, defaults)
-
-    def names(self, context: _Context, value: str) -> Scope:
-        return {**context.names, "in": self.builder.shape(value)[0], "stride": context.stride}
+    def bound(self, kind: type[Op], arguments: Sequence[Argument], names: Scope, span: Span) -> Op:
+        return bind(kind, arguments, names, span, self.spec.defaults.ops.get(kind.keyword))
 
 
 def _kernel_of(unit: Unit, names: Scope) -> tuple[int, int] | None:
@@ -359,14 +407,25 @@ def _number(argument: Argument, names: Scope) -> int | float:
         case None:
             return 1
         case Kernel() | Word():
-            raise spec_error(Code.BAD_ARGUMENT, "a block's parameter is a number", argument.span)
+            raise spec_error(Code.BAD_ARGUMENT, "what a block is given is one number", argument.span)
         case expression:
             return evaluate(expression, names)
 
 
-def _noted(failure: Failure, note: str) -> Failure:
-    """The same failure; its problems say by which block they came, the innermost first."""
+def _stride(argument: Argument, names: Scope) -> int:
+    number = _number(argument, names)
+    if not isinstance(number, int) or number < 1:
+        raise spec_error(Code.BAD_VALUE, f"the stride is {number}; it must be whole and positive", argument.span)
+    return number
+
+
+def _noted(failure: Failure, block: Block, site: Span) -> Failure:
+    """The same failure at the place of the call; notes say by which blocks it came, the innermost first."""
     if failure.exit is not Exit.SPEC:
         return failure
-    problems = tuple(Problem(p.code, p.message, p.span, p.hint, (*p.notes, note)) for p in failure.problems)
-    return Failure(failure.exit, problems)
+    problems = []
+    for problem in failure.problems:
+        inside = problem.span if problem.span and problem.span != site else block.span
+        notes = tuple(dict.fromkeys((*problem.notes, f"in the block {block.name}, {inside}")))
+        problems.append(replace(problem, span=site, notes=notes))
+    return Failure(failure.exit, tuple(problems))

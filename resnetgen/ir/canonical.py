@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+
 from resnetgen.ir.graph import Graph, Node
-from resnetgen.ir.ops import AvgPool, Fc, Flatten, Input, Op, Pool, Shape
+from resnetgen.ir.ops import AvgPool, BatchNorm, Fc, Flatten, Input, Mul, Op, Pool, Shape
 
 T = TypeVar("T", bound=Pool)
 
@@ -15,7 +17,8 @@ def canonical(graph: Graph) -> Graph:
     """The same network with each free choice made one way.
 
     A flatten whose every consumer is an fc is dropped, since fc flattens by itself; a pooling that rounds up where
-    rounding down gives the same size rounds down; a pooling without padding does not say whether padding counts.
+    rounding down gives the same size rounds down; a pooling without padding does not say whether padding counts; a
+    product names its gate last; an eps is one that a float32 can hold.
     """
     source: dict[str, str] = {}
     nodes = []
@@ -25,12 +28,16 @@ def canonical(graph: Graph) -> Graph:
         if isinstance(node.op, Flatten) and consumers and all(isinstance(user.op, Fc) for user in consumers):
             source[node.name] = inputs[0]
             continue
+        if isinstance(node.op, Mul) and graph.shapes[node.inputs[0]] < graph.shapes[node.inputs[1]]:
+            inputs = inputs[::-1]
         source[node.name] = node.name
         nodes.append(Node(node.name, _canonical_op(node.op, graph.input_shapes(node)), inputs, node.span))
     return Graph(graph.name, tuple(nodes))
 
 
 def _canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
+    if isinstance(op, BatchNorm):
+        return BatchNorm(shortest(op.eps))
     if isinstance(op, Input) or not isinstance(op, Pool):
         return op
     if op.ceil and replace(op, ceil=False).shape(*shapes) == op.shape(*shapes):
@@ -38,6 +45,11 @@ def _canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
     if isinstance(op, AvgPool) and op.pad == (0, 0):
         op = replace(op, exclude_pad=False)
     return op
+
+
+def shortest(value: float) -> float:
+    """The shortest decimal that is the same float32: 1e-5, as specs write it, for the 9.99999975e-06 of a model."""
+    return float(str(np.float32(value)))
 
 
 def differences(expected: Graph, found: Graph, names: dict[str, tuple[str, ...]] | None = None) -> list[str]:

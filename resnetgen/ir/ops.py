@@ -182,7 +182,8 @@ class BatchNorm(BaseOp):
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        if not 0 < self.eps < 1:
+        # As a float32, too, it must not be 0 or 1.
+        if not 1e-37 < self.eps < 1 - 1e-7:
             raise OpError(Code.BAD_VALUE, f"eps is {self.eps}; it must lie between 0 and 1")
 
     def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
@@ -213,8 +214,9 @@ class Sigmoid(BaseOp):
 class Pool(BaseOp):
     """What both poolings share. Where `ceil` is set the size is rounded up, by Caffe's rule:
 
-    out = ceil((in + 2p - k) / s) + 1, less one where the last window would start beyond the image and its left pad.
-    Else out = floor((in + 2p - k) / s) + 1. A window that starts outside the padded image is refused.
+    out = ceil((in + 2p - k) / s) + 1, less one where p > 0 and the last window would start beyond the image and its
+    left pad. Else out = floor((in + 2p - k) / s) + 1. Where p = 0 such a window is refused: Caffe drops it if the other
+    axis is padded, OpenCV does not.
     """
 
     kernel: Pair

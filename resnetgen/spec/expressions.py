@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from resnetgen.errors import Code, did_you_mean, spec_error
+from resnetgen.errors import Code, Failure, Span, did_you_mean, spec_error
 from resnetgen.spec.syntax import Binary, Choice, Expression, Number, Unary, Variable
 
 Scope = Mapping[str, int | float]
@@ -16,9 +16,22 @@ _LIMIT = 2**53
 def evaluate(expression: Expression, scope: Scope) -> int | float:
     """The value of an expression where `scope` holds the $names. Raises Failure with the place."""
     value = _evaluate(expression, scope)
-    if abs(value) > _LIMIT:
+    if not is_usable(value):
         raise spec_error(Code.BAD_VALUE, "the value of this expression is absurdly large", expression.span)
     return value
+
+
+def is_usable(value: int | float) -> bool:
+    """Whether a number is finite and of a size that a float holds exactly."""
+    return abs(value) <= _LIMIT
+
+
+def unknown_name(name: str, span: Span, known: Iterable[str]) -> Failure:
+    if name == "out":
+        hint = "only a shortcut knows $out, the channels that leave the main branch"
+    else:
+        hint = did_you_mean(f"${name}", (f"${other}" for other in known))
+    return spec_error(Code.UNKNOWN_PARAMETER, f"unknown name ${name}", span, hint)
 
 
 def _evaluate(expression: Expression, scope: Scope) -> int | float:
@@ -27,7 +40,7 @@ def _evaluate(expression: Expression, scope: Scope) -> int | float:
             return value
         case Variable(name, span):
             if name not in scope:
-                raise spec_error(Code.UNKNOWN_PARAMETER, f"unknown name ${name}", span, did_you_mean(name, scope))
+                raise unknown_name(name, span, scope)
             return scope[name]
         case Unary(operator, operand, _):
             value = evaluate(operand, scope)

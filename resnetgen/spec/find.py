@@ -32,6 +32,11 @@ def find_spec(word: str) -> Path:
     raise fail(Exit.SPEC, Code.UNKNOWN_SPEC, f"no bundled spec is called {word!r}", hint=hint)
 
 
+def is_spec(word: str) -> bool:
+    """Whether a word that may also be another file's path means a spec."""
+    return word.endswith(_SUFFIXES) or (_is_name(word) and not Path(word).exists())
+
+
 def find_parent(word: str, span: Span, child: Path) -> Path:
     """The file that `extends: word` means: a path from the child's folder, a name there, or a bundled name."""
     if word.endswith(_SUFFIXES):
@@ -68,3 +73,9 @@ def name_of(path: Path) -> str:
 
 def _is_name(word: str) -> bool:
     return re.fullmatch(SPEC_NAME, word) is not None and ".." not in word and "//" not in word
+
+
+def short_path(path: Path) -> str:
+    """How errors call a file that was not named by its path: relative to the working folder where it is below it."""
+    resolved, here = path.resolve(), Path.cwd()
+    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from resnetgen.errors import Code, Failure, Problems, Source, Span, did_you_mean, spec_error
+from resnetgen.errors import Code, Exit, Failure, Problems, Source, Span, did_you_mean, fail, spec_error
 from resnetgen.spec import schema
-from resnetgen.spec.find import find_library, find_parent, name_of
+from resnetgen.spec.expressions import is_usable
+from resnetgen.spec.find import find_library, find_parent, name_of, short_path
 from resnetgen.spec.rows import parse_cells, parse_expression, parse_row, parse_size
 from resnetgen.spec.syntax import BlockCall, Cell, Expression, Kernel, Number, Size
-from resnetgen.spec.table import Block, BracketDefaults, Branches, Case, Cells, Defaults, Row, Spec
+from resnetgen.spec.table import Block, BracketDefaults, Branches, Case, Cells, Defaults, OpDefaults, Row, Spec
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
 
 _MAX_CHAIN = 32
@@ -37,14 +37,16 @@ class _Merged:
 
     keys: dict[str, Value] = field(default_factory=dict)
     params: dict[str, Value] = field(default_factory=dict)
-    defaults: dict[str, Value] = field(default_factory=dict)
+    defaults: Mapping | None = None
     blocks: dict[str, tuple[Scalar, Mapping]] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
 
-    def read(self, path: Path, shown: str | None, chain: tuple[Path, ...], problems: Problems) -> Source:
+    def read(
+        self, path: Path, shown: str | None, chain: tuple[Path, ...], problems: Problems, named: Span | None = None
+    ) -> Source:
         """Merge a spec: first what it extends, then the libraries it uses, then its own keys."""
-        source = read_source(path, shown)
+        source = read_source(path, shown, named)
         document = parse(source)
         if not schema.check(document, schema.SPEC, "a spec", problems):
             problems.raise_if_any()
@@ -52,7 +54,7 @@ class _Merged:
         if isinstance(parent := document.get("extends"), Scalar):
             parent_path = find_parent(parent.text, parent.span, path)
             self._check_chain(parent_path, chain, parent.span)
-            self.read(parent_path, _shown(parent_path, path), chain, problems)
+            self.read(parent_path, short_path(parent_path), chain, problems, parent.span)
         self.use(document.get("use"), path)
         self.sources.append(source)
         self.merge(document)
@@ -68,16 +70,20 @@ class _Merged:
         return source
 
     def _check_chain(self, path: Path, chain: tuple[Path, ...], span: Span) -> None:
-        if path.resolve() in chain or len(chain) >= _MAX_CHAIN:
-            hint = "a spec extends another, and that one at most a third"
-            raise spec_error(Code.EXTENDS_CYCLE, "this spec extends itself, by way of others or at once", span, hint)
+        resolved = path.resolve()
+        if resolved in chain:
+            names = " -> ".join(each.name for each in (*chain[chain.index(resolved) :], resolved))
+            message = f"this spec extends itself: {names}"
+            raise spec_error(Code.EXTENDS_CYCLE, message, span, "take one `extends` out")
+        if len(chain) >= _MAX_CHAIN:
+            raise fail(Exit.LIMIT, Code.LIMIT, f"more than {_MAX_CHAIN} specs extend one another", span)
 
     def use(self, value: Value | None, user: Path) -> None:
         words = value.items if isinstance(value, Sequence) else (value,) if value else ()
         for word in words:
             assert isinstance(word, Scalar)
             path = find_library(word.text, word.span, user)
-            source = read_source(path, _shown(path, user))
+            source = read_source(path, short_path(path), word.span)
             document = parse(source)
             problems = Problems()
             schema.check(document, schema.LIBRARY, "a library file", problems)
@@ -87,7 +93,7 @@ class _Merged:
 
     def merge(self, document: Mapping) -> None:
         if isinstance(defaults := document.get("defaults"), Mapping):
-            self.defaults = _deep_merge(self.defaults, defaults)
+            self.defaults = _deep_merge(self.defaults, defaults) if self.defaults else defaults
         if isinstance(blocks := document.get("blocks"), Mapping):
             for key, block in blocks:
                 assert isinstance(block, Mapping)
@@ -97,10 +103,14 @@ class _Merged:
         """Merge one row: a whole one replaces the cells of its namesake, a mapping single fields."""
         old = self.rows.get(stage.text)
         if isinstance(value, Mapping):
+            if old is None and not value.items.keys() & {"pre", "block", "post"}:
+                hint = did_you_mean(stage.text, self.rows) or "write the row whole"
+                raise spec_error(Code.BAD_PATCH, f"there is no row {stage.text!r} to patch", stage.span, hint)
             self.rows[stage.text] = _patched(old, stage, value)
         elif isinstance(value, Scalar) and value.value is None:
             if old is None:
-                raise spec_error(Code.BAD_PATCH, f"there is no row {stage.text!r} to leave out", stage.span)
+                hint = schema.QUOTE_COMMAS if schema.lacks_colon(stage) else did_you_mean(stage.text, self.rows)
+                raise spec_error(Code.BAD_PATCH, f"there is no row {stage.text!r} to leave out", stage.span, hint)
             del self.rows[stage.text]
         else:
             assert isinstance(value, Scalar)
@@ -120,8 +130,10 @@ class _Merged:
             with problems:
                 blocks[key.text] = _block(key, mapping)
         with problems:
-            size = self._input()
-            defaults = _defaults(self.defaults, span)
+            defaults = _defaults(self.defaults, blocks.keys() | self.blocks.keys(), span)
+        if isinstance(written := self.keys.get("input"), Scalar):
+            with problems:
+                size = _input(written)
         problems.raise_if_any()
         title = self.keys.get("name")
         names = self.keys.get("names")
@@ -138,44 +150,39 @@ class _Merged:
             sources=tuple(self.sources),
         )
 
-    def _input(self) -> Size:
-        value = self.keys["input"]
-        assert isinstance(value, Scalar)
-        size = parse_size(value)
-        if len(size.extents) != 3:
-            hint = "channels x height x width: 3x224x224"
-            raise spec_error(Code.BAD_VALUE, f"an input of {size} lacks its channels", value.span, hint)
-        return size
-
     def _params(self, settings: dict[str, int | float], problems: Problems) -> dict[str, int | float]:
         params: dict[str, int | float] = {}
         for name, value in self.params.items():
             assert isinstance(value, Scalar)
             assert isinstance(value.value, int | float)
             params[name] = value.value
-        for name in settings.keys() - params.keys():
-            hint = did_you_mean(name, params) if params else "this spec has no parameters"
-            problems.add(Code.UNKNOWN_PARAMETER, f"--set {name}: the spec has no such parameter", None, hint)
+            if not is_usable(value.value):
+                problems.add(Code.BAD_VALUE, f"the value of {name} is absurdly large", value.span)
+        for name, number in settings.items():
+            if name not in params:
+                hint = did_you_mean(name, params) if params else "this spec has no parameters"
+                problems.add(Code.UNKNOWN_PARAMETER, f"--set {name}: the spec has no such parameter", None, hint)
+            elif not is_usable(number):
+                problems.add(Code.BAD_VALUE, f"--set {name}: the value is no number or absurdly large")
         return params | settings
 
 
-def _shown(path: Path, user: Path) -> str:
-    """How errors call a file that another one named: relative to the working folder where it is below it."""
-    resolved = path.resolve()
-    here = Path.cwd()
-    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)
+def _input(value: Scalar) -> Size:
+    size = parse_size(value)
+    if len(size.extents) != 3:
+        hint = "channels x height x width: 3x224x224"
+        raise spec_error(Code.BAD_VALUE, f"an input of {size} lacks its channels", value.span, hint)
+    return size
 
 
-def _deep_merge(old: dict[str, Value], new: Mapping) -> dict[str, Value]:
-    merged = dict(old)
+def _deep_merge(old: Mapping, new: Mapping) -> Mapping:
+    items = dict(old.items)
     for key, value in new:
-        before = merged.get(key.text)
+        before = old.get(key.text)
         if isinstance(before, Mapping) and isinstance(value, Mapping):
-            items = {name: (Scalar(name, v.span, True), v) for name, v in _deep_merge(_values(before), value).items()}
-            merged[key.text] = Mapping(items, value.span)
-        else:
-            merged[key.text] = value
-    return merged
+            value = _deep_merge(before, value)
+        items[key.text] = (key, value)
+    return Mapping(items, new.span)
 
 
 def _values(mapping: Mapping) -> dict[str, Value]:
@@ -254,6 +261,14 @@ def _block(key: Scalar, mapping: Mapping) -> Block:
     if len(forms) != 1:
         hint = "give one of body, branches and choose"
         raise spec_error(Code.MISSING_KEY, f"the block {key.text!r} has {len(forms)} bodies", key.span, hint)
+    for name in ("merge", "after"):
+        if name in mapping.items and forms != ["branches"]:
+            message = f"{name!r} goes with branches, and the block {key.text!r} has none"
+            raise spec_error(Code.UNKNOWN_KEY, message, mapping.key(name).span)
+    shared = sorted(dict(_entries(mapping.get("params"))).keys() & dict(_entries(mapping.get("let"))).keys())
+    if shared:
+        message = f"{shared[0]!r} is a parameter of the block {key.text!r}; `let` cannot set it"
+        raise spec_error(Code.BAD_NAME, message, key.span, "take another name")
     doc = mapping.get("doc")
     return Block(
         name=key.text,
@@ -267,15 +282,29 @@ def _block(key: Scalar, mapping: Mapping) -> Block:
 
 def _block_body(key: Scalar, mapping: Mapping) -> Cells | Branches | tuple[Case, ...]:
     if (body := mapping.get("body")) is not None:
-        return _cells(body)
+        cells = _cells(body)
+        if not cells:
+            raise spec_error(Code.BAD_VALUE, f"the body of {key.text!r} is empty", key.span, "body: identity")
+        return cells
     if isinstance(cases := mapping.get("choose"), Sequence):
-        return tuple(_case(case) for case in cases.items if isinstance(case, Mapping))
+        return _cases(key, cases)
     branches = {name: _cells(value) for name, value in _entries(mapping.get("branches"))}
     merge = mapping.get("merge")
     if not isinstance(merge, Scalar) or len(branches) < 2:
         hint = "branches: {main: ..., shortcut: ...}, merge: add"
         raise spec_error(Code.MISSING_KEY, f"the block {key.text!r} needs two branches and a merge", key.span, hint)
     return Branches(branches, merge.text, _cells(mapping.get("after")))
+
+
+def _cases(key: Scalar, cases: Sequence) -> tuple[Case, ...]:
+    found = tuple(_case(case) for case in cases.items if isinstance(case, Mapping))
+    if not found:
+        raise spec_error(Code.BAD_VALUE, f"the choice of {key.text!r} is empty", cases.span)
+    for case, after in zip(found, cases.items[1:], strict=False):
+        if case.condition is None:
+            hint = "only the last entry is without `if`"
+            raise spec_error(Code.BAD_VALUE, "this entry is never reached", after.span, hint)
+    return found
 
 
 def _case(case: Mapping) -> Case:
@@ -291,9 +320,9 @@ def _default(value: Value) -> Expression | None:
     return None if isinstance(value, Scalar) and value.value is None else _expression(value)
 
 
-def _defaults(merged: dict[str, Value], span: Span) -> Defaults:
-    bracket = merged.get("bracket")
-    parts: dict[str, Value] = _values(bracket) if isinstance(bracket, Mapping) else {}
+def _defaults(written: Mapping | None, blocks: Set[str], span: Span) -> Defaults:
+    merged = dict(_entries(written))
+    parts = dict(_entries(merged.get("bracket")))
 
     def need(values: dict[str, Value], key: str, where: str) -> Value:
         if key not in values:
@@ -301,23 +330,27 @@ def _defaults(merged: dict[str, Value], span: Span) -> Defaults:
         return values[key]
 
     return Defaults(
-        unit=_words(need(merged, "unit", "defaults")),
+        unit=_words(need(merged, "unit", "defaults"), "conv"),
         norm=_cells(need(merged, "norm", "defaults")),
         act=_cells(need(merged, "act", "defaults")),
-        ops={name: _scalars(value) for name, value in _entries(merged.get("ops"))},
+        ops=_op_defaults(merged.get("ops")),
         bracket=BracketDefaults(
             stride_on=_stride_on(need(parts, "stride_on", "defaults.bracket")),
-            branches=_words(need(parts, "branches", "defaults.bracket")),
-            shortcut=_one_call(need(parts, "shortcut", "defaults.bracket")),
+            branches=_words(need(parts, "branches", "defaults.bracket"), "main"),
+            shortcut=_shortcut(need(parts, "shortcut", "defaults.bracket"), blocks),
             merge=_word(need(parts, "merge", "defaults.bracket")),
             after=_cells(need(parts, "after", "defaults.bracket")),
-            last=_words(need(parts, "last", "defaults.bracket")),
+            last=_words(need(parts, "last", "defaults.bracket"), "conv"),
         ),
     )
 
 
-def _scalars(value: Value) -> dict[str, Scalar]:
-    return {name: item for name, item in _entries(value) if isinstance(item, Scalar)}
+def _op_defaults(value: Value | None) -> dict[str, OpDefaults]:
+    return {
+        key.text: OpDefaults(key.span, tuple((name, item) for name, item in values if isinstance(item, Scalar)))
+        for key, values in (value if isinstance(value, Mapping) else ())
+        if isinstance(values, Mapping)
+    }
 
 
 def _word(value: Value) -> str:
@@ -325,18 +358,21 @@ def _word(value: Value) -> str:
     return value.text
 
 
-def _words(value: Value) -> tuple[str, ...]:
+def _words(value: Value, needed: str) -> tuple[str, ...]:
     assert isinstance(value, Sequence)
     words = tuple(_word(item) for item in value.items)
-    if len(set(words)) != len(words) or not words:
-        raise spec_error(Code.BAD_VALUE, "this list is empty or names a thing twice", value.span)
+    if needed not in words:
+        raise spec_error(Code.BAD_VALUE, f"{needed} is missing in this list", value.span)
+    for item, word in zip(value.items, words, strict=True):
+        if words.count(word) > 1:
+            raise spec_error(Code.BAD_VALUE, f"{word} stands twice in this list", item.span, "keep one of them")
     return words
 
 
-def _one_call(value: Value) -> Cells:
-    """A shortcut: cells; a bare name is the block of that name."""
-    if isinstance(value, Scalar) and re.fullmatch(schema.IDENTIFIER, value.text) and value.text != "identity":
-        return (Cell(BlockCall(value.text, (), value.span), None, None, value.span),) if value.value else ()
+def _shortcut(value: Value, blocks: Set[str]) -> Cells:
+    """Cells; the bare name of a block calls it."""
+    if isinstance(value, Scalar) and value.text in blocks:
+        return (Cell(BlockCall(value.text, (), value.span), None, None, value.span),)
     return _cells(value)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from lark import Lark, Token, Transformer, v_args
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+from lark import Lark, Token, Transformer, Tree, v_args
+from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
 from lark.tree import Meta
 
-from resnetgen.errors import Code, Span, spec_error
+from resnetgen.errors import Code, Failure, Span, spec_error
 from resnetgen.spec import syntax as s
 from resnetgen.spec.yaml import Scalar
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 _MAX_ROW = 4000
 _MAX_DIGITS = 18
+_MAX_DEPTH = 64
+"""Of a row's tree: what walks it does so by recursion."""
 
 
 def parse_row(scalar: Scalar) -> s.Line:
@@ -52,54 +55,84 @@ def _parser() -> Lark:
 
 def _parse(start: str, scalar: Scalar, kind: type[T]) -> T:
     if len(scalar.text) > _MAX_ROW:
-        raise spec_error(Code.ROW_SYNTAX, f"a row of more than {_MAX_ROW} characters", scalar.span, "use a block")
+        hint = "make a part of it a block"
+        raise spec_error(Code.ROW_SYNTAX, f"a row of more than {_MAX_ROW} characters", scalar.span, hint)
     try:
         tree = _parser().parse(scalar.text, start=start)
     except UnexpectedInput as error:
-        raise _syntax_error(error, scalar) from None
-    value = _ToSyntax(scalar).transform(tree)
+        raise _syntax_error(error, scalar, start) from None
+    _check_depth(tree, scalar)
+    try:
+        value = _ToSyntax(scalar).transform(tree)
+    except VisitError as error:
+        raise error.orig_exc from None
     assert isinstance(value, kind)
     return value
 
 
+def _check_depth(tree: Tree[Token], scalar: Scalar) -> None:
+    level = [tree]
+    for _ in range(_MAX_DEPTH):
+        level = [child for parent in level for child in parent.children if isinstance(child, Tree)]
+        if not level:
+            return
+    meta = level[0].meta
+    place = scalar.within(meta.start_pos, meta.end_pos)
+    hint = "make a part of it a block, or name it in `let`"
+    raise spec_error(Code.ROW_SYNTAX, f"nested deeper than {_MAX_DEPTH} levels", place, hint)
+
+
 _WORDS = {
     "NAME": "a name",
+    "CALL": "a name",
     "NUMBER": "a number",
     "DECIMAL": "a number",
     "VARIABLE": "a $name",
-    "SIGN": "+ or -",
-    "TIMES": "*, // or %",
-    "COMPARE": "a comparison",
-    "X": "x",
-    "LSQB": "[",
-    "RSQB": "]",
-    "LPAR": "(",
-    "RPAR": ")",
-    "COMMA": ",",
-    "SEMICOLON": ";",
-    "VBAR": "|",
-    "SLASH": "/",
-    "EQUAL": "=",
+    "X": "'x'",
+    "LSQB": "'['",
+    "RSQB": "']'",
+    "LPAR": "'('",
+    "RPAR": "')'",
+    "COMMA": "','",
+    "SEMICOLON": "';'",
+    "VBAR": "'|'",
+    "SLASH": "'/'",
+    "EQUAL": "'='",
+    "ELSE": "'else'",
     "$END": "the end",
 }
-_OPERATORS = {"SIGN", "TIMES", "COMPARE", "IF", "ELSE", "AND", "OR"}
+_OPERATORS = {"SIGN", "TIMES", "COMPARE", "IF", "AND", "OR"}
+_END = "end of the text"
+_ADVICE = {
+    r"\0['\"]": "quotes stand around the whole text or not at all",
+    r"\0[×X]": "write a small x",
+    r"\$\w*x\d*\0": "a space ends a $name: $n x 3",
+    r"[\w)] *\0/ *[\w($]": "a stride stands after a comma; division is //",
+    r"[\])] *\0x": "what is repeated inside [...] or (...) is a block of its own, by name",
+    r"/ *[\w$]+ *\0x": "the repetition stands before the stride: x3 /2",
+}
+"""Before the NUL and after it: what stands around the place of an error -> what most often was meant."""
 
 
-def _syntax_error(error: UnexpectedInput, scalar: Scalar) -> Exception:
+def _syntax_error(error: UnexpectedInput, scalar: Scalar, start: str) -> Failure:
     match error:
         case UnexpectedToken():
             at, length, terminals = error.token.start_pos, len(error.token), error.accepts or error.expected
-            found = repr(str(error.token)) if error.token.type != "$END" else "the end of the row"
+            found = repr(str(error.token)) if error.token.type != "$END" else _END
         case UnexpectedCharacters():
             at, length, terminals = error.pos_in_stream, 1, error.allowed or set()
             found = repr(error.char)
         case _:
             assert isinstance(error, UnexpectedEOF)
-            at, length, terminals, found = len(scalar.text), 1, set(error.expected), "the end of the row"
-    if found == "the end of the row":
+            at, length, terminals, found = len(scalar.text), 1, set(error.expected), _END
+    if found == _END:
         at = len(scalar.text)
-    words = sorted({_WORDS.get(t, t.lower()) for t in terminals if t not in _OPERATORS})
-    hint = f"expected {' or '.join(words)}" if words else ""
+    unsaid = _OPERATORS | {"VARIABLE"} if start == "size" else _OPERATORS
+    words = sorted({_WORDS[t] for t in terminals if t not in unsaid}, key=lambda word: (word == "the end", word))
+    hint = f"expected {', '.join(words[:-1])}{' or ' if words[1:] else ''}{words[-1]}" if words else ""
+    for pattern, advice in _ADVICE.items():
+        if re.search(pattern, f"{scalar.text[: at or 0]}\0{scalar.text[at or 0 :]}"):
+            hint = advice
     return spec_error(Code.ROW_SYNTAX, f"unexpected {found}", scalar.within(at or 0, (at or 0) + length), hint)
 
 
@@ -155,8 +188,6 @@ class _ToSyntax(Transformer[Token, Any]):
 
     def argument(self, meta: Meta, children: list[Any]) -> s.Argument:
         return s.Argument(None, children[0], self.span(meta))
-
-    simple_argument = argument
 
     def stride(self, meta: Meta, children: list[Any]) -> s.Argument:
         return s.Argument("/", children[0], self.span(meta))

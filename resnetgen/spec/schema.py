@@ -11,6 +11,9 @@ from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value
 Schema = dict[str, Any]
 
 IDENTIFIER = "^[A-Za-z_][A-Za-z0-9_.]*$"
+VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
+IMPLICIT = ("in", "index", "out", "stride")
+"""$names that are always set: channels in, the number of a repetition, a shortcut's channels out, a block's stride."""
 STAGE_NAME = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 TITLE = "^[A-Za-z0-9_./ -]{1,256}$"
 SPEC_NAME = "^[A-Za-z0-9_][A-Za-z0-9_./-]{0,255}$"
@@ -27,6 +30,11 @@ def _map(description: str, value: Schema, names: str = IDENTIFIER) -> Schema:
         "additionalProperties": value,
         "propertyNames": {"pattern": names},
     }
+
+
+def _variables(description: str, value: Schema) -> Schema:
+    schema = _map(description, value)
+    return {**schema, "propertyNames": {"pattern": VARIABLE, "not": {"enum": list(IMPLICIT)}}}
 
 
 def _keys(description: str, required: tuple[str, ...] = (), **properties: Schema) -> Schema:
@@ -80,8 +88,8 @@ DEFAULTS = _keys(
 BLOCK = _keys(
     "a block: `body`, or `branches`, or `choose`",
     doc=_text("one line for a reader"),
-    params=_map("parameters; null where the caller must say", {"type": ["number", "string", "null"]}),
-    let=_map("names for expressions of the parameters", _NUMBER),
+    params=_variables("parameters; null where the caller must say", {"type": ["number", "string", "null"]}),
+    let=_variables("names for expressions of the parameters", _NUMBER),
     body=_CELLS,
     branches=_map("branch: its cells, each from the block's input", _CELLS),
     merge={"enum": ["add", "mul", "concat"], "description": "how the branches come together"},
@@ -117,7 +125,7 @@ SPEC = _keys(
     ),
     names=_either(_text("the name map for Caffe layers, such as msra"), {"type": "null"}),
     input=_text("channels x height x width: 3x224x224"),
-    params=_map("numbers that rows use as $name and `--set name=value` changes", {"type": "number"}),
+    params=_variables("numbers that rows use as $name and `--set name=value` changes", {"type": "number"}),
     defaults=DEFAULTS,
     blocks=_map("blocks of this spec", BLOCK),
     stages=_map("the rows of the table, in their order", ROW, STAGE_NAME),
@@ -147,10 +155,8 @@ def check(value: Value, schema: Schema, what: str, problems: Problems) -> bool:
         problems.add(Code.WRONG_TYPE, f"{what} cannot be {_show(value)}", value.span, hint)
         return False
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    if _kind(value) not in kinds and not ("string" in kinds and _kind(value) == "number"):
-        expected = " or ".join(_KINDS[kind] for kind in kinds)
-        problems.add(Code.WRONG_TYPE, f"{what} must be {expected}, not {_show(value)}", value.span, _type_hint(value))
-        return False
+    if not _is_kind(value, kinds):
+        return _wrong_type(value, kinds, what, problems, schema.get("description", ""))
     match value:
         case Scalar(text) if "pattern" in schema and not re.fullmatch(schema["pattern"], text):
             hint = "letters, digits, spaces and _ . / - may stand in it"
@@ -168,38 +174,64 @@ def check(value: Value, schema: Schema, what: str, problems: Problems) -> bool:
 def _check_any(value: Value, schemas: list[Schema], what: str, problems: Problems) -> bool:
     for schema in schemas:
         kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        if _kind(value) in kinds or (_kind(value) == "number" and "string" in kinds):
+        if _is_kind(value, kinds):
             return check(value, schema, what, problems)
-    kinds = [schema["type"] for schema in schemas]
-    expected = " or ".join(_KINDS[kind] for kind in kinds)
-    problems.add(Code.WRONG_TYPE, f"{what} must be {expected}, not {_show(value)}", value.span, _type_hint(value))
+    return _wrong_type(value, [schema["type"] for schema in schemas], what, problems)
+
+
+def _is_kind(value: Value, kinds: list[str]) -> bool:
+    """A number is text, too: `name: 50`."""
+    return _kind(value) in kinds or ("string" in kinds and _kind(value) == "number")
+
+
+def _wrong_type(value: Value, kinds: list[str], what: str, problems: Problems, description: str = "") -> bool:
+    words = [_KINDS[kind] for kind in kinds]
+    expected = f"{', '.join(words[:-1])}{' or ' if words[1:] else ''}{words[-1]}"
+    hint = _type_hint(value, description)
+    problems.add(Code.WRONG_TYPE, f"{what} must be {expected}, not {_show(value)}", value.span, hint)
     return False
 
 
 def _check_mapping(mapping: Mapping, schema: Schema, what: str, problems: Problems) -> bool:
     properties = schema.get("properties", {})
     others = schema["additionalProperties"]
-    pattern = schema.get("propertyNames", {}).get("pattern", "")
+    names = schema.get("propertyNames", {})
     good = True
     for key, value in mapping:
         if key.text in properties:
             good &= check(value, properties[key.text], key.text, problems)
         elif others is False:
-            problems.add(
-                Code.UNKNOWN_KEY, f"unknown key {key.text!r} in {what}", key.span, did_you_mean(key.text, properties)
-            )
+            hint = QUOTE_COMMAS if lacks_colon(key) else did_you_mean(key.text, properties)
+            problems.add(Code.UNKNOWN_KEY, f"unknown key {key.text!r} in {what}", key.span, hint)
             good = False
-        elif not re.fullmatch(pattern, key.text) or ".." in key.text or len(key.text) > 256:
-            hint = "letters, digits and _ . may stand in it; it does not begin with a dot"
+        elif key.text in names.get("not", {}).get("enum", ()):
+            hint = f"take another name; resnetgen sets {', '.join(f'${name}' for name in IMPLICIT)}"
+            problems.add(Code.BAD_NAME, f"{key.text!r} cannot be a name in {what}", key.span, hint)
+            good = False
+        elif not re.fullmatch(names["pattern"], key.text) or ".." in key.text or len(key.text) > 256:
+            hint = QUOTE_COMMAS if lacks_colon(key) else _NAME_HINTS[names["pattern"]]
             problems.add(Code.BAD_NAME, f"{key.text!r} cannot be a name in {what}", key.span, hint)
             good = False
         else:
-            good &= check(value, others, key.text, problems)
+            good &= check(value, others, repr(key.text), problems)
     for key in schema.get("required", ()):
         if key not in mapping.items:
             problems.add(Code.MISSING_KEY, f"{what} has no key {key!r}", mapping.span)
             good = False
     return good
+
+
+QUOTE_COMMAS = "inside {...} a text with a comma must be quoted"
+_NAME_HINTS = {
+    IDENTIFIER: "letters, digits, _ and . may stand in it; it begins with a letter or _",
+    VARIABLE: "letters, digits and _ may stand in it; it begins with a letter or _",
+    STAGE_NAME: "letters, digits and _ . - may stand in it, but not two dots in a row; it begins with no . or -",
+}
+
+
+def lacks_colon(key: Scalar) -> bool:
+    """Whether a key came about by a comma, as 64 does in {conv1: 3x3, 64}."""
+    return key.plain and not key.span.source.text[key.span.end :].lstrip().startswith(":")
 
 
 _KINDS = {
@@ -229,12 +261,14 @@ def _kind(value: Value) -> str:
 
 
 def _show(value: Value) -> str:
-    return repr(value.text) if isinstance(value, Scalar) and value.text else _KINDS[_kind(value)]
+    if isinstance(value, Scalar):
+        return repr(value.text) if value.text or not value.plain else "empty"
+    return _KINDS[_kind(value)]
 
 
-def _type_hint(value: Value) -> str:
-    if isinstance(value, Sequence):
+def _type_hint(value: Value, description: str) -> str:
+    if isinstance(value, Sequence) and not all(_kind(item) == "number" for item in value.items):
         return "text that begins with [ must be quoted"
     if isinstance(value, Mapping):
         return "text that begins with { or holds ': ' must be quoted"
-    return ""
+    return description

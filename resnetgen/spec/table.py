@@ -75,13 +75,21 @@ class BracketDefaults:
 
 
 @dataclass(frozen=True)
+class OpDefaults:
+    """Attributes that an op has where a call says nothing else: name and value, each with its place."""
+
+    span: Span
+    attributes: tuple[tuple[Scalar, Scalar], ...]
+
+
+@dataclass(frozen=True)
 class Defaults:
     """What the short forms of a spec mean."""
 
     unit: tuple[str, ...]
     norm: Cells
     act: Cells
-    ops: dict[str, dict[str, Scalar]]
+    ops: dict[str, OpDefaults]
     bracket: BracketDefaults
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -60,13 +61,16 @@ class Scalar:
 
     def within(self, start: int, end: int) -> Span:
         """The span of characters start to end of this scalar's text."""
-        raw = self.span.source.text[self.span.start : self.span.end]
-        places = _places(self.text, raw)
-        if places is None:
+        places = self._places
+        if not places:
             return self.span
-        first = places[start] if start < len(places) else len(raw.rstrip("\"'"))
+        first = places[start] if start < len(places) else places[len(self.text.rstrip()) - 1] + 1
         last = places[end - 1] + 1 if 0 < end <= len(places) else first + 1
         return self.span.within(first, last)
+
+    @cached_property
+    def _places(self) -> list[int] | None:
+        return _places(self.text, self.span.source.text[self.span.start : self.span.end])
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ def _places(text: str, raw: str) -> list[int] | None:
     A scalar over several lines is folded by YAML: a run of white space in the source became one space.
     """
     at = 1 if raw[:1] in ("'", '"') and not text.startswith(raw[:1]) else 0
+    if raw[:1] in ("|", ">"):
+        at = raw.find("\n")  # the header of a block scalar, `>-`, is none of its text
     places = []
     for character in text:
         while at < len(raw) and raw[at] != character and raw[at].isspace():
@@ -115,30 +121,34 @@ def _places(text: str, raw: str) -> list[int] | None:
     return places
 
 
-def read_source(path: Path, shown: str | None = None) -> Source:
-    """The text of a spec file. Raises Failure: missing, not a file, too large, not UTF-8 text."""
+def read_source(path: Path, shown: str | None = None, named: Span | None = None) -> Source:
+    """The text of a spec file. Raises Failure: missing, not a file, too large, not UTF-8 text.
+
+    `named` is where another file names this one.
+    """
     name = shown or str(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {name}") from None
+        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {name}", named) from None
     except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: {error.strerror}") from None
+        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: {error.strerror}", named) from None
     if len(data) > MAX_BYTES:
-        raise fail(Exit.LIMIT, Code.LIMIT, f"{name} is larger than {MAX_BYTES} bytes, the most that a spec may be")
+        message = f"{name} is larger than {MAX_BYTES:,} bytes, the most that a spec may be"
+        raise fail(Exit.LIMIT, Code.LIMIT, message, named)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _not_text(name, error.start) from None
+        hint = "a spec is YAML; a model file is not a spec"
+        message = f"{name} is not UTF-8 text: byte {error.start} cannot stand in a spec"
+        raise spec_error(Code.NOT_TEXT, message, None, hint) from None
+    source = Source(name, text)
     if (bad := next((i for i, c in enumerate(text) if not c.isprintable() and c not in "\n\r\t"), None)) is not None:
-        raise _not_text(name, len(text[:bad].encode()))
-    return Source(name, text)
-
-
-def _not_text(name: str, byte: int) -> Failure:
-    hint = "a spec is YAML; a model file is not a spec"
-    return spec_error(Code.NOT_TEXT, f"{name} is not UTF-8 text: byte {byte} cannot stand in a spec", None, hint)
+        message = f"the character U+{ord(text[bad]):04X} cannot stand in a spec"
+        hint = "a plain space or line break can; a model file is not a spec"
+        raise spec_error(Code.NOT_TEXT, message, Span(source, bad, bad + 1), hint)
+    return source
 
 
 def parse(source: Source) -> Mapping:
@@ -147,9 +157,12 @@ def parse(source: Source) -> Mapping:
         value = _Tree(source, YAML(typ="safe", pure=True).parse(source.text)).document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if error.context_mark and mark.index >= len(source.text.rstrip()):
+            mark = error.context_mark  # what is not closed, rather than the end of the file
         span = Span(source, mark.index, mark.index + 1) if mark else None
         message = " ".join(filter(None, (error.context, error.problem)))
-        raise spec_error(Code.YAML_SYNTAX, message, span, _syntax_hint(message)) from None
+        before = source.text[: mark.index].rstrip()[-1:] if mark else ""
+        raise spec_error(Code.YAML_SYNTAX, message, span, _syntax_hint(message, before)) from None
     except (ReaderError, YAMLStreamError) as error:
         raise spec_error(Code.YAML_SYNTAX, str(error).splitlines()[0], Span(source, 0, 1)) from None
     if isinstance(value, Scalar) and value.value is None:
@@ -160,12 +173,25 @@ def parse(source: Source) -> Mapping:
     return value
 
 
-def _syntax_hint(message: str) -> str:
-    if "mapping values are not allowed" in message:
-        return "a value that holds ': ' must be quoted"
-    if "\\t" in message or "tab" in message:
-        return "YAML is indented with spaces"
+def _syntax_hint(message: str, before: str) -> str:
+    """What most often causes a message of the parser; `before` is the last character before its place."""
+    if before and before in "]}'\"" and "expected" in message:
+        return "text that begins with [, { or a quote must be quoted as a whole"
+    for part, hint in _SYNTAX_HINTS.items():
+        if part in message:
+            return hint
     return ""
+
+
+_SYNTAX_HINTS = {
+    "mapping values are not allowed": "a value that holds ': ' must be quoted; keys of one mapping stand in one column",
+    "\\t": "YAML is indented with spaces",
+    "cannot start any token": "text that begins with this character must be quoted",
+    "while scanning a quoted scalar": "the quote is not closed",
+    "while scanning a block scalar": "text that begins with | or > must be quoted",
+    "could not find expected ':'": "a key is followed by a colon and a space",
+    "while parsing a flow": "the bracket is not closed, or a comma is missing",
+}
 
 
 class _Tree:
@@ -185,11 +211,19 @@ class _Tree:
                     continue
                 case DocumentStartEvent():
                     documents += 1
+                    if event.version or event.tags:
+                        raise self._directive()
                     if documents > 1:
                         raise self._refuse(event, "a second document", "write one spec a file")
                 case _:
                     value = self.value(event)
         return value
+
+    def _directive(self) -> Failure:
+        lines = (self.source.line(number) for number in range(1, len(self.source.line_starts) + 1))
+        start = next(at for at, line in zip(self.source.line_starts, lines, strict=True) if line.startswith("%"))
+        message = "a directive is not allowed in a spec"
+        return spec_error(Code.YAML_FEATURE, message, Span(self.source, start, start + 1), "a spec is YAML 1.2")
 
     def value(self, event: Event) -> Value:
         if isinstance(event, AliasEvent):
@@ -240,7 +274,10 @@ class _Tree:
                     (f"first at {first}:{first.column}",),
                 )
                 raise Failure(Exit.SPEC, (problem,))
-            items[key.text] = (key, self.value(next(self.events)))
+            value = self.value(next(self.events))
+            if isinstance(value, Scalar) and value.plain and not value.text:
+                value = Scalar("", key.span, plain=True)  # nothing stands there to point at
+            items[key.text] = (key, value)
         self.depth -= 1
         return Mapping(items, self._span(start, start))
 

@@ -63,20 +63,26 @@ class Initialised:
 def input_moments(graph: Graph) -> dict[str, float]:
     """For each node the second moment to expect of its (first) input, if the network's input is standard normal.
 
-    A weight of variance 2 / fan_in doubles the moment, a ReLU halves it, a norm makes it about one, a sum adds.
+    A weight of variance 2 / fan_in doubles the moment, a ReLU halves it, a norm makes it about one, a sum adds. But a
+    ReLU keeps that of a sum with what came out of a ReLU before: in a residual network it grows with every block of a
+    stage, and a norm that expected less would let each block multiply it.
     """
     moments: dict[str, float] = {}
     outputs: dict[str, float] = {}
+    positive: set[str] = set()
+    """Nodes whose output is not, or not much, below zero."""
     for node in graph.nodes:
         inputs = [outputs[name] for name in node.inputs]
         moments[node.name] = inputs[0] if inputs else 1.0
+        if isinstance(node.op, Relu) or (not isinstance(node.op, Conv | Fc | BatchNorm) and positive & {*node.inputs}):
+            positive.add(node.name)
         match node.op:
             case Conv() | Fc():
                 outputs[node.name] = 2 * inputs[0]
             case BatchNorm():
                 outputs[node.name] = 1.25
             case Relu():
-                outputs[node.name] = inputs[0] / 2
+                outputs[node.name] = inputs[0] / (1 if node.inputs[0] in positive else 2)
             case Add():
                 outputs[node.name] = sum(inputs)
             case Mul():

@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import (
     Add,
@@ -63,23 +64,28 @@ class _Reader:
         if len(self.net.input) != 1 or len(self.net.input_dim) != 4:
             raise _bad("the net has not one input of four dimensions")
         _, channels, height, width = self.net.input_dim
-        self._add(self.net.input[0], Input((channels, height, width)), ())
-        for layer in self.net.layer:
-            self._layer(layer)
-        if self.unscaled:
-            raise _bad(f"BatchNorm without a Scale: {', '.join(sorted(self.unscaled))}")
         try:
+            self._add(self.net.input[0], Input((channels, height, width)), ())
+            for layer in self.net.layer:
+                self._layer(layer)
+            if self.unscaled:
+                raise _bad(f"BatchNorm without a Scale: {', '.join(sorted(self.unscaled))}")
             return Graph(self.net.name, tuple(self.nodes.values()))
         except (InvalidGraph, OpError) as error:
             raise _bad(f"the net is inconsistent: {error}") from None
 
     def _add(self, name: str, op: Op, inputs: tuple[str, ...], top: str = "") -> None:
+        if name in self.nodes:
+            raise _bad(f"two layers are called {name}")
         self.nodes[name] = Node(name, op, inputs)
         self.writer[top or name] = name
 
     def _layer(self, layer: Any) -> None:
+        unknown = [blob for blob in layer.bottom if blob not in self.writer]
+        if unknown or not layer.bottom or len(layer.top) != 1:
+            raise _bad(f"{layer.name} has a bottom that no layer writes, no bottom at all, or not one top")
         inputs = tuple(self.writer[blob] for blob in layer.bottom)
-        (top,) = layer.top
+        top = layer.top[0]
         if layer.type == "Scale":
             self._scale(layer, inputs, top)
             return
@@ -97,8 +103,8 @@ class _Reader:
         param = layer.scale_param
         if len(inputs) == 2 and param.axis == 0 and not param.bias_term:
             image, gate = inputs
-            flat = self.nodes.pop(gate)
-            if not isinstance(flat.op, Flatten):
+            flat = self.nodes.pop(gate, None)
+            if flat is None or not isinstance(flat.op, Flatten):
                 raise _bad(f"{layer.name} scales by what is not flattened")
             self._add(layer.name, Mul(), (image, flat.inputs[0]), top)
             return
@@ -113,8 +119,7 @@ class _Reader:
             case "Convolution":
                 return _conv(layer.convolution_param)
             case "BatchNorm" if layer.batch_norm_param.use_global_stats:
-                # The shortest decimal that is this float32: 1e-5, as specs write it.
-                return BatchNorm(float(f"{layer.batch_norm_param.eps:.7g}"))
+                return BatchNorm(shortest(layer.batch_norm_param.eps))
             case "ReLU" if layer.relu_param.negative_slope == 0:
                 return Relu()
             case "Sigmoid":

@@ -20,6 +20,7 @@ from resnetgen.ir.ops import (
     Input,
     MaxPool,
     Mul,
+    OpError,
     Pair,
     Pool,
     Relu,
@@ -101,7 +102,9 @@ def _place(
         yield replace(flat, name=names[0], bottoms=(blobs[gate],), top=names[0], node=node.name)
         yield replace(scale, name=names[1], bottoms=(blobs[image], names[0]), top=names[1], node=node.name)
         return
-    sole = len(bottoms) == 1 and graph.consumers[node.inputs[0]] == (node,)
+    # Flatten's top shares the memory of its bottom, which others may still read.
+    shared = isinstance(graph.by_name[node.inputs[0]].op, Flatten)
+    sole = len(bottoms) == 1 and graph.consumers[node.inputs[0]] == (node,) and not shared
     for layer, name in zip(layers, names, strict=True):
         top = bottoms[0] if layer.in_place and sole and bottoms[0] != _input_blob(graph, blobs) else name
         yield replace(layer, name=name, bottoms=bottoms, top=top, node=node.name)
@@ -187,9 +190,14 @@ def _window(graph: Graph, node: Node, op: Pool) -> Params:
 
 def _rounding(graph: Graph, node: Node, op: Pool) -> Params:
     """Nothing where rounding up, Caffe's way, gives the same size."""
-    (shape,) = graph.input_shapes(node)
-    if op.ceil or replace(op, ceil=True).shape(shape) == op.shape(shape):
+    if op.ceil:
         return ()
+    (shape,) = graph.input_shapes(node)
+    try:
+        if replace(op, ceil=True).shape(shape) == op.shape(shape):
+            return ()
+    except OpError:
+        pass  # rounded up, a window would start outside the image
     return (("round_mode", Enum("FLOOR")),)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,49 +26,67 @@ def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]
         found = read_graph(net)
     except Failure as failure:
         return [problem.message for problem in failure.problems]
+    except UnicodeDecodeError as error:
+        return [f"it is not UTF-8 text: {error}"]
     lines = differences(graph, found, planned.names)
     if tuple(net.input_dim) != planned.net.dims:
         lines.append(f"the input is {tuple(net.input_dim)}, not {planned.net.dims}")
+    if net != parse_prototxt(planned.text, "the prototxt"):
+        lines.append("the file says something else than was planned")
     return lines
 
 
-def validate_caffemodel(path: Path, planned: CaffePlan, digests: dict[str, list[str]]) -> list[str]:
-    """What the caffemodel says otherwise than the prototxt and the digests of the weights as they were drawn."""
+def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[str, list[int]]) -> list[str]:
+    """What the caffemodel says otherwise than the prototxt and the checksums of the weights as they were drawn."""
     net = parse_prototxt(planned.text, "the prototxt")
-    wanted = [(layer, digests.get(layer.name, [])) for layer in net.layer]
-    found = read_layers(path)
-    lines = [] if len(found) == len(wanted) else [f"{len(found)} layers instead of {len(wanted)}"]
-    for (layer, blobs), (head, read) in zip(wanted, found, strict=False):
+    layers = list(net.layer)
+    del net.layer[:]
+    try:
+        rest, found = read_caffemodel(path)
+    except Failure as failure:
+        return [problem.message for problem in failure.problems]
+    lines = [] if len(found) == len(layers) else [f"{len(found)} layers instead of {len(layers)}"]
+    if rest != net:
+        lines.append("the net's name or input differs from the prototxt's")
+    for layer, (head, read) in zip(layers, found, strict=False):
         if head != layer:
             lines.append(f"the layer {layer.name} differs from the prototxt's")
-        if [digest for _, digest in read] != blobs:
+        if read != list(zip(planned.shapes[layer.name], checksums.get(layer.name, []), strict=True)):
             lines.append(f"the blobs of {layer.name} differ from its weights")
     return lines
 
 
-Blob = tuple[tuple[int, ...], str]
-"""Shape and SHA-256 of the values."""
+Blob = tuple[tuple[int, ...], int]
+"""Shape and checksum of the values."""
 
 
-def read_layers(path: Path) -> list[tuple[Any, list[Blob]]]:
-    """Each layer of a caffemodel without its blobs, and the shape and digest of each blob. Holds no values.
+def read_caffemodel(path: Path) -> tuple[Any, list[tuple[Any, list[Blob]]]]:
+    """A net without its layers; each layer without its blobs, and the shape and checksum of each blob. Holds no values.
 
     Raises Failure (exit 4) for a truncated file, and for a blob whose size is not its shape's.
     """
     try:
         with path.open("rb") as file:
             end = file.seek(0, 2)
-            return [_layer(file, field) for field in fields(file, 0, end) if field.number == 100]
+            net, layers = message("NetParameter")(), []
+            for field in fields(file, 0, end):
+                if field.number == 100 and field.is_delimited:
+                    layers.append(_layer(file, field))
+                else:
+                    net.MergeFromString(_bytes(file, field))
+            return net, layers
     except (Truncated, DecodeError) as error:
-        message = f"{path}: it is no caffemodel, or only a part of one: {error}"
-        raise fail(Exit.MODEL, Code.BAD_MODEL, message) from None
+        what = f"{path}: it is no caffemodel, or only a part of one: {error}"
+        raise fail(Exit.MODEL, Code.BAD_MODEL, what) from None
+    except OSError as error:
+        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
 
 
 def _layer(file: BinaryIO, field: Field) -> tuple[Any, list[Blob]]:
     layer = message("LayerParameter")()
     blobs = []
     for inner in fields(file, field.start, field.end):
-        if inner.number == 7:
+        if inner.number == 7 and inner.is_delimited:
             blobs.append(_blob(file, inner))
         else:
             layer.MergeFromString(_bytes(file, inner))
@@ -77,17 +95,17 @@ def _layer(file: BinaryIO, field: Field) -> tuple[Any, list[Blob]]:
 
 def _blob(file: BinaryIO, field: Field) -> Blob:
     head = message("BlobProto")()
-    digest = hashlib.sha256()
+    check = 0
     size = 0
     for inner in fields(file, field.start, field.end):
-        if inner.number != 5:
+        if inner.number != 5 or not inner.is_delimited:
             head.MergeFromString(_bytes(file, inner))
             continue
         file.seek(inner.start)
         size += (left := inner.end - inner.start)
         while left:
             chunk = file.read(min(left, _CHUNK))
-            digest.update(chunk)
+            check = zlib.crc32(chunk, check)
             left -= len(chunk)
     shape = tuple(head.shape.dim)
     count = 4
@@ -95,7 +113,9 @@ def _blob(file: BinaryIO, field: Field) -> Blob:
         count *= dim
     if size != count:
         raise Truncated(f"a blob of shape {shape} holds {size} bytes")
-    return shape, digest.hexdigest()
+    if [field.name for field, _ in head.ListFields()] != ["shape"]:
+        raise Truncated("a blob holds more than its shape and its data")
+    return shape, check
 
 
 def _bytes(file: BinaryIO, field: Field) -> bytes:

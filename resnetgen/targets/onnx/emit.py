@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
-from onnx import ModelProto, TensorProto, helper
-
 from resnetgen.ir.graph import Graph
+from resnetgen.targets.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.targets.onnx.translate import Names, Translation, initializer, ir_version
+from resnetgen.weights.draw import Drawing, keys
 from resnetgen.weights.source import Array, Weights
 from resnetgen.weights.wire import delimited
 
@@ -55,19 +54,27 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     """Translate a graph, or refuse it. External data is decided here, before anything is written."""
     version = ir_version(options.opset)
     made = Translation(graph, options.opset, options.names, options.batch)
-    onnx_graph = helper.make_graph(made.nodes, graph.name, made.inputs, made.outputs, value_info=made.inner)
-    for name, values in made.constants.items():
-        onnx_graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
-    skeleton = helper.make_model(
-        onnx_graph,
-        opset_imports=[helper.make_opsetid("", options.opset)],
+    constants = [
+        TensorProto(name=name, data_type=TensorProto.INT64, dims=[len(values)], int64_data=values)
+        for name, values in made.constants.items()
+    ]
+    skeleton = ModelProto(
         ir_version=version,
         producer_name="resnetgen",
         producer_version=options.producer_version,
+        opset_import=[OperatorSetIdProto(domain="", version=options.opset)],
+        graph=GraphProto(
+            name=graph.name,
+            node=made.nodes,
+            input=made.inputs,
+            output=made.outputs,
+            value_info=made.inner,
+            initializer=constants,
+        ),
     )
     for key, value in options.metadata.items():
         skeleton.metadata_props.add(key=key, value=value)
-    shapes = {(node.name, p.name): p.shape for node in graph.nodes for p in graph.parameters(node)}
+    shapes = keys(graph)
     made_plan = OnnxPlan(skeleton, shapes, external=False)
     # A tensor's own fields take less than its name and a hundred bytes.
     heads = sum(len(node) + len(parameter) + 100 for node, parameter in shapes)
@@ -75,41 +82,43 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     return OnnxPlan(skeleton, shapes, external)
 
 
-def write(planned: OnnxPlan, weights: Weights, path: Path, progress: Progress = lambda _: None) -> Written:
+def write(planned: OnnxPlan, weights: Weights | Drawing, path: Path, progress: Progress = lambda _: None) -> Written:
     """Write the model to `path`, and its weights to `path`.data where they are external.
 
-    Returns the digests of each tensor as it was drawn, and the names of the files. No more than one tensor is held.
+    A drawing that has begun may be given instead of the weights: that of `planned.shapes`, in their order.
+
+    Returns the checksum of each tensor as it was drawn, and the names of the files.
     """
-    digests: dict[str, str] = {}
+    checksums: dict[str, int] = {}
     data_path = path.with_name(f"{path.name}.data")
     with path.open("xb") as file:
         if planned.external:
             with data_path.open("xb") as data:
-                _write_external(planned, weights, file, data, data_path.name, digests, progress)
+                _write_external(planned, weights, file, data, data_path.name, checksums, progress)
         else:
             file.write(planned.skeleton.SerializeToString(deterministic=True))
-            for name, shape, values in _tensors(planned, weights, digests):
+            for name, shape, values in _tensors(planned, weights, checksums):
                 _write_fragment(file, _tensor_head(name, shape), values)
                 progress(values.nbytes)
-    return Written(digests, (data_path.name, path.name) if planned.external else (path.name,))
+    return Written(checksums, (data_path.name, path.name) if planned.external else (path.name,))
 
 
 @dataclass(frozen=True)
 class Written:
-    digests: dict[str, str]
-    """Initializer -> SHA-256 of its values."""
+    checksums: dict[str, int]
+    """Initializer -> checksum of its values."""
     files: tuple[str, ...]
     """In the order in which they are to be published: the model after the data it needs."""
 
 
 def _tensors(
-    planned: OnnxPlan, weights: Weights, digests: dict[str, str]
+    planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str, int]
 ) -> Iterator[tuple[str, tuple[int, ...], Array]]:
-    for (node, parameter), shape in planned.shapes.items():
-        name = initializer(node, parameter)
-        values = weights.tensor(node, parameter)
+    drawing = weights if isinstance(weights, Drawing) else Drawing(weights, planned.shapes)
+    for key, values, check in drawing:
+        name, shape = initializer(*key), planned.shapes[key]
         assert values.shape == shape, (name, values.shape, shape)
-        digests[name] = hashlib.sha256(values.data).hexdigest()
+        checksums[name] = check
         yield name, shape, values
 
 
@@ -128,16 +137,16 @@ def _write_fragment(file: BinaryIO, head: TensorProto, values: Array) -> None:
 
 def _write_external(
     planned: OnnxPlan,
-    weights: Weights,
+    weights: Weights | Drawing,
     file: BinaryIO,
     data: BinaryIO,
     location: str,
-    digests: dict[str, str],
+    checksums: dict[str, int],
     progress: Progress,
 ) -> None:
     model = ModelProto()
     model.CopyFrom(planned.skeleton)
-    for name, shape, values in _tensors(planned, weights, digests):
+    for name, shape, values in _tensors(planned, weights, checksums):
         data.write(bytes(-data.tell() % _ALIGNMENT))
         head = _tensor_head(name, shape)
         head.data_location = TensorProto.EXTERNAL

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, assert_never
 
-import onnx
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper
-
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import (
@@ -30,9 +27,13 @@ from resnetgen.ir.ops import (
     Sigmoid,
     Softmax,
 )
+from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 
 MIN_OPSET = 9
 """AveragePool, BatchNormalization, MaxPool and Flatten have had today's meaning since then."""
+_IR_VERSIONS = ((9, 4), (10, 5), (11, 6), (14, 7), (18, 8), (20, 9), (22, 10), (23, 11), (24, 12), (27, 13), (28, 14))
+"""The newest opset of each IR version, as onnx.helper.VERSION_TABLE has them."""
+MAX_OPSET = _IR_VERSIONS[-1][0]
 BATCH = "N"
 
 
@@ -55,9 +56,6 @@ class Translation:
         self.tensors = {node.name: node.name for node in graph.nodes}
         self.tensors[source.name] = names.input
         self.tensors[result.name] = names.output
-        taken = list(self.tensors.values())
-        if len(set(taken)) != len(taken):
-            raise fail(Exit.USAGE, Code.BAD_NAME, f"{names.input} and {names.output} must differ from every layer")
         self.inputs = [self.value(names.input, graph.shapes[source.name])]
         self.outputs = [self.value(names.output, graph.shapes[result.name])]
         self.inner: list[ValueInfoProto] = []
@@ -68,17 +66,37 @@ class Translation:
             self.nodes += self._translated(node)
             if node.name not in (source.name, result.name):
                 self.inner.append(self.value(node.name, graph.shapes[node.name]))
+        weights = [initializer(node.name, p.name) for node in graph.nodes for p in graph.parameters(node)]
+        made = [output for node in self.nodes for output in node.output]
+        taken = [names.input, *made, *weights, *self.constants]
+        if len(set(taken)) != len(taken) or not all(taken):
+            message = f"{names.input!r} and {names.output!r} must differ, and be the name of no layer or weight"
+            raise fail(Exit.USAGE, Code.BAD_NAME, message)
 
     def value(self, name: str, shape: Shape) -> ValueInfoProto:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, (self.batch, *shape))
+        """The type of a float tensor of this shape, with the batch before it."""
+        info = ValueInfoProto(name=name)
+        info.type.tensor_type.elem_type = TensorProto.FLOAT
+        for extent in (self.batch, *shape):
+            dim = info.type.tensor_type.shape.dim.add()
+            if isinstance(extent, str):
+                dim.dim_param = extent
+            else:
+                dim.dim_value = extent
+        return info
 
     def _translated(self, node: Node) -> Iterator[NodeProto]:
         place = _place(node)
         inputs = [self.tensors[name] for name in node.inputs]
         weights = [initializer(node.name, p.name) for p in self.graph.parameters(node)]
         for step in self._steps(node, inputs, weights):
-            yield helper.make_node(
-                step.type, step.inputs, [step.output], name=step.output, doc_string=place, **step.attributes
+            yield NodeProto(
+                op_type=step.type,
+                name=step.output,
+                input=step.inputs,
+                output=[step.output],
+                attribute=[_attribute(name, value) for name, value in sorted(step.attributes.items())],
+                doc_string=place,
             )
 
     def _steps(self, node: Node, inputs: list[str], weights: list[str]) -> Iterator[Step]:
@@ -172,12 +190,19 @@ def initializer(node: str, parameter: str) -> str:
 def ir_version(opset: int) -> int:
     """The oldest IR version that knows an opset, but not below 4, from which weights need not be inputs as well.
 
-    Raises Failure for an opset that the installed onnx does not know.
+    Raises Failure for an opset that is not known here.
     """
-    newest = onnx.defs.onnx_opset_version()
-    if not MIN_OPSET <= opset <= newest:
-        raise fail(Exit.USAGE, Code.BAD_VALUE, f"opset {opset} lies outside {MIN_OPSET} to {newest}")
-    return max(4, helper.find_min_ir_version_for([helper.make_opsetid("", opset)]))
+    if not MIN_OPSET <= opset <= MAX_OPSET:
+        raise fail(Exit.USAGE, Code.BAD_VALUE, f"opset {opset} lies outside {MIN_OPSET} to {MAX_OPSET}")
+    return next(version for last, version in _IR_VERSIONS if opset <= last)
+
+
+def _attribute(name: str, value: int | float | list[int]) -> AttributeProto:
+    if isinstance(value, float):
+        return AttributeProto(name=name, type=AttributeProto.FLOAT, f=value)
+    if isinstance(value, int):
+        return AttributeProto(name=name, type=AttributeProto.INT, i=value)
+    return AttributeProto(name=name, type=AttributeProto.INTS, ints=value)
 
 
 def _single_output(graph: Graph) -> tuple[Node]:

@@ -12,7 +12,7 @@ from resnetgen.targets.onnx.read import OnnxFile, read_file, read_graph
 from resnetgen.targets.onnx.translate import BATCH, initializer
 
 
-def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, digests: dict[str, str]) -> list[str]:
+def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, checksums: dict[str, int]) -> list[str]:
     """What the model says otherwise than it should; empty where all agrees."""
     try:
         file = read_file(path)
@@ -27,9 +27,9 @@ def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, 
         wanted = [initializer(node.name, parameter.name) for parameter in graph.parameters(node)]
         if wired.get(called[node.name][0], []) != wanted:
             lines.append(f"{node.name} is given other weights than its own")
-    read = {name: tensor.digest for name, tensor in file.tensors.items()}
-    lines += [f"the weight {name} has changed" for name in digests if read.get(name) != digests[name]]
-    lines += [f"there is a weight {name} that no one wrote" for name in read if name not in digests]
+    read = {name: tensor.checksum for name, tensor in file.tensors.items()}
+    lines += [f"the weight {name} has changed" for name in checksums if read.get(name) != checksums[name]]
+    lines += [f"there is a weight {name} that no one wrote" for name in read if name not in checksums]
     return lines + _stamps(file, planned, options)
 
 
@@ -41,7 +41,9 @@ def _stamps(file: OnnxFile, planned: OnnxPlan, options: OnnxOptions) -> list[str
     if {entry.key: entry.value for entry in model.metadata_props} != options.metadata:
         lines.append("the metadata differs")
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-        batch = value.type.tensor_type.shape.dim[0]
-        if (batch.dim_value or batch.dim_param) != (options.batch or BATCH):
+        first = [dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim[:1]]
+        if first != [options.batch or BATCH]:
             lines.append(f"{value.name} has another batch than was asked for")
+    if model != planned.skeleton:
+        lines.append("the file says something else than was planned")
     return lines

@@ -1,0 +1,26 @@
+"""Comparing networks by meaning: `compare(load(a), load(b))`.
+
+Prints nothing, and imports neither the compiler nor the command line. A net need not come from a prototxt: whatever
+can be said in Records can be compared.
+"""
+
+from resnetgen.diff.compare import compare
+from resnetgen.diff.difference import Difference, FieldDifference, LayerDifference, Only, Side
+from resnetgen.diff.net import INPUT, Net, Record, Value, Word
+from resnetgen.diff.prototxt import load, parse
+
+__all__ = [
+    "INPUT",
+    "Difference",
+    "FieldDifference",
+    "LayerDifference",
+    "Net",
+    "Only",
+    "Record",
+    "Side",
+    "Value",
+    "Word",
+    "compare",
+    "load",
+    "parse",
+]

@@ -1,0 +1,197 @@
+"""A message of a prototxt -> what it says otherwise than by default, each thing in one form.
+
+What a deployed network computes is compared, in the phase TEST. So these do not count: fillers (initial weights);
+`param` but for a name that layers share; `loss_weight`, `propagate_down`, `phase`; `moving_average_fraction`,
+`stable_prod_grad`, `dropout_ratio` (training); `engine`, `force_nd_im2col` (how, not what); `force_backward`,
+`debug_info`. This holds for messages of the schema; of others every field counts, as it is written.
+
+Where Caffe accepts several ways to say one thing, these are the same: `kernel_size: 3`, `kernel_size: [3, 3]` and
+`kernel_h: 3 kernel_w: 3`, and pads, strides and dilations likewise; `concat_dim` and `axis` of a Concat, `slice_dim`
+and `axis` of a Slice; coefficients of 1 and none. BatchNorm's `use_global_stats` is true unless it is given: unset,
+Caffe goes by the phase. Under `global_pooling` neither the kernel nor the rounding matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from resnetgen.diff.net import Value, Word
+from resnetgen.diff.schema import Known, foreign, known_fields, typed
+from resnetgen.errors import Code, Exit, Span, fail
+from resnetgen.targets.caffe.text import Field, Message, Scalar
+
+
+class Attribute(NamedTuple):
+    value: Value
+    span: Span
+
+
+Found = dict[str, Attribute]
+"""Path -> value and place."""
+
+_NOT_COMPUTED = {
+    "debug_info",
+    "engine",
+    "force_backward",
+    "force_nd_im2col",
+    "loss_weight",
+    "moving_average_fraction",
+    "phase",
+    "propagate_down",
+    "stable_prod_grad",
+}
+_DEFAULTS: dict[tuple[str, str], Value] = {
+    ("BatchNormParameter", "use_global_stats"): True,
+    ("ConvolutionParameter", "dilation"): 1,
+    ("ConvolutionParameter", "pad"): 0,
+    ("ConvolutionParameter", "stride"): 1,
+}
+"""Those that Caffe's code has and its schema does not state."""
+_EMPTY = Word("{}")
+"""An empty message that is not the same as none."""
+
+
+def attributes(fields: tuple[Field, ...], message: str | None) -> Found:
+    """What the fields of a message of the schema say; of a foreign one where `message` is None.
+
+    Raises Failure (exit 4) with its place for a value of the wrong type, and for a field given twice that takes one.
+    """
+    schema = known_fields(message) if message else {}
+    found: Found = {}
+    for name, group in grouped(fields).items():
+        known = schema.get(name)
+        if known is None:
+            found.update(_foreign(name, group))
+        elif name in _NOT_COMPUTED or known.message == "FillerParameter":
+            continue
+        elif known.kind == "message":
+            found.update(_nested(name, known, group))
+        else:
+            found[name] = Attribute(value_of(group, known), group[0].span)
+    if message in _ONE_FORM:
+        _ONE_FORM[message](found)
+    return {path: a for path, a in found.items() if not message or a.value != _default(message, path)}
+
+
+def grouped(fields: tuple[Field, ...]) -> dict[str, list[Field]]:
+    groups: dict[str, list[Field]] = {}
+    for field in fields:
+        groups.setdefault(field.name, []).append(field)
+    return groups
+
+
+def value_of(group: list[Field], known: Known) -> Value:
+    """The value of a field of the schema, from all that is given for it."""
+    if known.repeated:
+        return tuple(typed(field, known) for field in group)
+    return typed(_only(group), known)
+
+
+def default_of(path: str) -> Value | None:
+    """What an attribute of a layer is where it is not given: `convolution_param.stride` -> 1. None: nothing."""
+    message = "LayerParameter"
+    *outer, name = path.split(".")
+    for part in outer:
+        known = known_fields(message).get(part.partition("[")[0])
+        if known is None or known.kind != "message":
+            return None
+        message = known.message
+    return _default(message, name)
+
+
+def _default(message: str, name: str) -> Value | None:
+    known = known_fields(message).get(name)
+    return _DEFAULTS.get((message, name), known.default if known else None)
+
+
+def _only(group: list[Field]) -> Field:
+    if len(group) > 1:
+        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{group[1].name} is given twice", group[1].span)
+    return group[0]
+
+
+def _nested(name: str, known: Known, group: list[Field]) -> Found:
+    found: Found = {}
+    if not known.repeated:
+        _only(group)
+    for at, field in enumerate(group):
+        if not isinstance(field.value, Message):
+            typed(field, known)  # raises
+            continue
+        inner = attributes(field.value.fields, known.message)
+        if known.repeated and not inner:
+            inner = {"": Attribute(_EMPTY, field.span)}
+        found.update(_below(f"{name}[{at}]" if known.repeated else name, inner))
+    return found
+
+
+def _foreign(name: str, group: list[Field]) -> Found:
+    """One scalar is its value, several are a list; one message is a path, several are numbered."""
+    scalars = [foreign(field.value) for field in group if isinstance(field.value, Scalar)]
+    if len(scalars) == len(group):
+        return {name: Attribute(scalars[0] if len(group) == 1 else tuple(scalars), group[0].span)}
+    found: Found = {}
+    for at, field in enumerate(group):
+        if isinstance(field.value, Message):
+            inner = attributes(field.value.fields, None) or {"": Attribute(_EMPTY, field.span)}
+        else:
+            inner = {"": Attribute(foreign(field.value), field.span)}
+        found.update(_below(f"{name}[{at}]" if len(group) > 1 else name, inner))
+    return found
+
+
+def _below(path: str, inner: Found) -> Found:
+    return {f"{path}.{name}" if name else path: attribute for name, attribute in inner.items()}
+
+
+def _window(found: Found) -> None:
+    for base, stem in (("kernel_size", "kernel"), ("stride", "stride"), ("pad", "pad")):
+        sides = [found[name] for side in "hw" if (name := f"{stem}_{side}") in found]
+        if sides and base not in found:
+            # Caffe takes a side that is missing for 0, and refuses that where it makes no sense.
+            pair = tuple(found.pop(f"{stem}_{side}", Attribute(0, sides[0].span)).value for side in "hw")
+            found[base] = Attribute(pair, sides[0].span)
+    for base in ("kernel_size", "stride", "pad", "dilation"):
+        value = found[base].value if base in found else None
+        if isinstance(value, tuple) and len(set(value)) == 1:
+            found[base] = Attribute(value[0], found[base].span)
+
+
+def _pooling(found: Found) -> None:
+    _window(found)
+    if "global_pooling" in found and found["global_pooling"].value is True:
+        found.pop("kernel_size", None)
+        found.pop("round_mode", None)
+
+
+def _renamed(old: str, new: str) -> Callable[[Found], None]:
+    def rename(found: Found) -> None:
+        if old in found and new not in found:
+            found[new] = found.pop(old)
+
+    return rename
+
+
+def _eltwise(found: Found) -> None:
+    adds = "operation" not in found or found["operation"].value == Word("SUM")
+    coefficients = found["coeff"].value if "coeff" in found else ()
+    if adds and isinstance(coefficients, tuple) and set(coefficients) == {1.0}:
+        del found["coeff"]
+
+
+def _dropout(found: Found) -> None:
+    """Caffe's own Dropout copies its bottom in TEST. A foreign field may change that, and then the ratio counts."""
+    if found.keys() == {"dropout_ratio"}:
+        found.clear()
+
+
+_ONE_FORM: dict[str | None, Callable[[Found], None]] = {
+    "ConcatParameter": _renamed("concat_dim", "axis"),
+    "ConvolutionParameter": _window,
+    "DropoutParameter": _dropout,
+    "EltwiseParameter": _eltwise,
+    "PoolingParameter": _pooling,
+    "SliceParameter": _renamed("slice_dim", "axis"),
+}
+"""Message -> what brings the ways to say one thing into one."""

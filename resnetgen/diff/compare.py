@@ -1,0 +1,137 @@
+"""Two nets -> what they say differently."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+
+from resnetgen.diff.attributes import default_of
+from resnetgen.diff.classes import shared_by
+from resnetgen.diff.difference import Difference, FieldDifference, LayerDifference, Only, Side
+from resnetgen.diff.match import by_name, by_structure
+from resnetgen.diff.net import Net, Record, Value, Word
+from resnetgen.errors import Span
+
+Read = tuple[int, int]
+"""A producer and which of its outputs, as in Record.inputs."""
+
+_MANY = 3
+"""How many names must differ, and be a quarter of all, for the hint that names may be all that differs."""
+
+
+def compare(a: Net, b: Net, ignore_names: bool = False) -> Difference:
+    """Hold every record of A against the one of B that it is matched with: type, attributes, what it reads.
+
+    With `ignore_names` records are matched by structure, and the names of the net, its inputs, its layers and its
+    shared parameters do not count. Else records are matched by name.
+    """
+    matching = by_structure(a, b) if ignore_names else by_name(a, b)
+    comparison = _Comparison(a, b, dict(matching), ignore_names)
+    pairs = [LayerDifference(a.records[x], b.records[y], tuple(comparison.fields(x, y))) for x, y in matching]
+    only_a = _only(a, {x for x, _ in matching})
+    only_b = _only(b, {y for _, y in matching})
+    # Layers without a namesake in both nets, and namesakes that are something else.
+    strangers = min(len(only_a), len(only_b)) + sum(pair.a.type != pair.b.type for pair in pairs)
+    return Difference(
+        a=a.source,
+        b=b.source,
+        net=tuple(comparison.net()),
+        layers=tuple(pair for pair in pairs if pair.fields),
+        only_a=only_a,
+        only_b=only_b,
+        renamed=tuple((pair.a.name, pair.b.name) for pair in pairs if pair.a.name != pair.b.name),
+        equal_layers=sum(not pair.fields and not pair.a.is_input for pair in pairs),
+        suggest_ignoring_names=not ignore_names and strangers >= max(_MANY, min(len(a.records), len(b.records)) / 4),
+    )
+
+
+def _only(net: Net, matched: set[int]) -> tuple[Only, ...]:
+    rest = (record for place, record in enumerate(net.records) if place not in matched)
+    return tuple(Only(record, _at(net, record.span)) for record in rest)
+
+
+def _at(net: Net, span: Span | None) -> str:
+    return str(span) if span else net.source
+
+
+class _Comparison:
+    def __init__(self, a: Net, b: Net, match: Mapping[int, int], ignore_names: bool) -> None:
+        self.a, self.b, self.match, self.ignore_names = a, b, match, ignore_names
+        self.shared = shared_by(a.records), shared_by(b.records)
+
+    def net(self) -> Iterator[FieldDifference]:
+        if self.a.name != self.b.name and not self.ignore_names:
+            sides = (Side(net.name, _at(net, net.span)) for net in (self.a, self.b))
+            yield FieldDifference("name", *sides)
+        for path in {**self.a.attributes, **self.b.attributes}:
+            a, b = (Side(net.attributes.get(path), _at(net, net.places.get(path))) for net in (self.a, self.b))
+            if a.value != b.value:
+                yield FieldDifference(path, a, b)
+
+    def fields(self, x: int, y: int) -> Iterator[FieldDifference]:
+        """What a record of A and one of B say differently."""
+        a, b = self.a.records[x], self.b.records[y]
+        if a.type != b.type:
+            yield self._field("type", a, b, Word(a.type), Word(b.type))
+        if a.outputs != b.outputs:
+            yield self._field("tops", a, b, a.outputs, b.outputs)
+        for path in {**a.attributes, **b.attributes}:
+            value_a, value_b = (record.attributes.get(path, default_of(path)) for record in (a, b))
+            if value_a != value_b:
+                yield self._field(path, a, b, value_a, value_b)
+        yield from self._bottoms(a, b)
+        for at in range(max(len(a.shared), len(b.shared))):
+            name_a, name_b = (record.shared[at] if at < len(record.shared) else "" for record in (a, b))
+            same = self._same_sharers(x, y, at) if self.ignore_names else name_a == name_b
+            if not same:
+                yield self._field(f"param[{at}].name", a, b, name_a or None, name_b or None)
+
+    def _field(self, path: str, a: Record, b: Record, value_a: Value | None, value_b: Value | None) -> FieldDifference:
+        def side(net: Net, record: Record, other: Record, value: Value | None) -> Side:
+            default = value is not None and path in other.attributes and path not in record.attributes
+            return Side(value, _at(net, record.places.get(path, record.span)), default)
+
+        return FieldDifference(path, side(self.a, a, b, value_a), side(self.b, b, a, value_b))
+
+    def _bottoms(self, a: Record, b: Record) -> Iterator[FieldDifference]:
+        """What the records read from different producers, each of A's with the one that B's reads in its stead."""
+        read_a = [(at, read, self._mapped(read)) for at, read in enumerate(a.inputs)]
+        read_b = [(at, read, read) for at, read in enumerate(b.inputs)]
+        if a.commutative and b.commutative:
+            both = Counter(mapped for *_, mapped in read_a) & Counter(b.inputs)
+            read_a, read_b = _without(read_a, both), _without(read_b, both)
+        for one, other in zip_longest(read_a, read_b):
+            if one and other and one[2] == other[2]:
+                continue
+            at = one[0] if one else other[0]
+            names = (_producer(self.a, one and one[1]), _producer(self.b, other and other[1]))
+            yield self._field(f"bottom[{at}]", a, b, *names)
+
+    def _mapped(self, read: Read) -> Read:
+        """The output of B that is matched with one of A; of producer -1 where none is."""
+        producer, index = read
+        return self.match.get(producer, -1), index
+
+    def _same_sharers(self, x: int, y: int, at: int) -> bool:
+        """Whether a parameter is shared with the same layers, whatever the name."""
+        of_a, of_b = self.shared[0].get((x, at), ()), self.shared[1].get((y, at), ())
+        return sorted(map(self._mapped, of_a)) == sorted(of_b)
+
+
+def _without(reads: list[tuple[int, Read, Read]], taken: Counter[Read]) -> list[tuple[int, Read, Read]]:
+    left, rest = Counter(taken), []
+    for item in reads:
+        if left[item[2]] > 0:
+            left[item[2]] -= 1
+        else:
+            rest.append(item)
+    return rest
+
+
+def _producer(net: Net, read: Read | None) -> Value | None:
+    """The name of what is read: `slice`, or `slice[1]` where it has several outputs."""
+    if read is None:
+        return None
+    record = net.records[read[0]]
+    return Word(f"{record.name}[{read[1]}]" if record.outputs > 1 else record.name)

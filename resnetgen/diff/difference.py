@@ -1,0 +1,146 @@
+"""What two nets say differently, as data, as JSON and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resnetgen.diff.net import Record, Value, printable, show, to_json
+
+
+@dataclass(frozen=True)
+class Side:
+    """A value in one of the nets; None: it is not there. `place` is file:line, or the file alone."""
+
+    value: Value | None
+    place: str
+    default: bool = False
+    """Whether the value is not written but Caffe's default."""
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"absent ({self.place})"
+        return f"{show(self.value)} ({self.place}{', default' if self.default else ''})"
+
+    def to_json(self) -> dict[str, object]:
+        return {"value": to_json(self.value), "place": self.place, "default": self.default}
+
+
+@dataclass(frozen=True)
+class FieldDifference:
+    """`path` is that of an attribute, or one of: name, type, tops, bottom[i], param[i].name."""
+
+    path: str
+    a: Side
+    b: Side
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.a} -> {self.b}"
+
+    def to_json(self) -> dict[str, object]:
+        return {"path": self.path, "a": self.a.to_json(), "b": self.b.to_json()}
+
+
+@dataclass(frozen=True)
+class LayerDifference:
+    """A layer, or an input, that is in both nets and not the same."""
+
+    a: Record
+    b: Record
+    fields: tuple[FieldDifference, ...]
+
+    def render(self) -> str:
+        kind = "input" if self.a.is_input else "layer"
+        names = _name(self.a) if self.a.name == self.b.name else f"{_name(self.a)} -> {_name(self.b)}"
+        type_ = "" if self.a.is_input else f" ({printable(self.a.type)})"
+        return "\n".join([f"{kind} {names}{type_}", *(f"  {field}" for field in self.fields)])
+
+    def to_json(self) -> dict[str, object]:
+        fields = [field.to_json() for field in self.fields]
+        return {"a": self.a.name, "b": self.b.name, "type": self.a.type, "fields": fields}
+
+
+@dataclass(frozen=True)
+class Only:
+    """A layer, or an input, of one net to which the other has none."""
+
+    record: Record
+    place: str
+
+    def __str__(self) -> str:
+        if self.record.is_input:
+            return f"only in {self.place}: input {_name(self.record)}"
+        return f"only in {self.place}: layer {_name(self.record)} ({printable(self.record.type)})"
+
+    def to_json(self) -> dict[str, object]:
+        return {"name": self.record.name, "type": self.record.type, "place": self.place}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What the nets a and b say differently. Names alone make none where they are to be ignored."""
+
+    a: str
+    b: str
+    """What the nets are called: their files."""
+    net: tuple[FieldDifference, ...]
+    layers: tuple[LayerDifference, ...]
+    only_a: tuple[Only, ...]
+    only_b: tuple[Only, ...]
+    renamed: tuple[tuple[str, str], ...]
+    """(name in a, name in b) of the records that are matched under other names."""
+    equal_layers: int
+    suggest_ignoring_names: bool = False
+
+    @property
+    def equal(self) -> bool:
+        return not (self.net or self.layers or self.only_a or self.only_b)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for json.dumps. Inputs stand among the layers, with the type Input."""
+        return {
+            "equal": self.equal,
+            "a": self.a,
+            "b": self.b,
+            "net": [field.to_json() for field in self.net],
+            "layers": [layer.to_json() for layer in self.layers],
+            "only_a": [only.to_json() for only in self.only_a],
+            "only_b": [only.to_json() for only in self.only_b],
+            "renamed": [list(names) for names in self.renamed],
+            "equal_layers": self.equal_layers,
+        }
+
+    def render(self) -> str:
+        """By layer and field, in the order of the first net; the counts last."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        if self.net:
+            yield "\n".join(["net", *(f"  {field}" for field in self.net)])
+        yield from (layer.render() for layer in self.layers)
+        yield from map(str, self.only_a + self.only_b)
+        if self.renamed:
+            shown = ", ".join(f"{printable(a)} -> {printable(b)}" for a, b in self.renamed[:3])
+            yield f"renamed: {len(self.renamed)}: {shown}{', ...' if len(self.renamed) > 3 else ''}"
+        if self.equal:
+            yield f"equal: {self.equal_layers} layer{'s' * (self.equal_layers != 1)}, 0 differences"
+            return
+        yield self._counts()
+        if self.suggest_ignoring_names:
+            yield "hint: many names differ; --ignore-names matches layers by structure"
+
+    def _counts(self) -> str:
+        inputs = sum(layer.a.is_input for layer in self.layers)
+        inputs += sum(only.record.is_input for only in self.only_a + self.only_b)
+        outside = f"{len(self.net)} of the net's fields, " if self.net else ""
+        outside += f"{inputs} input{'s differ' if inputs > 1 else ' differs'}, " if inputs else ""
+        differ = sum(not layer.a.is_input for layer in self.layers)
+        only_a, only_b = (sum(not only.record.is_input for only in side) for side in (self.only_a, self.only_b))
+        return (
+            f"{outside}{differ} layer{'s differ' if differ != 1 else ' differs'}, "
+            f"{only_a} only in A, {only_b} only in B, {self.equal_layers} equal"
+        )
+
+
+def _name(record: Record) -> str:
+    return printable(record.name) or "without a name"

@@ -1,0 +1,241 @@
+"""Protobuf's text format -> a tree of fields with their places, by the grammar in prototxt.lark. Knows no schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lark import Lark, Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+
+MAX_BYTES = 64 << 20
+"""What protobuf itself reads at most."""
+MAX_DEPTH = 100
+"""Of messages in messages: protobuf's own limit."""
+MAX_VALUES = 1_000_000
+"""Of all fields together: a net of 50,000 layers. The tree of a million takes half a GB."""
+
+
+class Kind(Enum):
+    STRING = auto()
+    NUMBER = auto()
+    WORD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A string without its quotes and escapes, a number as it is written, or a word: an enum's value, true, inf."""
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of a field. A list, `dim: [1, 3]`, becomes a field for each of its values, as `dim: 1 dim: 3`.
+
+    The span is that of the name.
+    """
+
+    name: str
+    value: Scalar | Message
+    span: Span
+
+
+def read(path: Path) -> Source:
+    """The text of a prototxt. Raises Failure: missing, too large, or binary.
+
+    Bytes that are not UTF-8 pass, as they pass in Caffe: comments are written in many encodings.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {path}") from None
+    except OSError as error:
+        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        message = f"{path} is larger than {MAX_BYTES} bytes, the most that a prototxt may be"
+        raise fail(Exit.LIMIT, Code.LIMIT, message)
+    if data.translate(None, _TEXT) != b"":
+        hint = "a caffemodel holds the weights; name the .prototxt beside it"
+        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path} is a binary file, not a prototxt", hint=hint)
+    return Source(str(path), data.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
+
+
+_TEXT = bytes({*range(256)} - {*range(32), 127} | {*b"\t\n\v\f\r"})
+"""The bytes that text consists of: all but control characters."""
+
+
+def parse(source: Source) -> Message:
+    """The fields of a text. Raises Failure (exit 4) for a syntax error; (exit 6) for too many or too deeply nested."""
+    if sum(map(source.text.count, ":{<,")) > MAX_VALUES:
+        raise fail(Exit.LIMIT, Code.LIMIT, f"{source.name} has more than {MAX_VALUES:,} values")
+    try:
+        fields: Any = _parser().parse(source.text)
+    except UnexpectedInput as error:
+        raise _syntax_error(error, source) from None
+    except _BadEscape as error:
+        span = Span(source, error.at, error.at + 2)
+        raise _error(
+            f"{source.text[span.start : span.end]} is no escape", span, "a backslash is written \\\\"
+        ) from None
+    return _message(fields, source, 0)
+
+
+@cache
+def _parser() -> Lark:
+    grammar = Path(__file__).with_name("prototxt.lark").read_text(encoding="utf-8")
+    callbacks: Any = _Reductions()
+    return Lark(grammar, parser="lalr", lexer="contextual", maybe_placeholders=False, transformer=callbacks)
+
+
+class _Raw(NamedTuple):
+    """A field before it has a source. Its value: a Scalar; a tuple, the fields of a message; a list of such values."""
+
+    name: str
+    start: int
+    end: int
+    value: Any
+
+
+class _Reductions:
+    """What lark calls for each rule as it reads it. Lark's own tree takes three times the memory."""
+
+    def start(self, fields: list[_Raw]) -> tuple[_Raw, ...]:
+        return tuple(fields)
+
+    def message(self, fields: list[_Raw]) -> tuple[_Raw, ...]:
+        return tuple(fields)
+
+    def values(self, values: list[Any]) -> list[Any]:
+        return values
+
+    def field(self, children: list[Any]) -> _Raw:
+        name, value = children
+        return _Raw(str(name), name.start_pos, name.end_pos, value)
+
+    def scalar(self, tokens: list[Any]) -> Scalar:
+        first = tokens[0]
+        if first.type == "STRING":
+            return Scalar(Kind.STRING, b"".join(map(_unescaped, tokens)).decode("utf-8", "surrogateescape"))
+        if first.type == "NUMBER":
+            return Scalar(Kind.NUMBER, "".join(first.split()))
+        return Scalar(Kind.WORD, str(first))
+
+
+def _message(fields: tuple[_Raw, ...], source: Source, depth: int) -> Message:
+    """Recurses once a message, so MAX_DEPTH bounds it."""
+    done: list[Field] = []
+    for raw in fields:
+        span = Span(source, raw.start, raw.end)
+        for value in raw.value if isinstance(raw.value, list) else (raw.value,):
+            if isinstance(value, tuple) and depth == MAX_DEPTH:
+                raise fail(Exit.LIMIT, Code.LIMIT, f"messages are nested deeper than {MAX_DEPTH} levels", span)
+            whole = _message(value, source, depth + 1) if isinstance(value, tuple) else value
+            done.append(Field(raw.name, whole, span))
+    return Message(tuple(done))
+
+
+class _BadEscape(Exception):
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+
+def _unescaped(token: Token) -> bytes:
+    """The bytes that a string literal means."""
+    text, out, at = token[1:-1], bytearray(), 0
+    while (slash := text.find("\\", at)) >= 0:
+        out += _bytes(text[at:slash])
+        escape = _escape(text, slash + 1)
+        if escape is None:
+            raise _BadEscape((token.start_pos or 0) + 1 + slash)
+        value, at = escape
+        out += value
+    return bytes(out + _bytes(text[at:]))
+
+
+_SIMPLE = {sign: value.encode() for sign, value in zip("abfnrtv\\'\"?", "\a\b\f\n\r\t\v\\'\"?", strict=True)}
+_NUMBERED = {"x": (1, 2), "X": (1, 2), "u": (4, 4), "U": (8, 8)}
+"""Escape -> how many hexadecimal digits it takes, at least and at most."""
+_OCTAL = "01234567"
+_HEX = "0123456789abcdefABCDEF"
+
+
+def _escape(text: str, at: int) -> tuple[bytes, int] | None:
+    """The bytes that the escape means whose backslash stands before `at`, and where it ends; None: it means none."""
+    sign = text[at]
+    if sign in _SIMPLE:
+        return _SIMPLE[sign], at + 1
+    digits, base, least, most = _OCTAL, 8, 1, 3
+    if sign in _NUMBERED:
+        at, digits, base, (least, most) = at + 1, _HEX, 16, _NUMBERED[sign]
+    end = at
+    while end < min(len(text), at + most) and text[end] in digits:
+        end += 1
+    if end - at < least:
+        return None
+    number = int(text[at:end], base)
+    if sign not in "uU":
+        return (bytes([number]), end) if number < 256 else None
+    is_character = number < 0xD800 or 0xDFFF < number < 0x110000
+    return (chr(number).encode(), end) if is_character else None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+_SHOWN = {"NAME": "a field", "COLON": ":", "LBRACE": "{", "RBRACE": "}", "MORETHAN": ">", "RSQB": "]", "COMMA": ","}
+_CLOSE = {"LBRACE": "}", "LESSTHAN": ">", "LSQB": "]"}
+"""What opens -> the sign that closes it."""
+
+
+def _syntax_error(error: UnexpectedInput, source: Source) -> Failure:
+    match error:
+        case UnexpectedToken() if error.token.type == "$END":
+            return _unfinished(error, source)
+        case UnexpectedToken():
+            at, found, terminals = error.token.start_pos or 0, str(error.token), error.accepts or error.expected
+            if found in _CLOSE.values() and _last_open(error) is None:
+                return _error(f"this {found} closes nothing", Span(source, at, at + 1))
+        case _:
+            assert isinstance(error, UnexpectedCharacters)
+            at, terminals = error.pos_in_stream or 0, error.allowed or set()
+            found = error.char if error.char.isspace() else source.text[at : at + 40].split()[0]
+            if found[0] in "\"'":
+                hint = f"close it with {found[0]} on the same line"
+                return _error("a string that has no end", Span(source, at, at + 1), hint)
+    # Where a value may stand, so many kinds of it may that a list would not help.
+    words = ["a value"] if "NUMBER" in terminals else [_SHOWN[name] for name in _SHOWN if name in terminals]
+    hint = f"expected {' or '.join(words)}" if words else ""
+    return _error(f"unexpected {found!r}", Span(source, at, at + len(found)), hint)
+
+
+def _unfinished(error: UnexpectedToken, source: Source) -> Failure:
+    """The text ends too early: the fault is at the brace that nothing closes, if there is one."""
+    if token := _last_open(error):
+        span = Span(source, token.start_pos or 0, token.end_pos or 0)
+        return _error(f"this {token} is never closed", span, f"a {_CLOSE[token.type]} is missing")
+    end = len(source.text.rstrip())
+    return _error("the file ends where a value is expected", Span(source, max(0, end - 1), end))
+
+
+def _last_open(error: UnexpectedToken) -> Token | None:
+    """The innermost brace or bracket that was open when the parser stopped."""
+    stack = error.interactive_parser.parser_state.value_stack if error.interactive_parser else []
+    return next((t for t in reversed(stack) if isinstance(t, Token) and t.type in _CLOSE), None)
+
+
+def _error(message: str, span: Span, hint: str = "") -> Failure:
+    return fail(Exit.MODEL, Code.PROTOTXT_SYNTAX, message, span, hint)

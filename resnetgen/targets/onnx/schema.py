@@ -1,0 +1,54 @@
+"""ONNX's messages as protobuf classes, without the rest of the onnx package.
+
+Importing the package takes a tenth of the time of a build, and nothing but verification needs more of it than these.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnx import (
+        AttributeProto,
+        GraphProto,
+        ModelProto,
+        NodeProto,
+        OperatorSetIdProto,
+        TensorProto,
+        ValueInfoProto,
+    )
+else:
+
+    def _messages() -> Any:
+        """The module of the messages alone; protobuf gives the same classes when onnx itself is imported later."""
+        if "onnx" not in sys.modules and (package := find_spec("onnx")) and package.origin:
+            found = spec_from_file_location("onnx.onnx_ml_pb2", Path(package.origin).with_name("onnx_ml_pb2.py"))
+            if found and found.loader and Path(str(found.origin)).is_file():
+                module = module_from_spec(found)
+                found.loader.exec_module(module)
+                return module
+        import onnx
+
+        return onnx
+
+    _found = _messages()
+    AttributeProto = _found.AttributeProto
+    GraphProto = _found.GraphProto
+    ModelProto = _found.ModelProto
+    NodeProto = _found.NodeProto
+    OperatorSetIdProto = _found.OperatorSetIdProto
+    TensorProto = _found.TensorProto
+    ValueInfoProto = _found.ValueInfoProto
+
+__all__ = [
+    "AttributeProto",
+    "GraphProto",
+    "ModelProto",
+    "NodeProto",
+    "OperatorSetIdProto",
+    "TensorProto",
+    "ValueInfoProto",
+]

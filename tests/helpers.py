@@ -1,0 +1,265 @@
+"""What several tests share: small networks from text, and a naive evaluation of them written from the definitions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from resnetgen.expand import expand
+from resnetgen.ir import ops
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.passes.pipeline import run_passes
+from resnetgen.spec.find import find_spec
+from resnetgen.spec.load import load
+from resnetgen.targets.caffe import emit as caffe
+from resnetgen.targets.onnx import emit as onnx
+from resnetgen.weights.initialise import Init, Initialised
+from resnetgen.weights.names import NameMap
+from resnetgen.weights.source import Array, Weights
+
+Float64: TypeAlias = npt.NDArray[np.float64]
+
+
+def bundled(name: str) -> Graph:
+    return expand(load(find_spec(name)))
+
+
+def compile_text(text: str) -> Graph:
+    """The network of a spec that stands in a test."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "net.yaml"
+        path.write_text(text, encoding="utf-8")
+        return expand(load(path, shown="net.yaml"))
+
+
+def cells(row: str, image: str = "4x11x9") -> Graph:
+    """The network of one row: cells, divided by |."""
+    return compile_text(f"use: std\nname: tiny\ninput: {image}\nstages: {{s: {row!r}}}\n")
+
+
+def graph(image: ops.Shape, **nodes: tuple[Any, ...]) -> Graph:
+    """graph((3, 8, 8), a=(Relu(), "data"), b=(Add(), "data", "a")): where branches do what rows do not say."""
+    first = Node("data", ops.Input(image), ())
+    return Graph("tiny", (first, *(Node(name, op, tuple(inputs)) for name, (op, *inputs) in nodes.items())))
+
+
+def image(graph: Graph, batch: int = 1, seed: int = 1) -> Array:
+    """A standard normal input; half of its values are negative."""
+    return np.random.default_rng(seed).standard_normal((batch, *graph.shapes["data"]), dtype=np.float32)
+
+
+def random_weights(graph: Graph, seed: int = 0) -> Initialised:
+    return Initialised(graph, seed, Init.RANDOM_STATS)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Weights of which some are given: {("s/conv", "weight"): values}."""
+
+    weights: Weights
+    tensors: Mapping[tuple[str, str], Array]
+
+    def tensor(self, node: str, parameter: str) -> Array:
+        changed = self.tensors.get((node, parameter))
+        return self.weights.tensor(node, parameter) if changed is None else changed.copy(order="C")
+
+
+# Writing
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    path: Path
+    graph: Graph
+    weights: Weights
+    plan: onnx.OnnxPlan
+    options: onnx.OnnxOptions
+    written: onnx.Written
+
+
+def write_onnx(
+    graph: Graph,
+    weights: Weights,
+    folder: Path,
+    options: onnx.OnnxOptions | None = None,
+    fold: bool = False,
+    limit: int = onnx.MAX_PROTOBUF,
+) -> OnnxModel:
+    if fold:
+        graph, weights = run_passes(graph, weights)
+    options = options or onnx.OnnxOptions()
+    planned = onnx.plan(graph, options, limit)
+    path = folder / f"model{len(list(folder.iterdir()))}.onnx"
+    return OnnxModel(path, graph, weights, planned, options, onnx.write(planned, weights, path))
+
+
+@dataclass(frozen=True)
+class CaffeModel:
+    prototxt: Path
+    caffemodel: Path
+    graph: Graph
+    plan: caffe.CaffePlan
+    checksums: dict[str, list[int]] = field(default_factory=dict)
+
+
+def write_caffe(
+    graph: Graph, weights: Weights, folder: Path, names: NameMap | None = None, fold: bool = False, batch: int = 1
+) -> CaffeModel:
+    if fold:
+        graph, weights = run_passes(graph, weights)
+    planned = caffe.plan(graph, names, batch, with_weights=True)
+    stem = folder / f"net{len(list(folder.iterdir()))}"
+    prototxt, caffemodel = stem.with_suffix(".prototxt"), stem.with_suffix(".caffemodel")
+    caffe.write_prototxt(planned, prototxt)
+    checksums = caffe.write_caffemodel(planned, weights, caffemodel)
+    return CaffeModel(prototxt, caffemodel, graph, planned, checksums)
+
+
+# Running
+
+
+def on_onnxruntime(model: Path | bytes, data: Array) -> Array:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    source = str(model) if isinstance(model, Path) else model
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {session.get_inputs()[0].name: data})
+    return np.asarray(output)
+
+
+def on_reference_evaluator(model: Path, data: Array) -> Array:
+    from onnx import load as load_model
+    from onnx.reference import ReferenceEvaluator
+
+    evaluator = ReferenceEvaluator(load_model(str(model)))
+    (output,) = evaluator.run(None, {evaluator.input_names[0]: data})
+    return np.asarray(output)
+
+
+def on_opencv(prototxt: Path | str, caffemodel: Path, data: Array, fusion: bool = True) -> Array:
+    """`fusion`: whether OpenCV may merge layers, as it does by default."""
+    import cv2
+
+    text = prototxt.read_text(encoding="utf-8") if isinstance(prototxt, Path) else prototxt
+    net = cv2.dnn.readNetFromCaffe(bytearray(text.encode()), bytearray(caffemodel.read_bytes()))
+    net.enableFusion(fusion)
+    net.setInput(data)
+    return np.asarray(net.forward())
+
+
+def error(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
+    """max |found - wanted| / max |wanted|; infinite where the shapes differ."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    return float(np.abs(found.astype(np.float64) - wanted).max() / (np.abs(wanted).max() or 1))
+
+
+# The definitions, in float64 and without any thought of speed
+
+
+def evaluate(graph: Graph, weights: Weights, data: Array) -> dict[str, Float64]:
+    """Every node's output, by name."""
+    found: dict[str, Float64] = {}
+    for node in graph.nodes:
+        inputs = [found[name] for name in node.inputs] or [data.astype(np.float64)]
+        own = {p.name: weights.tensor(node.name, p.name).astype(np.float64) for p in graph.parameters(node)}
+        found[node.name] = _compute(node.op, inputs, own)
+    return found
+
+
+def expected(graph: Graph, weights: Weights, data: Array) -> Float64:
+    return evaluate(graph, weights, data)[graph.outputs[0].name]
+
+
+def _compute(op: ops.Op, inputs: list[Float64], own: dict[str, Float64]) -> Float64:
+    x = inputs[0]
+    match op:
+        case ops.Input():
+            return x
+        case ops.Conv():
+            return _conv(op, x, own["weight"]) + own.get("bias", np.zeros(op.out_channels))[:, None, None]
+        case ops.BatchNorm():
+            gamma, beta, mean, variance = (
+                own[name].reshape(-1, *[1] * (x.ndim - 2)) for name in ("gamma", "beta", "mean", "variance")
+            )
+            return gamma * (x - mean) / np.sqrt(variance + op.eps) + beta
+        case ops.Relu():
+            return np.where(x > 0, x, 0)
+        case ops.Sigmoid():
+            return 1 / (1 + np.exp(-x))
+        case ops.MaxPool() | ops.AvgPool():
+            return _pool(op, x)
+        case ops.GlobalAvgPool():
+            return x.mean(axis=(2, 3), keepdims=True)
+        case ops.Flatten():
+            return x.reshape(len(x), -1)
+        case ops.Fc():
+            return x.reshape(len(x), -1) @ own["weight"].T + own.get("bias", np.zeros(op.units))
+        case ops.Softmax():
+            return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+        case ops.Add():
+            return np.sum(inputs, axis=0)
+        case ops.Mul():
+            return inputs[0] * inputs[1]
+        case ops.Concat():
+            return np.concatenate(inputs, axis=1)
+
+
+def _conv(op: ops.Conv, x: Float64, weight: Float64) -> Float64:
+    """Element by element of the kernel: each sees the image through a grid of its own."""
+    (top, left), (down, right), (every_y, every_x) = op.padding, op.dilation, op.stride
+    x = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
+    height = len(range(0, x.shape[2] - down * (op.kernel[0] - 1), every_y))
+    width = len(range(0, x.shape[3] - right * (op.kernel[1] - 1), every_x))
+    inner, outer = x.shape[1] // op.groups, op.out_channels // op.groups
+    out = np.zeros((len(x), op.out_channels, height, width))
+    for group, i, j in itertools.product(range(op.groups), range(op.kernel[0]), range(op.kernel[1])):
+        seen = x[:, group * inner : (group + 1) * inner, i * down :: every_y, j * right :: every_x]
+        seen = seen[:, :, :height, :width]
+        part = slice(group * outer, (group + 1) * outer)
+        out[:, part] += np.einsum("nchw,oc->nohw", seen, weight[part, :, i, j])
+    return out
+
+
+def starts(size: int, k: int, s: int, p: int, ceil: bool) -> list[int]:
+    """Where the windows of a pooling begin, counted from the padded image's edge: Caffe's rule, one after another.
+
+    Rounding down, a window that would reach beyond the padded image is left out. Rounding up, windows are added until
+    one reaches its end; with padding, the last is dropped again if it begins behind the image and its first pad.
+    """
+    found = [0]
+    while found[-1] + k < size + 2 * p:
+        if found[-1] + s + k > size + 2 * p and not ceil:
+            break
+        found.append(found[-1] + s)
+    if ceil and p and found[-1] >= size + p:
+        found.pop()
+    return found
+
+
+def _pool(op: ops.MaxPool | ops.AvgPool, x: Float64) -> Float64:
+    spans = []
+    for axis, (k, s, p) in enumerate(zip(op.kernel, op.stride, op.pad, strict=True)):
+        size = x.shape[2 + axis]
+        begins = [start - p for start in starts(size, k, s, p, op.ceil)]
+        # Of each window: its part inside the image, and how many elements it has inside the padded image.
+        spans.append([(max(b, 0), min(b + k, size), min(b + k, size + p) - b) for b in begins])
+    rows = []
+    for (top, bottom, height), (left, right, width) in itertools.product(*spans):
+        window = x[:, :, top:bottom, left:right]
+        if isinstance(op, ops.MaxPool):
+            rows.append(window.max(axis=(2, 3)))
+        else:
+            count = (bottom - top) * (right - left) if op.exclude_pad else height * width
+            rows.append(window.sum(axis=(2, 3)) / count)
+    return np.stack(rows, axis=2).reshape(*x.shape[:2], len(spans[0]), len(spans[1]))
