@@ -1,4 +1,4 @@
-"""A process that exports torchvision's resnet50 to ONNX with the TorchScript exporter: the peer of `resnetgen build`."""
+"""Exports torchvision's resnet50 to ONNX with the TorchScript exporter: the peer of `resnetgen build`."""
 
 import ast
 import importlib.util

@@ -15,6 +15,7 @@ from resnetgen import __version__
 
 if TYPE_CHECKING:
     from resnetgen.job import Built, Options
+    from resnetgen.summary import Summary
     from resnetgen.verify import Report
 
 # Nothing else is imported up here: `--help` and usage errors answer at once.
@@ -300,28 +301,38 @@ def summary(spec: str, settings: Any, max_nodes: int, as_json: bool) -> None:
         _print_summary(result)
 
 
-def _print_summary(result: Any) -> None:
+def _print_summary(result: Summary) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     total = result.total
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     for name, footer in (("stage", "total"), ("output", ""), ("blocks", "")):
         table.add_column(name, footer, overflow="fold")
-    columns = ("weights", "biases", "norm", "parameters", "macs", "flops", "activations")
-    for name in columns:
-        label = {"macs": "MACs", "flops": "FLOPs"}.get(name, name)
-        table.add_column(label, f"{getattr(total, name):,}", justify="right", no_wrap=True)
+    exact = ("weights", "biases", "norm")
+    rounded = {"macs": "MACs", "flops": "FLOPs", "activations": "activations"}
+    for name in exact:
+        table.add_column(name, f"{getattr(total, name):,}", justify="right", no_wrap=True)
+    for name, label in rounded.items():
+        table.add_column(label, _millions(getattr(total, name)), justify="right", no_wrap=True)
     for stage in result.stages:
-        numbers = (f"{getattr(stage.counts, name):,}" for name in columns)
+        numbers = [f"{getattr(stage.counts, name):,}" for name in exact]
+        numbers += [_millions(getattr(stage.counts, name)) for name in rounded]
         table.add_row(stage.name, stage.output, stage.blocks, *numbers)
     params = "".join(f", {name}={value}" for name, value in result.params.items())
     print(f"{result.title}: input {result.input}{params}, {result.nodes} nodes")
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = 200
-    console.print(table)
+    with console.capture() as printed:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in printed.get().splitlines() if line.strip()))
+    print(f"{total.parameters:,} parameters, {total.macs:,} MACs, {total.flops:,} FLOPs")
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.2f} M"
 
 
 @main.command()

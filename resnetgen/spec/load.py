@@ -26,9 +26,8 @@ def load(path: Path, settings: dict[str, int | float] | None = None, shown: str 
     """
     problems = Problems()
     merged = _Merged()
-    source = merged.read(path, shown, (), problems)
-    problems.raise_if_any()
-    return merged.build(name_of(path), source, settings or {}, problems)
+    document = merged.read(path, shown, (), problems)
+    return merged.build(name_of(path), document.span, settings or {}, problems)
 
 
 @dataclass
@@ -44,7 +43,7 @@ class _Merged:
 
     def read(
         self, path: Path, shown: str | None, chain: tuple[Path, ...], problems: Problems, named: Span | None = None
-    ) -> Source:
+    ) -> Mapping:
         """Merge a spec: first what it extends, then the libraries it uses, then its own keys."""
         source = read_source(path, shown, named)
         document = parse(source)
@@ -67,7 +66,7 @@ class _Merged:
             for stage, value in stages:
                 with problems:
                     self.patch(stage, value)
-        return source
+        return document
 
     def _check_chain(self, path: Path, chain: tuple[Path, ...], span: Span) -> None:
         resolved = path.resolve()
@@ -118,9 +117,9 @@ class _Merged:
             size = line.size or (old.size if old else None)
             self.rows[stage.text] = _row(stage.text, value.span, size, line.cells)
 
-    def build(self, name: str, source: Source, settings: dict[str, int | float], problems: Problems) -> Spec:
-        span = Span(source, 0, 0)
-        if not self.rows:
+    def build(self, name: str, span: Span, settings: dict[str, int | float], problems: Problems) -> Spec:
+        """The spec of the merged keys; `span` is where what is missing would stand."""
+        if not self.rows and not problems.found:
             problems.add(Code.MISSING_KEY, "a spec has no rows", span, "add `stages:`, a row for each stage")
         if not isinstance(self.keys.get("input"), Scalar):
             problems.add(Code.MISSING_KEY, "a spec has no key 'input'", span, "add the image's size: input: 3x224x224")
@@ -216,7 +215,8 @@ def _patched(old: Row | None, stage: Scalar, patch: Mapping) -> Row:
             case "repeat" | "stride":
                 if block is None:
                     hint = "add `block:`, or write the row whole"
-                    raise spec_error(Code.BAD_PATCH, f"this row has no block to {key.text}", key.span, hint)
+                    message = f"`{key.text}` belongs to a block, and this row has none"
+                    raise spec_error(Code.BAD_PATCH, message, key.span, hint)
                 number = _expression(value)
                 block = replace(block, repeat=number) if key.text == "repeat" else replace(block, stride=number)
     return Row(stage.text, patch.span, size, pre, block, post)

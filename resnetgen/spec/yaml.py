@@ -162,7 +162,9 @@ def parse(source: Source) -> Mapping:
         span = Span(source, mark.index, mark.index + 1) if mark else None
         message = " ".join(filter(None, (error.context, error.problem)))
         before = source.text[: mark.index].rstrip()[-1:] if mark else ""
-        raise spec_error(Code.YAML_SYNTAX, message, span, _syntax_hint(message, before)) from None
+        if before and before in "]}'\"" and "expected" in message:
+            message = f"text goes on behind {before!r}"
+        raise spec_error(Code.YAML_SYNTAX, message, span, _syntax_hint(message)) from None
     except (ReaderError, YAMLStreamError) as error:
         raise spec_error(Code.YAML_SYNTAX, str(error).splitlines()[0], Span(source, 0, 1)) from None
     if isinstance(value, Scalar) and value.value is None:
@@ -173,10 +175,8 @@ def parse(source: Source) -> Mapping:
     return value
 
 
-def _syntax_hint(message: str, before: str) -> str:
-    """What most often causes a message of the parser; `before` is the last character before its place."""
-    if before and before in "]}'\"" and "expected" in message:
-        return "text that begins with [, { or a quote must be quoted as a whole"
+def _syntax_hint(message: str) -> str:
+    """What most often causes a message of the parser."""
     for part, hint in _SYNTAX_HINTS.items():
         if part in message:
             return hint
@@ -185,6 +185,7 @@ def _syntax_hint(message: str, before: str) -> str:
 
 _SYNTAX_HINTS = {
     "mapping values are not allowed": "a value that holds ': ' must be quoted; keys of one mapping stand in one column",
+    "text goes on": "text that begins with [, { or a quote must be quoted as a whole",
     "\\t": "YAML is indented with spaces",
     "cannot start any token": "text that begins with this character must be quoted",
     "while scanning a quoted scalar": "the quote is not closed",

@@ -1,0 +1,196 @@
+"""Every error of a spec: `<code>[-<variant>].yaml` in tests/errors/ beside the text that its user reads.
+
+`pytest tests/test_errors.py --update-goldens` writes the texts anew; read the diff as that user.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+import time
+from pathlib import Path
+
+import pytest
+
+from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span
+from resnetgen.expand import expand
+from resnetgen.ir.graph import Graph
+from resnetgen.resources import LIBRARY, SPECS
+from resnetgen.spec.find import short_path
+from resnetgen.spec.load import load
+from resnetgen.spec.yaml import MAX_BYTES
+from resnetgen.targets.caffe.emit import plan
+from resnetgen.weights.names import load_name_map
+
+ROOT = Path(__file__).parents[1]
+ERRORS = Path(__file__).parent / "errors"
+CASES = sorted(path.stem for path in ERRORS.glob("*.yaml") if not path.stem.startswith("_"))
+
+ELSEWHERE = {
+    Code.MISSING_FILE,
+    Code.OUTPUT,
+    Code.PROTOTXT_SYNTAX,
+    Code.BAD_MODEL,
+    Code.VERIFICATION,
+    Code.PROVIDER,
+    Code.BUG,
+}
+"""Codes that no spec causes; other tests have them."""
+
+
+def compile_for_caffe(path: Path) -> Graph:
+    """The first lines of a spec may be `# --set name=value`."""
+    head = path.read_bytes()[:200].decode("utf-8", "replace")
+    settings = {name: float(value) for name, value in re.findall(r"^# --set (\w+)=(\S+)$", head, re.MULTILINE)}
+    spec = load(path, settings, shown=path.name)
+    graph = expand(spec)
+    plan(graph, load_name_map(spec.names.text, spec.names.span) if spec.names else None, None, with_weights=True)
+    return graph
+
+
+def report(path: Path) -> str:
+    """What the command line does with a spec, the folders of the package left out."""
+    try:
+        compile_for_caffe(path)
+    except Failure as failure:
+        text = f"exit {failure.exit.value}\n{failure}\n"
+        return text.replace(f"{short_path(LIBRARY)}/", "").replace(f"{short_path(SPECS)}/", "")
+    return "compiled\n"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_error(case: str, update_goldens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ERRORS)
+    golden = ERRORS / f"{case}.txt"
+    text = report(ERRORS / f"{case}.yaml")
+    if update_goldens:
+        golden.write_text(text, encoding="utf-8", newline="\n")
+    assert text == golden.read_text(encoding="utf-8")
+    assert f"error[{_code(case)}]" in text
+
+
+def _code(case: str) -> str:
+    return max((code for code in Code if f"{case}-".startswith(f"{code}-")), key=len)
+
+
+def test_every_code_has_a_pair() -> None:
+    assert {_code(case) for case in CASES} == set(Code) - ELSEWHERE
+    assert {path.stem for path in ERRORS.glob("*.txt")} == set(CASES)
+
+
+# What no golden can hold
+
+
+def test_a_file_of_more_than_a_mebibyte(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text("#" * MAX_BYTES + "\n", encoding="utf-8")
+    message = f"net.yaml is larger than {MAX_BYTES:,} bytes, the most that a spec may be"
+    assert report(path) == f"exit 6\nerror[limit]: {message}\n"
+
+
+def test_only_the_first_problems_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    rows = "".join(f"  conv{number}: foo\n" for number in range(1000))
+    path.write_text(f"use: std\ninput: 3x32x32\nstages:\n{rows}", encoding="utf-8")
+    text = report(path)
+    assert text.count("error[unknown-op]") == 50
+    assert text.endswith("\n... and 950 more\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "start", "end", "expected"),
+    [
+        pytest.param("a: b", 3, 4, "    1 | a: b\n      |    ^", id="plain"),
+        pytest.param("a: \x1b[31mb", 3, 8, "    1 | a: ?[31mb\n      |    ^^^^^", id="control characters"),
+        pytest.param("\ta: b", 1, 2, "    1 |  a: b\n      |  ^", id="tab"),
+        pytest.param("a: b", 3, 99, "    1 | a: b\n      |    ^", id="ends beyond the line"),
+        pytest.param("x" * 200, 150, 152, f"    1 | {'x' * 100}\n      | {' ' * 60}^^", id="long line"),
+        pytest.param("", 0, 1, "", id="empty source"),
+    ],
+)
+def test_excerpt(line: str, start: int, end: int, expected: str) -> None:
+    problem = Problem(Code.ROW_SYNTAX, "wrong", Span(Source("net.yaml", line), start, end))
+    assert problem.render() == "\n".join(filter(None, [f"net.yaml:1:{start + 1}: error[row-syntax]: wrong", expected]))
+
+
+# Hostile and unlucky input
+
+BOMB = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        pytest.param(BOMB, Code.YAML_FEATURE, id="merge keys"),
+        pytest.param("a: " + "[" * 500_000, Code.LIMIT, id="lists"),
+        pytest.param("a: " + "{a: " * 200_000, Code.LIMIT, id="mappings"),
+        pytest.param("\n".join(" " * n + "a:" for n in range(1000)), Code.LIMIT, id="indentation"),
+        pytest.param("- " * 500_000, Code.LIMIT, id="sequences"),
+        pytest.param("? " * 500_000, Code.LIMIT, id="keys"),
+    ],
+)
+def test_refused_at_once(text: str, code: Code, tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(text, encoding="utf-8")
+    began = time.perf_counter()
+    with pytest.raises(Failure) as caught:
+        load(path)
+    assert time.perf_counter() - began < 1
+    assert [problem.code for problem in caught.value.problems] == [code]
+
+
+_RICH = """\
+use: std
+input: 3x32x32
+params: {n: 2}
+defaults: {bracket: {stride_on: 3x3, shortcut: "avgpool 2x2, /$stride | 1x1, $out, linear"}}
+blocks:
+  gated: {params: {k: null}, let: {w: $in // $k}, branches: {x: identity, g: "gap | 1x1, $in"}, merge: mul}
+  pick: {choose: [{if: $index == 0, then: relu}, {then: gated($n)}]}
+stages:
+  conv1: 32x32 | 3x3, 16
+  conv2_x: "[1x1, 8; 3x3, 8, C=2; 1x1, 32; gated(k=4)] x $n /2 | pick() x2"
+  conv3_x: {pre: [relu], block: "bottleneck(4, groups=2)", repeat: 2, stride: 2}
+  head: gap | fc 10 if $in > 3 else 5 | softmax
+"""
+_TOKENS = (
+    *string.punctuation,
+    *("\n", "\n  ", "\t", "\0", "é", "×", " | ", ": ", "- ", "&a ", "*a", "<<", "!!", "---\n", "x3", "/2", "/0"),
+    *("0", "-1", "1.5", "1e400", "9" * 20, "1000000", "true", "null", "~", "$in", "$out", "$stride", "$index", "$n"),
+    *("3x3", "[", "]", "basic(64)", "se()", "shortcut.B()", "loop()", "gap", "fc", "relu", "flatten", "conv", "bare"),
+    *("C=", "d=", "p=", "bias", "if", "else", "and", "add", "mul", "concat", "identity", "norm", "act", "first"),
+    *("stages", "blocks", "params", "use: std\n", "extends: resnet18\n", "extends: net.yaml\n", "x.yaml"),
+)
+
+
+def _mutated(text: str, draw: random.Random) -> str:
+    for _ in range(draw.randint(1, 3)):
+        words = [match.span() for match in re.finditer(r"[\w.]+|\S", text)] or [(0, 0)]
+        start, end = draw.choice(words)
+        other = draw.choice(words)
+        new = draw.choice((draw.choice(_TOKENS), text[slice(*other)], "", text[start:end] + draw.choice(_TOKENS)))
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def test_mutated_specs_fail_as_errors_or_not_at_all(tmp_path: Path) -> None:
+    """For five seconds at most: whatever stands in a spec, nothing but a Failure is raised."""
+    draw = random.Random(20150512)
+    seeds = [_RICH, *(path.read_text(encoding="utf-8") for path in sorted(SPECS.rglob("*.yaml")))]
+    path = tmp_path / "net.yaml"
+    until = time.perf_counter() + 5
+    for _ in range(600):
+        path.write_text(text := _mutated(draw.choice(seeds), draw), encoding="utf-8")
+        try:
+            expand(load(path))
+        except Failure as failure:
+            assert failure.problems, text
+            assert failure.exit in (Exit.SPEC, Exit.LIMIT, Exit.IO), text
+            assert all(f"error[{problem.code}]" in problem.render() for problem in failure.problems), text
+        except Exception as error:
+            pytest.fail(f"{error!r} for\n{text}")
+        if time.perf_counter() > until:
+            break

@@ -1,0 +1,66 @@
+"""What the README shows is what the program prints. Refresh: pytest tests/test_readme.py --update-goldens"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resnetgen.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+CONSOLE = re.compile(r"```console\n\$ (?P<command>[^\n]*)\n(?P<output>.*?)```", re.DOTALL)
+YAML = re.compile(r"```yaml\n(?P<text>.*?)```", re.DOTALL)
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    for match in CONSOLE.finditer(README.read_text(encoding="utf-8")):
+        yield match["command"], match["output"]
+
+
+def steady(text: str) -> str:
+    """Without what depends on the machine's numpy and processor: digests of weights, rounding errors."""
+    text = re.sub(r"sha256 [0-9a-f]{16}", "sha256 ...", text)
+    return re.sub(r"difference .*", "difference ...", text)
+
+
+def run(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    program, *arguments = shlex.split(command)
+    assert program == "resnetgen"
+    monkeypatch.setattr(sys, "argv", [program, *arguments])
+    with pytest.raises(SystemExit):
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def test_examples(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, update_goldens: bool
+) -> None:
+    (tmp_path / "main").mkdir()
+    (tmp_path / "main/specs").symlink_to(ROOT / "specs")
+    shared = ROOT.parent / "shared"
+    if not shared.exists():
+        pytest.skip("the reference is not at hand")
+    (tmp_path / "shared").symlink_to(shared)
+    monkeypatch.chdir(tmp_path / "main")
+    text = README.read_text(encoding="utf-8")
+    for command, shown in examples():
+        printed = run(command, capsys, monkeypatch)
+        if update_goldens:
+            text = text.replace(f"$ {command}\n{shown}```", f"$ {command}\n{printed}```")
+        else:
+            assert steady(shown) == steady(printed), command
+    if update_goldens:
+        README.write_text(text, encoding="utf-8")
+
+
+def test_specs_are_shown_as_they_are() -> None:
+    shown = [match["text"] for match in YAML.finditer(README.read_text(encoding="utf-8"))]
+    assert shown == [(ROOT / "specs" / f"{name}.yaml").read_text() for name in ("resnet50", "resnet101")]
