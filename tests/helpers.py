@@ -22,7 +22,7 @@ from resnetgen.targets.caffe import emit as caffe
 from resnetgen.targets.onnx import emit as onnx
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap
-from resnetgen.weights.source import Array, Weights
+from resnetgen.weights.source import Array, Key, Weights
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 
@@ -106,7 +106,7 @@ class CaffeModel:
     caffemodel: Path
     graph: Graph
     plan: caffe.CaffePlan
-    checksums: dict[str, list[int]] = field(default_factory=dict)
+    checksums: dict[Key, int] = field(default_factory=dict)
 
 
 def write_caffe(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,11 @@ from resnetgen.errors import Exit, Failure
 from resnetgen.ir.canonical import canonical, differences, shortest
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import AvgPool, MaxPool
+from resnetgen.targets.caffe.emit import write_caffemodel
+from resnetgen.targets.caffe.read import parse_prototxt
+from resnetgen.targets.caffe.read import read_graph as read_prototxt
 from resnetgen.targets.caffe.schema import message
+from resnetgen.targets.caffe.translate import Layer
 from resnetgen.targets.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
 from resnetgen.targets.onnx.emit import OnnxOptions
 from resnetgen.targets.onnx.read import read_file, read_graph
@@ -506,6 +512,52 @@ def test_changed_prototxt_is_noticed(old: str, new: str, caffe: CaffeModel) -> N
         assert found != [PLANNED]
 
 
+HEAD = 'name: "net" input: "data" input_dim: 1 input_dim: 4 input_dim: 8 input_dim: 8 '
+GATE = 'layer { name: "g" type: "Pooling" bottom: "data" top: "g" pooling_param { pool: AVE global_pooling: true } } '
+FLAT = 'layer { name: "f" type: "Flatten" bottom: "g" top: "f" } '
+NORM = 'layer { name: "n" type: "BatchNorm" bottom: "data" top: "n" batch_norm_param { use_global_stats: true } } '
+
+
+def scale(*bottoms: str, param: str = "", top: str = "s") -> str:
+    reads = " ".join(f'bottom: "{blob}"' for blob in bottoms)
+    return f'layer {{ name: "s" type: "Scale" {reads} top: "{top}" scale_param {{ {param} }} }} '
+
+
+FOREIGN_CAFFE = [
+    # A prototxt, and the nodes that it means or the message of its refusal.
+    (NORM + scale("n", param="bias_term: true"), "s=batchnorm(data)"),
+    (NORM + scale("n", param="bias_term: true", top="n"), "s=batchnorm(data)"),
+    (NORM + scale("n"), "is not the second half of a norm"),
+    (NORM, "BatchNorm without a Scale: n"),
+    (NORM + 'layer { name: "r" type: "ReLU" bottom: "n" top: "r" } ' + scale("n"), "r reads n before its Scale"),
+    (scale("data", param="bias_term: true"), "is not the second half of a norm"),
+    (GATE + FLAT + scale("data", "f", param="axis: 0"), "g=gap(data) s=mul(data g)"),
+    (GATE + scale("data", "g", param="axis: 0"), "scales by what is not flattened"),
+    (GATE + FLAT + scale("data", "f", param="axis: 0 bias_term: true"), "is not the second half of a norm"),
+    (GATE + FLAT + scale("data", "f", param="axis: 0") + scale("s", "f", param="axis: 0"), "what is not flattened"),
+    (GATE + GATE, "two layers are called g"),
+    ('layer { name: "data" type: "ReLU" bottom: "data" top: "r" }', "two layers are called data"),
+    ('layer { name: "r" type: "ReLU" bottom: "data" top: "data" } ', "r=relu(data)"),
+    ('layer { name: "r" type: "ReLU" bottom: "data" top: "a" top: "b" } ', "not one top"),
+    ('layer { name: "r" type: "ReLU" top: "a" } ', "no bottom at all"),
+    ('layer { name: "r" type: "ReLU" bottom: "x" top: "a" } ', "a bottom that no layer writes"),
+    ('layer { name: "r" type: "PReLU" bottom: "data" top: "a" } ', "no word for the PReLU layer r"),
+    ('layer { name: "p" type: "Pooling" bottom: "data" top: "p" } ', "the kernel is 0"),
+]
+
+
+@pytest.mark.parametrize(("text", "meaning"), FOREIGN_CAFFE, ids=[meaning for _, meaning in FOREIGN_CAFFE])
+def test_what_layers_mean(text: str, meaning: str) -> None:
+    net = parse_prototxt(HEAD + text, "net.prototxt")
+    if "=" not in meaning:
+        with pytest.raises(Failure, match=re.escape(meaning)) as caught:
+            read_prototxt(net)
+        assert caught.value.exit is Exit.MODEL
+    else:
+        nodes = read_prototxt(net).nodes[1:]
+        assert " ".join(f"{one.name}={one.op.keyword}({' '.join(one.inputs)})" for one in nodes) == meaning
+
+
 def layer(net: Any, name: str) -> Any:
     return next(one for one in net.layer if one.name == name)
 
@@ -557,6 +609,27 @@ def test_changed_caffemodel_is_noticed(change: str, caffe: CaffeModel) -> None:
     CAFFEMODEL_CHANGES[change](net)
     changed = beside(caffe.caffemodel, net.SerializeToString())
     assert validate_caffemodel(changed, caffe.plan, caffe.checksums)
+
+
+EMITTERS: dict[str, Callable[[Layer], Layer]] = {
+    "mean for variance": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "BatchNorm" else one,
+    "gamma for beta": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "Scale" else one,
+    "bias for weight": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "InnerProduct" else one,
+    "no bias": lambda one: replace(one, blobs=one.blobs[:1]) if one.type == "InnerProduct" else one,
+    "no blobs": lambda one: replace(one, blobs=()),
+    "another's blobs": lambda one: replace(one, node="b/0/main/conv1") if one.node == "b/0/main/conv2" else one,
+}
+
+
+@pytest.mark.parametrize("mistake", EMITTERS)
+def test_mistaken_emitter_is_noticed(mistake: str, net: Graph, caffe: CaffeModel, tmp_path: Path) -> None:
+    """The validator has its own idea of which blobs a layer has."""
+    layers = tuple(EMITTERS[mistake](one) for one in caffe.plan.net.layers)
+    planned = replace(caffe.plan, net=replace(caffe.plan.net, layers=layers))
+    assert planned != caffe.plan
+    path = tmp_path / "net.caffemodel"
+    checksums = write_caffemodel(planned, random_weights(net), path)
+    assert validate_caffemodel(path, planned, checksums)
 
 
 # Every truncation, and bits that flip
@@ -780,6 +853,21 @@ def test_missing_files(tmp_path: Path) -> None:
         with pytest.raises(Failure) as caught:
             read(tmp_path / "nothing")
         assert caught.value.exit is Exit.IO
+
+
+def test_names_that_are_no_text(model: OnnxModel) -> None:
+    """Protobuf lets strings through that are not UTF-8."""
+    data = model.path.read_bytes()
+    for name in (b"tiny", b"input", b"a/conv", b"avgpool.pads", b"avgpool/padded", b"Softmax", b"fc.weight", b"axis"):
+        places = [place.start() for place in re.finditer(re.escape(name), data)]
+        assert places
+        changes = [data[:place] + b"\xff" + data[place + 1 :] for place in places]
+        for changed in (*changes, data.replace(name, b"\xff" + name[1:])):
+            assert onnx_differences(model, beside(model.path, changed))
+    proto = ModelProto.FromString(data)
+    swap_inputs("Add", 0, 1)(proto)
+    changed = proto.SerializeToString().replace(b"b/0/main/norm2", b"b/0/main/norm\xff")
+    assert "not UTF-8 text" in onnx_differences(model, beside(model.path, changed))[0]
 
 
 def test_attributes_that_are_not_numbers(tmp_path: Path) -> None:

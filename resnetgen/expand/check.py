@@ -191,14 +191,15 @@ def _variables(expression: Expression) -> Iterator[Variable]:
 
 
 def uses_stride(body: Body | Cell) -> bool:
-    """Whether a body says with $stride what takes the stride of the block that it stands in."""
+    """Whether a body says with /$stride what takes the stride of the block that it stands in."""
     match body:
         case Cell(inner, _, stride):
             return uses_stride(inner) or (stride is not None and any(v.name == "stride" for v in _variables(stride)))
         case Bracket(items) | Stack(items):
             return any(uses_stride(item) for item in items)
         case Unit(arguments) | OpCall(_, arguments) | BlockCall(_, arguments):
-            return any(v.name == "stride" for argument in arguments for v in _argument_variables(argument))
+            strides = [argument for argument in arguments if argument.name in ("/", "stride")]
+            return any(v.name == "stride" for argument in strides for v in _argument_variables(argument))
         case _:
             assert_never(body)
 

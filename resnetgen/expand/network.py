@@ -181,7 +181,7 @@ class _Expander:
     # Strides
 
     def takers(self, items: Sequence[Body], context: _Context, span: Span, on: str | Kernel = "first") -> list[Body]:
-        """What takes the stride of a stack or bracket: items that use $stride, else a unit as `on` says, or a block."""
+        """What takes the stride of a stack or bracket: items with /$stride, else a unit as `on` says, or a block."""
         users = [item for item in items if uses_stride(item)]
         if users or context.stride == 1:
             return users
@@ -354,7 +354,7 @@ class _Expander:
         span = context.at(unit.span)
         if context.stride != 1 and not uses_stride(unit):
             for argument in arguments:
-                if argument.name == "/":
+                if argument.name in ("/", "stride"):
                     raise self.second_stride(argument.span, context)
             arguments.append(Argument("/", Number(context.stride, span), span))
         if "linear" in flags:

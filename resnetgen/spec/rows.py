@@ -117,18 +117,19 @@ _ADVICE = {
 def _syntax_error(error: UnexpectedInput, scalar: Scalar, start: str) -> Failure:
     match error:
         case UnexpectedToken():
-            at, length, terminals = error.token.start_pos, len(error.token), error.accepts or error.expected
+            at, length = error.token.start_pos, len(error.token)
             found = repr(str(error.token)) if error.token.type != "$END" else _END
         case UnexpectedCharacters():
-            at, length, terminals = error.pos_in_stream, 1, error.allowed or set()
+            at, length = error.pos_in_stream, 1
             found = repr(error.char)
         case _:
             assert isinstance(error, UnexpectedEOF)
-            at, length, terminals, found = len(scalar.text), 1, set(error.expected), _END
+            at, length, found = len(scalar.text), 1, _END
     if found == _END:
         at = len(scalar.text)
     unsaid = _OPERATORS | {"VARIABLE"} if start == "size" else _OPERATORS
-    words = sorted({_WORDS[t] for t in terminals if t not in unsaid}, key=lambda word: (word == "the end", word))
+    accepted: set[str] = error.interactive_parser.accepts()  # type: ignore[no-untyped-call]
+    words = sorted({_WORDS[terminal] for terminal in accepted - unsaid}, key=lambda word: (word == "the end", word))
     hint = f"expected {', '.join(words[:-1])}{' or ' if words[1:] else ''}{words[-1]}" if words else ""
     for pattern, advice in _ADVICE.items():
         if re.search(pattern, f"{scalar.text[: at or 0]}\0{scalar.text[at or 0 :]}"):

@@ -17,9 +17,9 @@ from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.render import render
 from resnetgen.targets.caffe.schema import message
 from resnetgen.targets.caffe.translate import CaffeNet, Layer, translate
-from resnetgen.weights.draw import Drawing, Drawn
+from resnetgen.weights.draw import Drawing, Drawn, keys
 from resnetgen.weights.names import NameMap
-from resnetgen.weights.source import Array, Weights, checksum
+from resnetgen.weights.source import Array, Key, Weights
 from resnetgen.weights.wire import delimited
 
 MAX_PROTOBUF = 2**31 - 1
@@ -35,8 +35,8 @@ class CaffePlan:
     net: CaffeNet
     text: str
     names: dict[str, tuple[str, ...]]
-    shapes: dict[str, list[Shape]]
-    """Layer -> the shapes of its blobs."""
+    shapes: dict[Key, Shape]
+    """Of every parameter of the graph."""
 
 
 def plan(graph: Graph, names: NameMap | None, batch: int | None, with_weights: bool) -> CaffePlan:
@@ -47,12 +47,7 @@ def plan(graph: Graph, names: NameMap | None, batch: int | None, with_weights: b
         message = f"the weights take {payload:,} bytes; a caffemodel cannot hold more than {MAX_PROTOBUF:,}"
         raise fail(Exit.LIMIT, Code.LIMIT, message, hint=hint)
     net = translate(graph, names, batch or 1)
-    return CaffePlan(net, render(net), net.names, {layer.name: _shapes(graph, layer) for layer in net.layers})
-
-
-def _shapes(graph: Graph, layer: Layer) -> list[Shape]:
-    shapes = {p.name: p.shape for p in graph.parameters(graph.by_name[layer.node])}
-    return [shapes[parameter] for parameter in layer.blobs] + ([(1,)] if layer.type == "BatchNorm" else [])
+    return CaffePlan(net, render(net), net.names, keys(graph))
 
 
 def write_prototxt(planned: CaffePlan, path: Path) -> None:
@@ -62,39 +57,33 @@ def write_prototxt(planned: CaffePlan, path: Path) -> None:
 
 def write_caffemodel(
     planned: CaffePlan, weights: Weights, path: Path, progress: Progress = lambda _: None
-) -> dict[str, list[int]]:
-    """Write each layer with its blobs; returns layer -> the checksum of each blob's values.
+) -> dict[Key, int]:
+    """Write each layer with its blobs; returns the checksum of each tensor as it was drawn.
 
     No more than one layer's weights are held.
     """
     net = parse_prototxt(planned.text, "the prototxt")
     layers = list(net.layer)
     del net.layer[:]
-    checksums: dict[str, list[int]] = {}
-    shapes = {
-        (layer.node, parameter): shape
-        for layer in planned.net.layers
-        for parameter, shape in zip(layer.blobs, planned.shapes[layer.name], strict=False)
-    }
-    drawn = iter(Drawing(weights, shapes))
+    checksums: dict[Key, int] = {}
+    order = [(layer.node, parameter) for layer in planned.net.layers for parameter in layer.blobs]
+    drawn = iter(Drawing(weights, {key: planned.shapes[key] for key in order}))
     with path.open("xb") as file:
         file.write(net.SerializeToString(deterministic=True))
         for layer, head in zip(planned.net.layers, layers, strict=True):
-            blobs = list(_blobs(layer, drawn))
-            _write_layer(file, head.SerializeToString(deterministic=True), [values for values, _ in blobs])
-            if blobs:
-                checksums[layer.name] = [check for _, check in blobs]
-            progress(sum(values.nbytes for values, _ in blobs))
+            blobs = list(_blobs(layer, drawn, checksums))
+            _write_layer(file, head.SerializeToString(deterministic=True), blobs)
+            progress(sum(blob.nbytes for blob in blobs))
     return checksums
 
 
-def _blobs(layer: Layer, drawn: Iterator[Drawn]) -> Iterator[tuple[Array, int]]:
-    for _, values, check in islice(drawn, len(layer.blobs)):
-        yield values, check
+def _blobs(layer: Layer, drawn: Iterator[Drawn], checksums: dict[Key, int]) -> Iterator[Array]:
+    for key, values, check in islice(drawn, len(layer.blobs)):
+        checksums[key] = check
+        yield values
     if layer.type == "BatchNorm":
         # The third blob scales the first two: the statistics are blob / factor.
-        factor = np.ones(1, np.float32)
-        yield factor, checksum(factor)
+        yield np.ones(1, np.float32)
 
 
 def _write_layer(file: BinaryIO, head: bytes, blobs: list[Array]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from struct import pack
 from typing import Any, BinaryIO
 
 from google.protobuf.message import DecodeError
@@ -14,9 +15,17 @@ from resnetgen.ir.graph import Graph
 from resnetgen.targets.caffe.emit import CaffePlan
 from resnetgen.targets.caffe.read import parse_prototxt, read_graph
 from resnetgen.targets.caffe.schema import message
+from resnetgen.weights.source import Key
 from resnetgen.weights.wire import Field, Truncated, fields
 
 _CHUNK = 1 << 20
+_BLOBS = {
+    "Convolution": ("weight", "bias"),
+    "BatchNorm": ("mean", "variance"),
+    "Scale": ("gamma", "beta"),
+    "InnerProduct": ("weight", "bias"),
+}
+"""Layer type -> the parameters that are its blobs, in Caffe's order."""
 
 
 def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]:
@@ -36,7 +45,7 @@ def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]
     return lines
 
 
-def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[str, list[int]]) -> list[str]:
+def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int]) -> list[str]:
     """What the caffemodel says otherwise than the prototxt and the checksums of the weights as they were drawn."""
     net = parse_prototxt(planned.text, "the prototxt")
     layers = list(net.layer)
@@ -51,9 +60,17 @@ def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[str, lis
     for layer, (head, read) in zip(layers, found, strict=False):
         if head != layer:
             lines.append(f"the layer {layer.name} differs from the prototxt's")
-        if read != list(zip(planned.shapes[layer.name], checksums.get(layer.name, []), strict=True)):
+        if read != _wanted(layer, planned, checksums):
             lines.append(f"the blobs of {layer.name} differ from its weights")
     return lines
+
+
+def _wanted(layer: Any, planned: CaffePlan, checksums: dict[Key, int]) -> list[Blob]:
+    """The blobs of a layer, as Caffe's layers take them: nothing here is asked of the emitter."""
+    node = next(node for node, names in planned.names.items() if layer.name in names)
+    own = [(node, parameter) for parameter in _BLOBS.get(layer.type, ())]
+    blobs = [(planned.shapes[key], checksums.get(key, -1)) for key in own if key in planned.shapes]
+    return [*blobs, ((1,), zlib.crc32(pack("<f", 1)))] if layer.type == "BatchNorm" else blobs
 
 
 Blob = tuple[tuple[int, ...], int]
