@@ -5,48 +5,93 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from hashlib import file_digest
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, Self
 
 from resnetgen.errors import Code, Exit, Failure, fail
 
 _PREFIX = ".staging-"
 
 
+class Output:
+    """A new file that is hashed as it is written."""
+
+    def __init__(self, path: Path, finished: Callable[[Path], None] = lambda _: None) -> None:
+        self.path = path
+        self.size = 0
+        self._finished = finished
+        self._file = path.open("xb")
+        self._hash = sha256()
+
+    def write(self, data: Any) -> None:
+        """Append bytes, or anything that has a buffer."""
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += memoryview(data).nbytes
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._file.close()
+        if kind is None:
+            self._finished(self.path)
+
+
+Create = Callable[[Path], Output]
+"""Begins a file."""
+
+
 class Staging:
-    """A folder for unfinished files. What is not published is removed."""
+    """A folder for unfinished files, which are brought to the disk while others are written or read back."""
 
     def __init__(self, folder: Path, final: Path) -> None:
         self.folder = folder
         self.final = final
+        self.outputs: dict[str, Output] = {}
+        """The files begun, by name and in their order."""
+        self._pool = ThreadPoolExecutor()
+        self._synced: list[Future[None]] = []
+
+    def create(self, path: Path) -> Output:
+        output = Output(path, lambda path: self._synced.append(self._pool.submit(_sync, path)))
+        self.outputs[path.name] = output
+        return output
 
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def sync(self, name: str) -> None:
-        """Bring a finished file to the disk. Must be done before it is published."""
-        with (self.folder / name).open("rb") as file:
-            os.fsync(file.fileno())
+    def write_text(self, name: str, text: str) -> None:
+        with self.create(self.path(name)) as output:
+            output.write(text.encode())
 
-    def digest(self, name: str) -> tuple[int, str]:
-        """Size and SHA-256 of a finished file."""
-        with (self.folder / name).open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-            return file.tell(), digest
-
-    def publish(self, names: list[str]) -> None:
-        """Move finished, synced files to their place, in this order: whole files, never a part of one.
+    def publish(self) -> None:
+        """Move the files to their place, in their order: whole files, never a part of one.
 
         A link that stands there is replaced, not followed.
         """
-        for name in names:
+        for name in self.outputs:
             if (self.final / name).is_dir() and not (self.final / name).is_symlink():
                 raise fail(Exit.IO, Code.OUTPUT, f"cannot write {self.final / name}: a folder stands there")
-        for name in names:
+        for done in self._synced:
+            done.result()
+        for name in self.outputs:
             os.replace(self.folder / name, self.final / name)
-        _sync_folder(self.final)
+        if os.name != "nt":
+            _sync(self.final)
+
+    def close(self) -> None:
+        """Remove what was not published."""
+        self._pool.shutdown(cancel_futures=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
@@ -61,11 +106,11 @@ def staging(final: Path) -> Iterator[Staging]:
             if not folder.exists():
                 folder.mkdir()
                 made.append(folder)
-        temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=final))
+        stage = Staging(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=final)), final)
         try:
-            yield Staging(temporary, final)
+            yield stage
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            stage.close()
     except Failure:
         raise
     except OSError as error:
@@ -80,10 +125,8 @@ def staging(final: Path) -> Iterator[Staging]:
                 break
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from resnetgen import __version__
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.expand.builder import MAX_NODES
-from resnetgen.files import Staging, staging
+from resnetgen.files import Output, Staging, staging
 from resnetgen.ir.graph import Graph
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.passes.pipeline import PIPELINE, run_passes
@@ -84,10 +83,6 @@ class Built:
     report: Report | None
 
 
-Seal: TypeAlias = Callable[..., None]
-"""Called with the names of files that are finished."""
-
-
 class Job:
     """`plan` refuses everything that can be refused; `run` writes."""
 
@@ -146,65 +141,48 @@ class Job:
         }
 
     def run(self) -> Built:
-        """Write; read back while the files are synced and hashed; publish when all is done."""
+        """Write, read back, publish."""
         report = None
-        with staging(self.folder) as stage, ThreadPoolExecutor() as pool:
-            synced: list[Future[None]] = []
-            digests: dict[str, Future[tuple[int, str]]] = {}
-
-            def seal(*names: str) -> None:
-                for name in names:
-                    synced.append(pool.submit(stage.sync, name))
-                    digests[name] = pool.submit(stage.digest, name)
-
+        with staging(self.folder) as stage:
             if Target.IR in self.options.targets:
-                self.write_ir(stage, seal)
+                self.write_ir(stage)
             if self.caffe:
-                self.write_caffe(stage, seal, self.caffe)
+                self.write_caffe(stage, self.caffe)
             if self.onnx and self.onnx_options:
-                self.write_onnx(stage, seal, self.onnx, self.onnx_options)
+                self.write_onnx(stage, self.onnx, self.onnx_options)
             if self.options.verify:
                 report = self.verify(stage, self.options.verify)
-            entries = {name: self.entry(name, *digest.result()) for name, digest in digests.items()}
-            manifest = updated(self.folder, self.compiled.spec, entries)
-            stage.path(MANIFEST).write_text(manifest, encoding="utf-8", newline="\n")
-            stage.sync(MANIFEST)
-            for done in synced:
-                done.result()
-            stage.publish([*entries, MANIFEST])
+            entries = {name: self.entry(output) for name, output in stage.outputs.items()}
+            stage.write_text(MANIFEST, updated(self.folder, self.compiled.spec, entries))
+            stage.publish()
         files = {self.folder / name: entry for name, entry in entries.items()}
         return Built(self.compiled, files, report)
 
-    def write_ir(self, stage: Staging, seal: Seal) -> None:
+    def write_ir(self, stage: Staging) -> None:
         from resnetgen.ir.text import dump
 
-        name = f"{self.stem}.ir.txt"
-        stage.path(name).write_text(dump(self.compiled.graph), encoding="utf-8", newline="\n")
-        seal(name)
+        stage.write_text(f"{self.stem}.ir.txt", dump(self.compiled.graph))
 
-    def write_caffe(self, stage: Staging, seal: Seal, planned: CaffePlan) -> None:
+    def write_caffe(self, stage: Staging, planned: CaffePlan) -> None:
         from resnetgen.targets.caffe import emit, validate
 
         text, model = f"{self.stem}.prototxt", f"{self.stem}.caffemodel"
-        emit.write_prototxt(planned, stage.path(text))
-        seal(text)
+        stage.write_text(text, planned.text)
         self.accept(text, validate.validate_prototxt(stage.path(text), self.compiled.graph, planned))
         if not self.options.weights:
             return
         total = sum(4 * p.size for node in self.compiled.graph.nodes for p in self.compiled.graph.parameters(node))
         with self.progress.task(model, total) as advance:
-            checksums = emit.write_caffemodel(planned, self.weights, stage.path(model), advance)
-        seal(model)
+            checksums = emit.write_caffemodel(planned, self.weights, stage.path(model), advance, stage.create)
         self.accept(model, validate.validate_caffemodel(stage.path(model), planned, checksums))
 
-    def write_onnx(self, stage: Staging, seal: Seal, planned: OnnxPlan, options: OnnxOptions) -> None:
+    def write_onnx(self, stage: Staging, planned: OnnxPlan, options: OnnxOptions) -> None:
         from resnetgen.targets.onnx import emit, validate
 
-        name = f"{self.stem}.onnx"
-        with self.progress.task(name, planned.payload) as advance:
-            written = emit.write(planned, self.drawing or self.folded_weights, stage.path(name), advance)
-        seal(*written.files)
-        self.accept(name, validate.validate(stage.path(name), self.folded, planned, options, written.checksums))
+        path = stage.path(f"{self.stem}.onnx")
+        with self.progress.task(path.name, planned.payload) as advance:
+            checksums = emit.write(planned, self.drawing or self.folded_weights, path, advance, stage.create)
+        self.accept(path.name, validate.validate(path, self.folded, planned, options, checksums))
 
     def accept(self, name: str, differences: list[str]) -> None:
         """What was written must be what was meant; else we have made a mistake and publish nothing."""
@@ -222,7 +200,7 @@ class Job:
             raise report.failure()
         return report
 
-    def entry(self, name: str, size: int, digest: str) -> Entry:
-        has_weights = not name.endswith((".ir.txt", ".prototxt"))
+    def entry(self, output: Output) -> Entry:
+        has_weights = not output.path.name.endswith((".ir.txt", ".prototxt"))
         origin = {"init": self.options.init.value, "seed": self.options.seed} if has_weights else {}
-        return Entry(size, digest, self.compiled.digest, origin)
+        return Entry(output.size, output.sha256, self.compiled.digest, origin)

@@ -81,7 +81,7 @@ class OnnxModel:
     weights: Weights
     plan: onnx.OnnxPlan
     options: onnx.OnnxOptions
-    written: onnx.Written
+    checksums: dict[str, int]
 
 
 def write_onnx(
@@ -117,7 +117,7 @@ def write_caffe(
     planned = caffe.plan(graph, names, batch, with_weights=True)
     stem = folder / f"net{len(list(folder.iterdir()))}"
     prototxt, caffemodel = stem.with_suffix(".prototxt"), stem.with_suffix(".caffemodel")
-    caffe.write_prototxt(planned, prototxt)
+    prototxt.write_bytes(planned.text.encode())
     checksums = caffe.write_caffemodel(planned, weights, caffemodel)
     return CaffeModel(prototxt, caffemodel, graph, planned, checksums)
 

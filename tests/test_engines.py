@@ -210,7 +210,7 @@ def agrees_on_onnx(net: Graph, folder: Path) -> None:
     wanted = expected(net, random_weights(net), data)
     assert net.shapes[net.outputs[0].name] == wanted.shape[1:]
     for model in onnx_models(net, folder):
-        assert validate(model.path, model.graph, model.plan, model.options, model.written.checksums) == []
+        assert validate(model.path, model.graph, model.plan, model.options, model.checksums) == []
         onnx.checker.check_model(str(model.path), full_check=True)
         assert error(on_onnxruntime(model.path, data), wanted) < TOLERANCE
         assert error(on_reference_evaluator(model.path, data), wanted) < TOLERANCE
@@ -458,7 +458,7 @@ def test_random_networks(seed: int, tmp_path: Path) -> None:
     data = image(net, batch=2)
     wanted = expected(net, random_weights(net), data)
     for model in onnx_models(net, tmp_path):
-        assert validate(model.path, model.graph, model.plan, model.options, model.written.checksums) == []
+        assert validate(model.path, model.graph, model.plan, model.options, model.checksums) == []
         assert error(on_onnxruntime(model.path, data), wanted) < TOLERANCE
         if not any(wrong_on_reference(node.op) for node in net.nodes):
             assert error(on_reference_evaluator(model.path, data), wanted) < TOLERANCE

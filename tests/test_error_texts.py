@@ -1,4 +1,4 @@
-"""The errors that no spec causes: a command, its exit code and its exact text. (Those of specs: tests/test_errors.py.)"""
+"""The errors that no spec causes: a command, its exit code and its exact text. Those of specs: test_errors.py."""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.files import Create, Output
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.caffe.read import parse_prototxt
@@ -50,13 +51,12 @@ def plan(graph: Graph, names: NameMap | None, batch: int | None, with_weights: b
     return CaffePlan(net, render(net), net.names, keys(graph))
 
 
-def write_prototxt(planned: CaffePlan, path: Path) -> None:
-    with path.open("x", encoding="utf-8", newline="\n") as file:
-        file.write(planned.text)
-
-
 def write_caffemodel(
-    planned: CaffePlan, weights: Weights, path: Path, progress: Progress = lambda _: None
+    planned: CaffePlan,
+    weights: Weights,
+    path: Path,
+    progress: Progress = lambda _: None,
+    create: Create = Output,
 ) -> dict[Key, int]:
     """Write each layer with its blobs; returns the checksum of each tensor as it was drawn.
 
@@ -68,7 +68,7 @@ def write_caffemodel(
     checksums: dict[Key, int] = {}
     order = [(layer.node, parameter) for layer in planned.net.layers for parameter in layer.blobs]
     drawn = iter(Drawing(weights, {key: planned.shapes[key] for key in order}))
-    with path.open("xb") as file:
+    with create(path) as file:
         file.write(net.SerializeToString(deterministic=True))
         for layer, head in zip(planned.net.layers, layers, strict=True):
             blobs = list(_blobs(layer, drawn, checksums))
@@ -86,7 +86,7 @@ def _blobs(layer: Layer, drawn: Iterator[Drawn], checksums: dict[Key, int]) -> I
         yield np.ones(1, np.float32)
 
 
-def _write_layer(file: BinaryIO, head: bytes, blobs: list[Array]) -> None:
+def _write_layer(file: Output, head: bytes, blobs: list[Array]) -> None:
     """A NetParameter that holds nothing but one layer."""
     heads = []
     for blob in blobs:

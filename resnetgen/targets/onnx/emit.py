@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
 
+from resnetgen.files import Create, Output
 from resnetgen.ir.graph import Graph
 from resnetgen.targets.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.targets.onnx.translate import Names, Translation, initializer, ir_version
@@ -82,38 +82,38 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     return OnnxPlan(skeleton, shapes, external)
 
 
-def write(planned: OnnxPlan, weights: Weights | Drawing, path: Path, progress: Progress = lambda _: None) -> Written:
-    """Write the model to `path`, and its weights to `path`.data where they are external.
+def write(
+    planned: OnnxPlan,
+    weights: Weights | Drawing,
+    path: Path,
+    progress: Progress = lambda _: None,
+    create: Create = Output,
+) -> dict[str, int]:
+    """Write the model to `path`, and its weights to `path`.data before it where they are external.
 
-    A drawing that has begun may be given instead of the weights: that of `planned.shapes`, in their order.
-
-    Returns the checksum of each tensor as it was drawn, and the names of the files.
+    A drawing that has begun may be given instead of the weights: that of `planned.shapes`, in their order. Returns
+    initializer -> checksum of its values as they were drawn.
     """
     checksums: dict[str, int] = {}
-    data_path = path.with_name(f"{path.name}.data")
-    with path.open("xb") as file:
-        if planned.external:
-            with data_path.open("xb") as data:
-                _write_external(planned, weights, file, data, data_path.name, checksums, progress)
-        else:
-            file.write(planned.skeleton.SerializeToString(deterministic=True))
-            for name, shape, values in _tensors(planned, weights, checksums):
-                _write_fragment(file, _tensor_head(name, shape), values)
-                progress(values.nbytes)
-    return Written(checksums, (data_path.name, path.name) if planned.external else (path.name,))
+    tensors = _tensors(planned, weights, checksums)
+    if planned.external:
+        model = _write_external(planned.skeleton, tensors, path.with_name(f"{path.name}.data"), progress, create)
+        with create(path) as file:
+            file.write(model.SerializeToString(deterministic=True))
+        return checksums
+    with create(path) as file:
+        file.write(planned.skeleton.SerializeToString(deterministic=True))
+        for name, shape, values in tensors:
+            _write_fragment(file, _tensor_head(name, shape), values)
+            progress(values.nbytes)
+    return checksums
 
 
-@dataclass(frozen=True)
-class Written:
-    checksums: dict[str, int]
-    """Initializer -> checksum of its values."""
-    files: tuple[str, ...]
-    """In the order in which they are to be published: the model after the data it needs."""
+Named = tuple[str, tuple[int, ...], Array]
+"""The name of an initializer, its shape and its values."""
 
 
-def _tensors(
-    planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str, int]
-) -> Iterator[tuple[str, tuple[int, ...], Array]]:
+def _tensors(planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str, int]) -> Iterator[Named]:
     drawing = weights if isinstance(weights, Drawing) else Drawing(weights, planned.shapes)
     for key, values, check in drawing:
         name, shape = initializer(*key), planned.shapes[key]
@@ -126,7 +126,7 @@ def _tensor_head(name: str, shape: tuple[int, ...]) -> TensorProto:
     return TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
 
 
-def _write_fragment(file: BinaryIO, head: TensorProto, values: Array) -> None:
+def _write_fragment(file: Output, head: TensorProto, values: Array) -> None:
     """A ModelProto that holds nothing but one initializer."""
     tensor = head.SerializeToString() + delimited(_RAW_DATA, values.nbytes)
     initializer_field = delimited(_INITIALIZER, len(tensor) + values.nbytes)
@@ -136,23 +136,19 @@ def _write_fragment(file: BinaryIO, head: TensorProto, values: Array) -> None:
 
 
 def _write_external(
-    planned: OnnxPlan,
-    weights: Weights | Drawing,
-    file: BinaryIO,
-    data: BinaryIO,
-    location: str,
-    checksums: dict[str, int],
-    progress: Progress,
-) -> None:
+    skeleton: ModelProto, tensors: Iterable[Named], path: Path, progress: Progress, create: Create
+) -> ModelProto:
+    """Write the values alone; returns the model that says where each of them stands."""
     model = ModelProto()
-    model.CopyFrom(planned.skeleton)
-    for name, shape, values in _tensors(planned, weights, checksums):
-        data.write(bytes(-data.tell() % _ALIGNMENT))
-        head = _tensor_head(name, shape)
-        head.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", location), ("offset", str(data.tell())), ("length", str(values.nbytes))):
-            head.external_data.add(key=key, value=value)
-        model.graph.initializer.append(head)
-        data.write(values.data)
-        progress(values.nbytes)
-    file.write(model.SerializeToString(deterministic=True))
+    model.CopyFrom(skeleton)
+    with create(path) as data:
+        for name, shape, values in tensors:
+            data.write(bytes(-data.size % _ALIGNMENT))
+            head = _tensor_head(name, shape)
+            head.data_location = TensorProto.EXTERNAL
+            for key, value in (("location", path.name), ("offset", data.size), ("length", values.nbytes)):
+                head.external_data.add(key=key, value=str(value))
+            model.graph.initializer.append(head)
+            data.write(values.data)
+            progress(values.nbytes)
+    return model
