@@ -34,12 +34,13 @@ class Comparison:
     peer_command: Sequence[str]
 
 
-def measure(command: Sequence[str], folder: Path) -> Cost:
-    """Wall time and peak memory of one process, as the kernel counts them."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
+def measure(command: Sequence[str]) -> Cost:
+    """Wall time and peak memory of one process, as the kernel counts them, in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed with {process.returncode}")
@@ -71,21 +72,17 @@ def main() -> None:
     # What a child inherits as its own peak is ours: keep it small.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 64 * 1024
     print("| what | peer | seconds | peer's | ratio | MiB | peer's |\n|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for one in comparisons(options.peer_python):
-            measure(one.command, Path(folder)), measure(one.peer_command, Path(folder))
-            pairs = [
-                (measure(one.command, Path(folder)), measure(one.peer_command, Path(folder)))
-                for _ in range(options.runs)
-            ]
-            ratio = median(peer.seconds / mine.seconds for mine, peer in pairs)
-            text = f"{ratio:.1f} times faster" if ratio > 1 else f"{1 / ratio:.1f} times its time"
-            mine, peer = ([pair[i] for pair in pairs] for i in (0, 1))
-            print(
-                f"| {one.what} | {one.peer} | {median(c.seconds for c in mine):.3f} "
-                f"| {median(c.seconds for c in peer):.3f} | {text} "
-                f"| {max(c.mebibytes for c in mine):.0f} | {max(c.mebibytes for c in peer):.0f} |"
-            )
+    for one in comparisons(options.peer_python):
+        measure(one.command), measure(one.peer_command)
+        pairs = [(measure(one.command), measure(one.peer_command)) for _ in range(options.runs)]
+        ratio = median(peer.seconds / mine.seconds for mine, peer in pairs)
+        text = f"{ratio:.1f} times faster" if ratio > 1 else f"{1 / ratio:.1f} times its time"
+        mine, peer = ([pair[i] for pair in pairs] for i in (0, 1))
+        print(
+            f"| {one.what} | {one.peer} | {median(c.seconds for c in mine):.3f} "
+            f"| {median(c.seconds for c in peer):.3f} | {text} "
+            f"| {max(c.mebibytes for c in mine):.0f} | {max(c.mebibytes for c in peer):.0f} |"
+        )
 
 
 main()

@@ -11,6 +11,7 @@ import numpy as np
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Add, AvgPool, BatchNorm, Concat, Conv, Fc, GlobalAvgPool, Mul, Relu, Sigmoid, Softmax
 from resnetgen.weights.draw import keys
+from resnetgen.weights.normal import normal
 from resnetgen.weights.source import Array
 
 
@@ -38,9 +39,7 @@ class Initialised:
         shape = self._shapes[node, parameter]
         random = self._stream(node, parameter)
         if parameter == "weight":
-            weight = random.standard_normal(shape, dtype=np.float32)
-            weight *= np.float32(sqrt(2 / prod(shape[1:])))
-            return weight
+            return normal(random.bit_generator, prod(shape), sqrt(2 / prod(shape[1:]))).reshape(shape)
         if self.init is Init.HE:
             return np.full(shape, 1 if parameter in ("gamma", "variance") else 0, np.float32)
         moment = self._moments[node]
