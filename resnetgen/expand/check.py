@@ -12,21 +12,16 @@ from resnetgen.spec.expressions import unknown_name
 from resnetgen.spec.schema import IMPLICIT
 from resnetgen.spec.syntax import (
     Argument,
-    Binary,
     BlockCall,
     Body,
     Bracket,
     Cell,
-    Choice,
     Expression,
-    Kernel,
-    Number,
     OpCall,
     Stack,
-    Unary,
     Unit,
-    Variable,
-    Word,
+    argument_variables,
+    variables,
 )
 from resnetgen.spec.table import Block, Branches, Case, Cells, Spec
 
@@ -139,11 +134,11 @@ class _Checker:
             self.argument(argument, names)
 
     def argument(self, argument: Argument, names: Set[str]) -> None:
-        for variable in _argument_variables(argument):
+        for variable in argument_variables(argument):
             self.expression(variable, names)
 
     def expression(self, expression: Expression, names: Set[str], later: Set[str] = frozenset()) -> None:
-        for variable in _variables(expression):
+        for variable in variables(expression):
             if variable.name in later:
                 message = f"${variable.name} is not set yet"
                 self.problems.add(Code.UNKNOWN_PARAMETER, message, variable.span, f"put {variable.name} first")
@@ -170,49 +165,6 @@ class _Checker:
         for key, _ in defaults.attributes:
             if key.text not in spellings(kind):
                 self.problems.found.extend(unknown_attribute(kind, key.text, key.span).problems)
-
-
-def _variables(expression: Expression) -> Iterator[Variable]:
-    match expression:
-        case Number():
-            pass
-        case Variable():
-            yield expression
-        case Unary(_, operand, _):
-            yield from _variables(operand)
-        case Binary(_, left, right, _):
-            yield from _variables(left)
-            yield from _variables(right)
-        case Choice(then, condition, otherwise, _):
-            for part in (then, condition, otherwise):
-                yield from _variables(part)
-        case _:
-            assert_never(expression)
-
-
-def uses_stride(body: Body | Cell) -> bool:
-    """Whether a body says with /$stride what takes the stride of the block that it stands in."""
-    match body:
-        case Cell(inner, _, stride):
-            return uses_stride(inner) or (stride is not None and any(v.name == "stride" for v in _variables(stride)))
-        case Bracket(items) | Stack(items):
-            return any(uses_stride(item) for item in items)
-        case Unit(arguments) | OpCall(_, arguments) | BlockCall(_, arguments):
-            strides = [argument for argument in arguments if argument.name in ("/", "stride")]
-            return any(v.name == "stride" for argument in strides for v in _argument_variables(argument))
-        case _:
-            assert_never(body)
-
-
-def _argument_variables(argument: Argument) -> Iterator[Variable]:
-    match argument.value:
-        case Kernel(height, width):
-            yield from _variables(height)
-            yield from _variables(width)
-        case None | Word():
-            pass
-        case expression:
-            yield from _variables(expression)
 
 
 def _bodies(block: Block) -> Iterator[tuple[Expression | None, tuple[Cell, ...]]]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Problems, Span, spec_error
 from resnetgen.expand.bind import bind, whole
 from resnetgen.expand.builder import MAX_NODES, Builder
-from resnetgen.expand.check import CALLABLE, UNIT_FLAGS, check_names, uses_stride
+from resnetgen.expand.calls import arguments, noted
+from resnetgen.expand.check import CALLABLE, UNIT_FLAGS, check_names
+from resnetgen.expand.context import Context
+from resnetgen.expand.strides import check_takes, second_stride, takers, uses_stride
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import MERGES, Conv, Input, Op, Shape, show
 from resnetgen.spec.expressions import Scope, evaluate
 from resnetgen.spec.schema import IMPLICIT
-from resnetgen.spec.syntax import Argument, BlockCall, Body, Bracket, Cell, Kernel, Number, OpCall, Stack, Unit, Word
+from resnetgen.spec.syntax import Argument, BlockCall, Body, Bracket, Cell, Number, OpCall, Stack, Unit
 from resnetgen.spec.table import Block, Branches, Case, Cells, Row, Spec
-
-_MAX_DEPTH = 32
 
 
 def expand(spec: Spec, max_nodes: int = MAX_NODES) -> Graph:
@@ -33,24 +34,6 @@ def expand(spec: Spec, max_nodes: int = MAX_NODES) -> Graph:
     except ValueError as error:
         raise spec_error(Code.BAD_VALUE, str(error), spec.input.span) from None
     return _Expander(spec, builder).network()
-
-
-@dataclass(frozen=True)
-class _Context:
-    """What a cell may know of its surroundings."""
-
-    prefix: str
-    """The path below which its nodes are named."""
-    names: Scope
-    """The values of $names. In a block they are its own, of its whole input: a block does not see its caller's."""
-    stride: int = 1
-    """What the cell has to take of its block's stride; 1 once it is taken."""
-    site: Span | None = None
-    """Inside a block: where it was called. That is the place of its nodes, the table's own row."""
-    depth: int = 0
-
-    def at(self, span: Span) -> Span:
-        return self.site or span
 
 
 class _Expander:
@@ -104,21 +87,21 @@ class _Expander:
                 value = self.body(cell.body, entered, value)
         return value
 
-    def outermost(self, prefix: str) -> _Context:
-        return _Context(prefix, {**self.spec.params, "index": 0})
+    def outermost(self, prefix: str) -> Context:
+        return Context(prefix, {**self.spec.params, "index": 0})
 
-    def entered(self, context: _Context, value: str) -> _Context:
+    def entered(self, context: Context, value: str) -> Context:
         """The context of what begins with `value`: $in and $stride are its own."""
         channels = self.builder.shape(value)[0]
         return replace(context, names={**context.names, "in": channels, "stride": context.stride})
 
-    def repeated(self, cell: Cell, context: _Context, value: str, index: int) -> tuple[str, int]:
+    def repeated(self, cell: Cell, context: Context, value: str, index: int) -> tuple[str, int]:
         """Each repetition below its number; the first takes the stride."""
         count = whole(cell.repeat, context.names) if cell.repeat else 1
         stride = context.stride
         if cell.stride:
             if stride != 1 and not uses_stride(cell):
-                raise self.second_stride(cell.stride.span, context)
+                raise second_stride(cell.stride.span, context)
             stride = whole(cell.stride, context.names)
         for what, number, given in (("repeat", count, cell.repeat), ("stride", stride, cell.stride)):
             if number < 1:
@@ -135,7 +118,7 @@ class _Expander:
             value = self.whole_body(cell.body, inner, value)
         return value, index + count
 
-    def cells(self, cells: Cells, context: _Context, value: str) -> str:
+    def cells(self, cells: Cells, context: Context, value: str) -> str:
         """Cells of a block or of the defaults, one after another."""
         if len(cells) == 1 and cells[0].repeat is None and cells[0].stride is None:
             return self.whole_body(cells[0].body, context, value)
@@ -150,7 +133,7 @@ class _Expander:
                 value, index = self.repeated(cell, at, value, index)
         return value
 
-    def whole_body(self, body: Body, context: _Context, value: str) -> str:
+    def whole_body(self, body: Body, context: Context, value: str) -> str:
         """A body that is all of its place: a block or a bracket needs no path of its own there."""
         match body:
             case BlockCall():
@@ -160,15 +143,15 @@ class _Expander:
             case _:
                 return self.body(body, context, value)
 
-    def body(self, body: Body, context: _Context, value: str) -> str:
+    def body(self, body: Body, context: Context, value: str) -> str:
         match body:
             case Unit():
                 return self.unit(body, self.spec.defaults.unit, context, value)
             case OpCall():
                 return self.op(body, context, value)
             case Stack(items, span):
-                inner = self.deeper(context, span)
-                return self.items(items, self.takers(items, inner, span), inner, value)
+                inner = context.deeper(span)
+                return self.items(items, takers(items, inner, span), inner, value)
             case BlockCall(name, _, _):
                 path = self.builder.path(context.prefix, name.rpartition(".")[2])
                 return self.call(body, replace(context, prefix=path), value)
@@ -178,45 +161,13 @@ class _Expander:
             case _:
                 assert_never(body)
 
-    # Strides
-
-    def takers(self, items: Sequence[Body], context: _Context, span: Span, on: str | Kernel = "first") -> list[Body]:
-        """What takes the stride of a stack or bracket: items with /$stride, else a unit as `on` says, or a block."""
-        users = [item for item in items if uses_stride(item)]
-        if users or context.stride == 1:
-            return users
-        units = [item for item in items if isinstance(item, Unit)]
-        if isinstance(on, Kernel) and units:
-            wanted = (whole(on.height, {}), whole(on.width, {}))
-            units = [unit for unit in units if _kernel_of(unit, context.names) == wanted]
-            if not units:
-                hint = "set defaults.bracket.stride_on: first, or write /$stride where it belongs"
-                message = f"no unit here has the {show(wanted)} kernel that takes the stride"
-                raise spec_error(Code.BAD_ARGUMENT, message, context.at(span), hint)
-        by_place = on == "first" or not units
-        takers = [item for item in items if (not isinstance(item, OpCall) if by_place else item in units)]
-        if not takers:
-            hint = "write /$stride where it belongs: maxpool 3x3, /$stride"
-            raise spec_error(Code.BAD_ARGUMENT, "nothing in this block takes its stride", context.at(span), hint)
-        return takers[-1:] if on == "last" else takers[:1]
-
-    def second_stride(self, span: Span, context: _Context) -> Failure:
-        message = "what takes the block's stride has one of its own"
-        return spec_error(Code.BAD_ARGUMENT, message, context.at(span), "keep one of them, or write /$stride")
-
-    def deeper(self, context: _Context, span: Span) -> _Context:
-        if context.depth >= _MAX_DEPTH:
-            message = f"blocks and brackets stand in one another deeper than {_MAX_DEPTH} levels"
-            raise spec_error(Code.RECURSION, message, context.at(span), "does a block call itself?")
-        return replace(context, depth=context.depth + 1)
-
     # Blocks
 
-    def bracket(self, bracket: Bracket, context: _Context, value: str) -> str:
+    def bracket(self, bracket: Bracket, context: Context, value: str) -> str:
         """A residual block: the main branch first, since the shortcut must know its channels."""
         defaults = self.spec.defaults.bracket
         span = context.at(bracket.span)
-        inner = self.deeper(context, bracket.span)
+        inner = context.deeper(bracket.span)
         results: dict[str, str] = {}
         made: dict[str, list[Node]] = {}
         first = len(self.builder.nodes)
@@ -226,7 +177,7 @@ class _Expander:
             start = len(self.builder.nodes)
             at = replace(inner, prefix=f"{context.prefix}/{branch}")
             if branch == "main":
-                strided = self.takers(bracket.items, at, bracket.span, defaults.stride_on)
+                strided = takers(bracket.items, at, bracket.span, defaults.stride_on)
                 results[branch] = self.items(bracket.items, strided, at, value, last=defaults.last)
             else:
                 out = self.builder.shape(results["main"])[0]
@@ -238,7 +189,7 @@ class _Expander:
         after = replace(inner, names=self.outer_names(context), stride=1, site=span)
         return self.cells(defaults.after, self.entered(after, value), value)
 
-    def merge(self, keyword: str, values: tuple[str, ...], context: _Context, span: Span) -> str:
+    def merge(self, keyword: str, values: tuple[str, ...], context: Context, span: Span) -> str:
         if len(values) == 1:
             return values[0]
         kind = MERGES[keyword]
@@ -246,13 +197,13 @@ class _Expander:
             raise spec_error(Code.BAD_ARGUMENT, f"{keyword} merges {kind.arity} branches, not {len(values)}", span)
         return self.builder.add(self.builder.path(context.prefix, keyword), kind(), values, span)
 
-    def call(self, call: BlockCall, context: _Context, value: str) -> str:
+    def call(self, call: BlockCall, context: Context, value: str) -> str:
         """A block of the library or of the spec, with its parameters bound."""
         site = context.at(call.span)
         self.builder.count_call(site)
-        inner = self.deeper(context, call.span)
+        inner = context.deeper(call.span)
         block = self.spec.blocks[call.name]
-        given, stride = self.arguments(block, call, context)
+        given, stride = arguments(block, call, context)
         inner = replace(inner, names=self.outer_names(context), stride=stride, site=site)
         try:
             names = dict(self.entered(inner, value).names) | given
@@ -263,15 +214,15 @@ class _Expander:
                 names[name] = evaluate(expression, names)
             return self.block(block, replace(inner, names=names), value)
         except Failure as failure:
-            raise _noted(failure, block, site) from None
+            raise noted(failure, block, site) from None
 
-    def outer_names(self, context: _Context) -> Scope:
+    def outer_names(self, context: Context) -> Scope:
         """What a block sees from outside: the parameters of the spec, and the implicit $names."""
         return {**self.spec.params, **{name: context.names[name] for name in IMPLICIT if name in context.names}}
 
-    def block(self, block: Block, context: _Context, value: str) -> str:
+    def block(self, block: Block, context: Context, value: str) -> str:
         if isinstance(block.body, Branches):
-            self.check_takes(block, [cell for cells in block.body.branches.values() for cell in cells], context)
+            check_takes(block, [cell for cells in block.body.branches.values() for cell in cells], context)
             results = tuple(
                 self.cells(cells, replace(context, prefix=f"{context.prefix}/{branch}"), value)
                 for branch, cells in block.body.branches.items()
@@ -281,48 +232,14 @@ class _Expander:
             return self.cells(block.body.after, replace(context, stride=1), value)
         for entry in block.body:
             if isinstance(entry, Case) and (entry.condition is None or evaluate(entry.condition, context.names)):
-                self.check_takes(block, entry.cells, context)
+                check_takes(block, entry.cells, context)
                 return self.cells(entry.cells, context, value)
         if block.is_choice:
             hint = "a last entry without `if` applies always"
             raise spec_error(Code.BAD_VALUE, f"no case of {block.name} applies", context.at(block.span), hint)
         cells = tuple(cell for cell in block.body if isinstance(cell, Cell))
-        self.check_takes(block, cells, context)
+        check_takes(block, cells, context)
         return self.cells(cells, context, value)
-
-    def check_takes(self, block: Block, cells: Sequence[Cell], context: _Context) -> None:
-        """Raises Failure where a block is called with a stride that nothing in it takes."""
-        if context.stride == 1 or any(not isinstance(cell.body, OpCall) or uses_stride(cell) for cell in cells):
-            return
-        hint = "write /$stride where it belongs in the block"
-        message = f"nothing in {block.name} takes the stride"
-        raise spec_error(Code.BAD_ARGUMENT, message, context.at(block.span), hint)
-
-    def arguments(self, block: Block, call: BlockCall, context: _Context) -> tuple[dict[str, int | float], int]:
-        """The parameters that a call gives, and its stride."""
-        values: dict[str, int | float] = {}
-        stride = 1 if uses_stride(call) else context.stride
-        free = list(block.params)
-        for argument in call.arguments:
-            name = argument.name if argument.name is not None else next(iter(free), None)
-            if name is None:
-                hint = f"its parameters: {', '.join(block.params) or 'none'}"
-                raise spec_error(Code.BAD_ARGUMENT, f"{block.name} takes no more values", argument.span, hint)
-            if name == "/" and stride != 1:
-                raise self.second_stride(argument.span, context)
-            if name in values:
-                raise spec_error(Code.BAD_ARGUMENT, f"{name} is given twice", argument.span, "keep one of them")
-            if name == "/":
-                stride = _stride(argument, context.names)
-                continue
-            if name in free:
-                free.remove(name)
-            values[name] = _number(argument, context.names)
-        for name in free:
-            if block.params[name] is None:
-                hint = f"write {block.name}({name}=64)"
-                raise spec_error(Code.BAD_ARGUMENT, f"{block.name} needs {name}", call.span, hint)
-        return values, stride
 
     # Items
 
@@ -330,7 +247,7 @@ class _Expander:
         self,
         items: Sequence[Body],
         strided: Sequence[Body],
-        context: _Context,
+        context: Context,
         value: str,
         last: tuple[str, ...] | None = None,
     ) -> str:
@@ -347,7 +264,7 @@ class _Expander:
                 value = self.body(item, at, value)
         return value
 
-    def unit(self, unit: Unit, parts: tuple[str, ...], context: _Context, value: str) -> str:
+    def unit(self, unit: Unit, parts: tuple[str, ...], context: Context, value: str) -> str:
         """A convolution and what belongs to it, all of one number: conv2, norm2, act2."""
         flags = {argument.name for argument in unit.arguments if argument.value is None} & UNIT_FLAGS
         arguments = [argument for argument in unit.arguments if argument.name not in flags]
@@ -355,7 +272,7 @@ class _Expander:
         if context.stride != 1 and not uses_stride(unit):
             for argument in arguments:
                 if argument.name in ("/", "stride"):
-                    raise self.second_stride(argument.span, context)
+                    raise second_stride(argument.span, context)
             arguments.append(Argument("/", Number(context.stride, span), span))
         if "linear" in flags:
             parts = tuple(part for part in parts if part != "act")
@@ -370,20 +287,20 @@ class _Expander:
                 value = self.placeholder(part, path, context, value, span)
         return value
 
-    def placeholder(self, part: str, path: str, context: _Context, value: str, span: Span) -> str:
+    def placeholder(self, part: str, path: str, context: Context, value: str, span: Span) -> str:
         """What `norm` or `act` stands for, as the defaults say."""
         cells = self.spec.defaults.norm if part == "norm" else self.spec.defaults.act
         op = self.placeholder_op(cells, self.entered(replace(context, names=self.outer_names(context)), value))
         return self.builder.add(path, op, (value,), span) if op else value
 
-    def placeholder_op(self, cells: Cells, context: _Context) -> Op | None:
+    def placeholder_op(self, cells: Cells, context: Context) -> Op | None:
         call = cells[0].body
         assert isinstance(call, OpCall)  # check_names has seen to it
         if call.name == "identity":
             return None
         return self.bound(CALLABLE[call.name], call.arguments, context.names, call.span)
 
-    def op(self, call: OpCall, context: _Context, value: str) -> str:
+    def op(self, call: OpCall, context: Context, value: str) -> str:
         if call.name == "identity":
             return value
         path = self.builder.path(context.prefix, call.name)
@@ -395,37 +312,3 @@ class _Expander:
 
     def bound(self, kind: type[Op], arguments: Sequence[Argument], names: Scope, span: Span) -> Op:
         return bind(kind, arguments, names, span, self.spec.defaults.ops.get(kind.keyword))
-
-
-def _kernel_of(unit: Unit, names: Scope) -> tuple[int, int] | None:
-    kernel = unit.arguments[0].value
-    return (whole(kernel.height, names), whole(kernel.width, names)) if isinstance(kernel, Kernel) else None
-
-
-def _number(argument: Argument, names: Scope) -> int | float:
-    match argument.value:
-        case None:
-            return 1
-        case Kernel() | Word():
-            raise spec_error(Code.BAD_ARGUMENT, "what a block is given is one number", argument.span)
-        case expression:
-            return evaluate(expression, names)
-
-
-def _stride(argument: Argument, names: Scope) -> int:
-    number = _number(argument, names)
-    if not isinstance(number, int) or number < 1:
-        raise spec_error(Code.BAD_VALUE, f"the stride is {number}; it must be whole and positive", argument.span)
-    return number
-
-
-def _noted(failure: Failure, block: Block, site: Span) -> Failure:
-    """The same failure at the place of the call; notes say by which blocks it came, the innermost first."""
-    if failure.exit is not Exit.SPEC:
-        return failure
-    problems = []
-    for problem in failure.problems:
-        inside = problem.span if problem.span and problem.span != site else block.span
-        notes = tuple(dict.fromkeys((*problem.notes, f"in the block {block.name}, {inside}")))
-        problems.append(replace(problem, span=site, notes=notes))
-    return Failure(failure.exit, tuple(problems))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from resnetgen.errors import Span
 
@@ -159,3 +160,34 @@ class Line:
 
     size: Size | None
     cells: tuple[Cell, ...]
+
+
+def variables(expression: Expression) -> Iterator[Variable]:
+    """Every $name of an expression."""
+    match expression:
+        case Number():
+            pass
+        case Variable():
+            yield expression
+        case Unary(_, operand, _):
+            yield from variables(operand)
+        case Binary(_, left, right, _):
+            yield from variables(left)
+            yield from variables(right)
+        case Choice(then, condition, otherwise, _):
+            for part in (then, condition, otherwise):
+                yield from variables(part)
+        case _:
+            assert_never(expression)
+
+
+def argument_variables(argument: Argument) -> Iterator[Variable]:
+    """Every $name of an argument."""
+    match argument.value:
+        case Kernel(height, width):
+            yield from variables(height)
+            yield from variables(width)
+        case None | Word():
+            pass
+        case expression:
+            yield from variables(expression)

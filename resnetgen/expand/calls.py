@@ -1,0 +1,68 @@
+"""Calls of blocks: what they give, and where an error inside a block is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from resnetgen.errors import Code, Exit, Failure, Span, spec_error
+from resnetgen.expand.context import Context
+from resnetgen.expand.strides import second_stride, uses_stride
+from resnetgen.spec.expressions import Scope, evaluate
+from resnetgen.spec.syntax import Argument, BlockCall, Kernel, Word
+from resnetgen.spec.table import Block
+
+
+def arguments(block: Block, call: BlockCall, context: Context) -> tuple[dict[str, int | float], int]:
+    """The parameters that a call gives, and its stride."""
+    values: dict[str, int | float] = {}
+    stride = 1 if uses_stride(call) else context.stride
+    free = list(block.params)
+    for argument in call.arguments:
+        name = argument.name if argument.name is not None else next(iter(free), None)
+        if name is None:
+            hint = f"its parameters: {', '.join(block.params) or 'none'}"
+            raise spec_error(Code.BAD_ARGUMENT, f"{block.name} takes no more values", argument.span, hint)
+        if name == "/" and stride != 1:
+            raise second_stride(argument.span, context)
+        if name in values:
+            raise spec_error(Code.BAD_ARGUMENT, f"{name} is given twice", argument.span, "keep one of them")
+        if name == "/":
+            stride = _stride(argument, context.names)
+            continue
+        if name in free:
+            free.remove(name)
+        values[name] = _number(argument, context.names)
+    for name in free:
+        if block.params[name] is None:
+            hint = f"write {block.name}({name}=64)"
+            raise spec_error(Code.BAD_ARGUMENT, f"{block.name} needs {name}", call.span, hint)
+    return values, stride
+
+
+def _number(argument: Argument, names: Scope) -> int | float:
+    match argument.value:
+        case None:
+            return 1
+        case Kernel() | Word():
+            raise spec_error(Code.BAD_ARGUMENT, "what a block is given is one number", argument.span)
+        case expression:
+            return evaluate(expression, names)
+
+
+def _stride(argument: Argument, names: Scope) -> int:
+    number = _number(argument, names)
+    if not isinstance(number, int) or number < 1:
+        raise spec_error(Code.BAD_VALUE, f"the stride is {number}; it must be whole and positive", argument.span)
+    return number
+
+
+def noted(failure: Failure, block: Block, site: Span) -> Failure:
+    """The same failure at the place of the call; notes say by which blocks it came, the innermost first."""
+    if failure.exit is not Exit.SPEC:
+        return failure
+    problems = []
+    for problem in failure.problems:
+        inside = problem.span if problem.span and problem.span != site else block.span
+        notes = tuple(dict.fromkeys((*problem.notes, f"in the block {block.name}, {inside}")))
+        problems.append(replace(problem, span=site, notes=notes))
+    return Failure(failure.exit, tuple(problems))

@@ -1,0 +1,79 @@
+"""Who takes the stride of a block: what says so with /$stride, else the item that the defaults or its place name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from resnetgen.errors import Code, Failure, Span, spec_error
+from resnetgen.expand.bind import whole
+from resnetgen.expand.context import Context
+from resnetgen.ir.ops import show
+from resnetgen.spec.expressions import Scope
+from resnetgen.spec.syntax import (
+    BlockCall,
+    Body,
+    Bracket,
+    Cell,
+    Kernel,
+    OpCall,
+    Stack,
+    Unit,
+    argument_variables,
+    variables,
+)
+from resnetgen.spec.table import Block
+
+
+def uses_stride(body: Body | Cell) -> bool:
+    """Whether a body says with /$stride what takes the stride of the block that it stands in."""
+    match body:
+        case Cell(inner, _, stride):
+            return uses_stride(inner) or (stride is not None and any(v.name == "stride" for v in variables(stride)))
+        case Bracket(items) | Stack(items):
+            return any(uses_stride(item) for item in items)
+        case Unit(arguments) | OpCall(_, arguments) | BlockCall(_, arguments):
+            strides = [argument for argument in arguments if argument.name in ("/", "stride")]
+            return any(v.name == "stride" for argument in strides for v in argument_variables(argument))
+        case _:
+            assert_never(body)
+
+
+def takers(items: Sequence[Body], context: Context, span: Span, on: str | Kernel = "first") -> list[Body]:
+    """What takes the stride of a stack or bracket: items with /$stride, else a unit as `on` says, or a block."""
+    users = [item for item in items if uses_stride(item)]
+    if users or context.stride == 1:
+        return users
+    units = [item for item in items if isinstance(item, Unit)]
+    if isinstance(on, Kernel) and units:
+        wanted = (whole(on.height, {}), whole(on.width, {}))
+        units = [unit for unit in units if _kernel_of(unit, context.names) == wanted]
+        if not units:
+            hint = "set defaults.bracket.stride_on: first, or write /$stride where it belongs"
+            message = f"no unit here has the {show(wanted)} kernel that takes the stride"
+            raise spec_error(Code.BAD_ARGUMENT, message, context.at(span), hint)
+    by_place = on == "first" or not units
+    found = [item for item in items if (not isinstance(item, OpCall) if by_place else item in units)]
+    if not found:
+        hint = "write /$stride where it belongs: maxpool 3x3, /$stride"
+        raise spec_error(Code.BAD_ARGUMENT, "nothing in this block takes its stride", context.at(span), hint)
+    return found[-1:] if on == "last" else found[:1]
+
+
+def second_stride(span: Span, context: Context) -> Failure:
+    message = "what takes the block's stride has one of its own"
+    return spec_error(Code.BAD_ARGUMENT, message, context.at(span), "keep one of them, or write /$stride")
+
+
+def check_takes(block: Block, cells: Sequence[Cell], context: Context) -> None:
+    """Raises Failure where a block is called with a stride that nothing in it takes."""
+    if context.stride == 1 or any(not isinstance(cell.body, OpCall) or uses_stride(cell) for cell in cells):
+        return
+    hint = "write /$stride where it belongs in the block"
+    message = f"nothing in {block.name} takes the stride"
+    raise spec_error(Code.BAD_ARGUMENT, message, context.at(block.span), hint)
+
+
+def _kernel_of(unit: Unit, names: Scope) -> tuple[int, int] | None:
+    kernel = unit.arguments[0].value
+    return (whole(kernel.height, names), whole(kernel.width, names)) if isinstance(kernel, Kernel) else None
