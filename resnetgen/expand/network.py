@@ -123,10 +123,10 @@ class _Expander:
         if len(cells) == 1 and cells[0].repeat is None and cells[0].stride is None:
             return self.whole_body(cells[0].body, context, value)
         users = [cell for cell in cells if uses_stride(cell)]
-        takers = users or [cell for cell in cells if not isinstance(cell.body, OpCall)][:1]
+        striding = users or [cell for cell in cells if not isinstance(cell.body, OpCall)][:1]
         index = 0
         for cell in cells:
-            at = context if cell in takers else replace(context, stride=1)
+            at = context if cell in striding else replace(context, stride=1)
             if cell.repeat is None and cell.stride is None:
                 value = self.body(cell.body, at, value)
             else:

@@ -7,27 +7,10 @@ from typing import Any
 from google.protobuf import text_format
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
-from resnetgen.ir.ops import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Concat,
-    Conv,
-    Fc,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-    MaxPool,
-    Mul,
-    Op,
-    OpError,
-    Pair,
-    Relu,
-    Sigmoid,
-    Softmax,
-)
+from resnetgen.ir.ops import Op, OpError, Pair
 from resnetgen.targets.caffe.schema import message
 
 
@@ -65,7 +48,7 @@ class _Reader:
             raise _bad("the net has not one input of four dimensions")
         _, channels, height, width = self.net.input_dim
         try:
-            self._add(self.net.input[0], Input((channels, height, width)), ())
+            self._add(self.net.input[0], ops.Input((channels, height, width)), ())
             for layer in self.net.layer:
                 self._layer(layer)
             if self.unscaled:
@@ -104,9 +87,9 @@ class _Reader:
         if len(inputs) == 2 and param.axis == 0 and not param.bias_term:
             image, gate = inputs
             flat = self.nodes.pop(gate, None)
-            if flat is None or not isinstance(flat.op, Flatten):
+            if flat is None or not isinstance(flat.op, ops.Flatten):
                 raise _bad(f"{layer.name} scales by what is not flattened")
-            self._add(layer.name, Mul(), (image, flat.inputs[0]), top)
+            self._add(layer.name, ops.Mul(), (image, flat.inputs[0]), top)
             return
         if len(inputs) != 1 or inputs[0] not in self.unscaled or not param.bias_term or param.axis != 1:
             raise _bad(f"the Scale {layer.name} is not the second half of a norm")
@@ -119,21 +102,21 @@ class _Reader:
             case "Convolution":
                 return _conv(layer.convolution_param)
             case "BatchNorm" if layer.batch_norm_param.use_global_stats:
-                return BatchNorm(shortest(layer.batch_norm_param.eps))
+                return ops.BatchNorm(shortest(layer.batch_norm_param.eps))
             case "ReLU" if layer.relu_param.negative_slope == 0:
-                return Relu()
+                return ops.Relu()
             case "Sigmoid":
-                return Sigmoid()
+                return ops.Sigmoid()
             case "Pooling":
                 return _pooling(layer.pooling_param)
             case "Flatten" if layer.flatten_param.axis == 1:
-                return Flatten()
+                return ops.Flatten()
             case "InnerProduct":
-                return Fc(layer.inner_product_param.num_output, bias=layer.inner_product_param.bias_term)
+                return ops.Fc(layer.inner_product_param.num_output, bias=layer.inner_product_param.bias_term)
             case "Softmax" if layer.softmax_param.axis == 1:
-                return Softmax()
+                return ops.Softmax()
             case "Concat" if layer.concat_param.axis == 1:
-                return Concat()
+                return ops.Concat()
             case "Eltwise" if not layer.eltwise_param.coeff:
                 return _eltwise(layer.eltwise_param)
             case _:
@@ -142,14 +125,14 @@ class _Reader:
 
 def _eltwise(param: Any) -> Op:
     if param.operation == param.SUM:
-        return Add()
+        return ops.Add()
     if param.operation == param.PROD:
-        return Mul()
+        return ops.Mul()
     raise _bad("the IR has no word for the maximum of two blobs")
 
 
-def _conv(param: Any) -> Conv:
-    return Conv(
+def _conv(param: Any) -> ops.Conv:
+    return ops.Conv(
         kernel=_pair(param, "kernel", list(param.kernel_size), (0, 0)),
         out_channels=param.num_output,
         stride=_pair(param, "stride", list(param.stride), (1, 1)),
@@ -162,8 +145,8 @@ def _conv(param: Any) -> Conv:
 
 def _pooling(param: Any) -> Op:
     if param.global_pooling and param.pool == param.AVE:
-        return GlobalAvgPool()
-    kinds: dict[int, type[MaxPool] | type[AvgPool]] = {param.MAX: MaxPool, param.AVE: AvgPool}
+        return ops.GlobalAvgPool()
+    kinds: dict[int, type[ops.MaxPool] | type[ops.AvgPool]] = {param.MAX: ops.MaxPool, param.AVE: ops.AvgPool}
     if param.pool not in kinds or param.global_pooling:
         raise _bad("the IR has no word for this pooling")
     kind = kinds[param.pool]

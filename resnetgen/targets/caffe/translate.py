@@ -7,26 +7,9 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
-from resnetgen.ir.ops import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Concat,
-    Conv,
-    Fc,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-    MaxPool,
-    Mul,
-    OpError,
-    Pair,
-    Pool,
-    Relu,
-    Sigmoid,
-    Softmax,
-)
+from resnetgen.ir.ops import OpError, Pair
 from resnetgen.targets.caffe.schema import PARAM_FIELDS
 from resnetgen.weights.names import NameMap, layer_names
 
@@ -81,7 +64,7 @@ def translate(graph: Graph, names: NameMap | None, batch: int = 1) -> CaffeNet:
     blobs = {source.name: called[source.name][0]}
     layers: list[Layer] = []
     for node in graph.nodes:
-        if isinstance(node.op, Input):
+        if isinstance(node.op, ops.Input):
             continue
         first = names.prints_top_first(node) if names else False
         placed = _place(graph, node, made[node.name], called[node.name], blobs)
@@ -103,7 +86,7 @@ def _place(
         yield replace(scale, name=names[1], bottoms=(blobs[image], names[0]), top=names[1], node=node.name)
         return
     # Flatten's top shares the memory of its bottom, which others may still read.
-    shared = isinstance(graph.by_name[node.inputs[0]].op, Flatten)
+    shared = isinstance(graph.by_name[node.inputs[0]].op, ops.Flatten)
     sole = len(bottoms) == 1 and graph.consumers[node.inputs[0]] == (node,) and not shared
     for layer, name in zip(layers, names, strict=True):
         top = bottoms[0] if layer.in_place and sole and bottoms[0] != _input_blob(graph, blobs) else name
@@ -125,52 +108,52 @@ def gate_of(graph: Graph, node: Node) -> tuple[str, str]:
 def _layers(graph: Graph, node: Node) -> tuple[Layer, ...]:
     op = node.op
     match op:
-        case Input():
+        case ops.Input():
             return ()
-        case Conv():
+        case ops.Conv():
             return (Layer("Convolution", _conv(op), ("weight", "bias") if op.bias else ("weight",)),)
-        case BatchNorm():
+        case ops.BatchNorm():
             eps: Params = () if op.eps == 1e-5 else (("eps", op.eps),)
             return (
                 Layer("BatchNorm", (("use_global_stats", True), *eps), ("mean", "variance"), in_place=True),
                 Layer("Scale", (("bias_term", True),), ("gamma", "beta"), in_place=True),
             )
-        case Relu():
+        case ops.Relu():
             return (Layer("ReLU", in_place=True),)
-        case Sigmoid():
+        case ops.Sigmoid():
             return (Layer("Sigmoid", in_place=True),)
-        case MaxPool():
-            return (Layer("Pooling", (*_window(graph, node, op), ("pool", Enum("MAX")), *_rounding(graph, node, op))),)
-        case AvgPool():
+        case ops.MaxPool():
+            return (Layer("Pooling", (*_window(op), ("pool", Enum("MAX")), *_rounding(graph, node, op))),)
+        case ops.AvgPool():
             if op.exclude_pad and op.pad != (0, 0):
                 hint = "leave out exclude_pad, or pad nothing"
                 message = f"Caffe cannot say the avgpool {node.name}: its padding always counts in the mean"
                 raise fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, hint)
-            return (Layer("Pooling", (*_window(graph, node, op), ("pool", Enum("AVE")), *_rounding(graph, node, op))),)
-        case GlobalAvgPool():
+            return (Layer("Pooling", (*_window(op), ("pool", Enum("AVE")), *_rounding(graph, node, op))),)
+        case ops.GlobalAvgPool():
             return (Layer("Pooling", (("pool", Enum("AVE")), ("global_pooling", True))),)
-        case Flatten():
+        case ops.Flatten():
             return (Layer("Flatten"),)
-        case Fc():
+        case ops.Fc():
             bias: Params = () if op.bias else (("bias_term", False),)
             blobs = ("weight", "bias") if op.bias else ("weight",)
             return (Layer("InnerProduct", (("num_output", op.units), *bias), blobs),)
-        case Softmax():
+        case ops.Softmax():
             return (Layer("Softmax"),)
-        case Add():
+        case ops.Add():
             return (Layer("Eltwise"),)
-        case Mul():
+        case ops.Mul():
             if graph.shapes[node.inputs[0]] == graph.shapes[node.inputs[1]]:
                 return (Layer("Eltwise", (("operation", Enum("PROD")),)),)
             # Eltwise cannot broadcast; Scale with two bottoms, the second of shape NxC, is exact.
             return (Layer("Flatten"), Layer("Scale", (("axis", 0),)))
-        case Concat():
+        case ops.Concat():
             return (Layer("Concat"),)
         case _:
             assert_never(op)
 
 
-def _conv(op: Conv) -> Params:
+def _conv(op: ops.Conv) -> Params:
     params = [("num_output", op.out_channels), *_pair("kernel", op.kernel), *_pair("pad", op.padding)]
     params += _pair("stride", op.stride)
     if op.dilation != (1, 1):
@@ -183,12 +166,12 @@ def _conv(op: Conv) -> Params:
     return tuple(params)
 
 
-def _window(graph: Graph, node: Node, op: Pool) -> Params:
+def _window(op: ops.Pool) -> Params:
     pad = _pair("pad", op.pad) if op.pad != (0, 0) else []
     return (*_pair("kernel", op.kernel), *pad, *_pair("stride", op.stride))
 
 
-def _rounding(graph: Graph, node: Node, op: Pool) -> Params:
+def _rounding(graph: Graph, node: Node, op: ops.Pool) -> Params:
     """Nothing where rounding up, Caffe's way, gives the same size."""
     if op.ceil:
         return ()

@@ -11,29 +11,10 @@ from typing import Any, BinaryIO
 from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
-from resnetgen.ir.ops import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Concat,
-    Conv,
-    Fc,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-    MaxPool,
-    Mul,
-    Op,
-    OpError,
-    Pair,
-    Pool,
-    Relu,
-    Shape,
-    Sigmoid,
-    Softmax,
-)
+from resnetgen.ir.ops import Op, OpError, Pair, Shape
 from resnetgen.targets.onnx.schema import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 from resnetgen.weights.wire import Field, Truncated, fields
 
@@ -201,14 +182,14 @@ class _GraphReader:
 
     def _input(self, data: ValueInfoProto) -> None:
         _, channels, height, width = _dims(data)
-        self.nodes.append(Node(data.name, Input((channels, height, width)), ()))
+        self.nodes.append(Node(data.name, ops.Input((channels, height, width)), ()))
 
     def _check_values(self, graph: Graph) -> None:
         """What the file says of its tensors must be what the ops compute."""
         if [value.name for value in self.source.output] != [node.name for node in graph.outputs]:
             raise _unreadable("its outputs are not the tensors that no node reads")
         for node in graph.nodes:
-            if isinstance(node.op, MaxPool | AvgPool) and self.ends[node.name] != _ends(node.op, graph, node):
+            if isinstance(node.op, ops.MaxPool | ops.AvgPool) and self.ends[node.name] != _ends(node.op, graph, node):
                 raise _unreadable(f"{node.name} is padded otherwise than a pooling of Caffe's rule")
         for value in (*self.source.value_info, *self.source.output):
             says = value.type.tensor_type.HasField("shape") and value.name in graph.shapes
@@ -252,37 +233,37 @@ class _GraphReader:
             case "Conv" if weights:
                 return self._conv(at, weights)
             case "BatchNormalization":
-                return BatchNorm(at["epsilon"])
+                return ops.BatchNorm(at["epsilon"])
             case "Relu":
-                return Relu()
+                return ops.Relu()
             case "Sigmoid":
-                return Sigmoid()
+                return ops.Sigmoid()
             case "MaxPool":
-                return self._pool(MaxPool, tensor, at, data[0])
+                return self._pool(ops.MaxPool, tensor, at, data[0])
             case "AveragePool":
-                return self._pool(AvgPool, tensor, at, data[0])
+                return self._pool(ops.AvgPool, tensor, at, data[0])
             case "GlobalAveragePool":
-                return GlobalAvgPool()
+                return ops.GlobalAvgPool()
             case "Flatten" if at["axis"] == 1:
-                return Flatten()
+                return ops.Flatten()
             case "Gemm" if at["transB"] == 1 and weights:
-                return Fc(self.tensors[weights[0]].shape[0], bias=len(weights) == 2)
+                return ops.Fc(self.tensors[weights[0]].shape[0], bias=len(weights) == 2)
             case "Softmax" if at["axis"] == 1:
-                return Softmax()
+                return ops.Softmax()
             case "Add" | "Sum":
-                return Add()
+                return ops.Add()
             case "Mul":
-                return Mul()
+                return ops.Mul()
             case "Concat" if at["axis"] == 1:
-                return Concat()
+                return ops.Concat()
             case _:
                 raise _unreadable(f"the IR has no word for {kind} with {at}")
 
-    def _conv(self, at: dict[str, Any], weights: list[str]) -> Conv:
+    def _conv(self, at: dict[str, Any], weights: list[str]) -> ops.Conv:
         top, left, bottom, right = at["pads"]
         if (top, left) != (bottom, right):
             raise _unreadable("a convolution with uneven padding")
-        return Conv(
+        return ops.Conv(
             kernel=at["kernel_shape"],
             out_channels=self.tensors[weights[0]].shape[0],
             stride=at["strides"],
@@ -293,8 +274,8 @@ class _GraphReader:
         )
 
     def _pool(
-        self, kind: type[MaxPool] | type[AvgPool], tensor: str, at: dict[str, Any], source: str
-    ) -> MaxPool | AvgPool:
+        self, kind: type[ops.MaxPool] | type[ops.AvgPool], tensor: str, at: dict[str, Any], source: str
+    ) -> ops.MaxPool | ops.AvgPool:
         """Padding at the end beyond that at the start is the overhang of a pooling that rounds up."""
         top, left, bottom, right = at["pads"]
         pad: Pair = (top, left)
@@ -307,7 +288,7 @@ class _GraphReader:
                 raise _unreadable("a pooling that pads what is padded already")
             pad = own
             self.ends[tensor] = (bottom + own[0], right + own[1])
-        elif kind is AvgPool:
+        elif kind is ops.AvgPool:
             if at["count_include_pad"] and rounds_up:
                 raise _unreadable("an average that counts the overhang of its windows")
             options["exclude_pad"] = not at["count_include_pad"]
@@ -318,7 +299,7 @@ def _unreadable(what: str) -> Failure:
     return fail(Exit.MODEL, Code.BAD_MODEL, f"the ONNX model cannot be read: {what}")
 
 
-def _ends(op: Pool, graph: Graph, node: Node) -> Pair:
+def _ends(op: ops.Pool, graph: Graph, node: Node) -> Pair:
     (shape,) = graph.input_shapes(node)
     return (op.pad[0] + op.overhang(shape[1], 0), op.pad[1] + op.overhang(shape[2], 1))
 

@@ -8,25 +8,9 @@ from math import prod
 from typing import Any, assert_never
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
-from resnetgen.ir.ops import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Concat,
-    Conv,
-    Fc,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-    MaxPool,
-    Mul,
-    Pool,
-    Relu,
-    Shape,
-    Sigmoid,
-    Softmax,
-)
+from resnetgen.ir.ops import Shape
 from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 
 MIN_OPSET = 9
@@ -103,40 +87,40 @@ class Translation:
         op, shapes = node.op, self.graph.input_shapes(node)
         output = self.tensors[node.name]
         match op:
-            case Input():
+            case ops.Input():
                 return
-            case Conv():
+            case ops.Conv():
                 yield Step("Conv", [*inputs, *weights], output, _conv(op))
-            case BatchNorm():
+            case ops.BatchNorm():
                 yield Step("BatchNormalization", [*inputs, *weights], output, {"epsilon": op.eps})
-            case Relu():
+            case ops.Relu():
                 yield Step("Relu", inputs, output)
-            case Sigmoid():
+            case ops.Sigmoid():
                 yield Step("Sigmoid", inputs, output)
-            case MaxPool():
+            case ops.MaxPool():
                 yield Step("MaxPool", inputs, output, _window(op, shapes[0]))
-            case AvgPool():
+            case ops.AvgPool():
                 yield from self._average(node, op, inputs, output)
-            case GlobalAvgPool():
+            case ops.GlobalAvgPool():
                 yield Step("GlobalAveragePool", inputs, output)
-            case Flatten():
+            case ops.Flatten():
                 yield Step("Flatten", inputs, output, {"axis": 1})
-            case Fc():
+            case ops.Fc():
                 yield from self._fc(node, op, [*inputs, *weights], output)
-            case Softmax():
+            case ops.Softmax():
                 if self.opset < 13 and prod(shapes[0][1:]) != 1:
                     raise self._refuse(node, "a softmax over the channels of an image", 13)
                 yield Step("Softmax", inputs, output, {"axis": 1})
-            case Add():
+            case ops.Add():
                 yield Step("Add" if len(inputs) == 2 else "Sum", inputs, output)
-            case Mul():
+            case ops.Mul():
                 yield Step("Mul", inputs, output)
-            case Concat():
+            case ops.Concat():
                 yield Step("Concat", inputs, output, {"axis": 1})
             case _:
                 assert_never(op)
 
-    def _average(self, node: Node, op: AvgPool, inputs: list[str], output: str) -> Iterator[Step]:
+    def _average(self, node: Node, op: ops.AvgPool, inputs: list[str], output: str) -> Iterator[Step]:
         """ONNX counts all of its padding or none. Caffe counts the padding but not the overhang of the last window:
         where both occur, the padding becomes zeros of its own and the rest is left uncounted."""
         (shape,) = self.graph.input_shapes(node)
@@ -156,7 +140,7 @@ class Translation:
         yield zeros
         yield Step("AveragePool", [padded], output, {**window, "pads": rest, "count_include_pad": 0})
 
-    def _fc(self, node: Node, op: Fc, inputs: list[str], output: str) -> Iterator[Step]:
+    def _fc(self, node: Node, op: ops.Fc, inputs: list[str], output: str) -> Iterator[Step]:
         if not op.bias and self.opset < 11:
             raise self._refuse(node, "an fc without a bias", 11)
         (shape,) = self.graph.input_shapes(node)
@@ -212,7 +196,7 @@ def _single_output(graph: Graph) -> tuple[Node]:
     return (graph.outputs[0],)
 
 
-def _conv(op: Conv) -> dict[str, Any]:
+def _conv(op: ops.Conv) -> dict[str, Any]:
     return {
         "kernel_shape": list(op.kernel),
         "strides": list(op.stride),
@@ -222,7 +206,7 @@ def _conv(op: Conv) -> dict[str, Any]:
     }
 
 
-def _window(op: Pool, shape: Shape) -> dict[str, Any]:
+def _window(op: ops.Pool, shape: Shape) -> dict[str, Any]:
     """Explicit pads that give the same windows with floor: runtimes differ in their ceil_mode."""
     ends = [pad + op.overhang(size, axis) for axis, (pad, size) in enumerate(zip(op.pad, shape[1:], strict=True))]
     return {"kernel_shape": list(op.kernel), "strides": list(op.stride), "pads": [*op.pad, *ends]}
