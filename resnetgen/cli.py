@@ -83,6 +83,12 @@ _settings = click.option(
     metavar="NAME=VALUE",
     help="Set a parameter of the spec: --set classes=10.",
 )
+_image = click.option(
+    "--input",
+    "image",
+    metavar="CxHxW",
+    help="An input in place of the spec's own; its size columns then do not count.",
+)
 _output_dir = click.option(
     "--output-dir",
     type=click.Path(path_type=Path),
@@ -141,6 +147,7 @@ def main(debug: bool) -> None:
 @click.option("--input-name", default="input", show_default=True, help="Of the ONNX model.")
 @click.option("--output-name", default="output", show_default=True, help="Of the ONNX model.")
 @_settings
+@_image
 @_provider
 @click.option(
     "--verify",
@@ -185,6 +192,7 @@ def _options(given: dict[str, Any], verify_on: str | None) -> Options:
         output_name=given["output_name"],
         settings=given["settings"],
         max_nodes=given["max_nodes"],
+        image=given["image"],
         verify=verify,
     )
 
@@ -259,8 +267,9 @@ def _print_report(report: Report, layers: bool = False) -> None:
 @click.option("--ignore-names", is_flag=True, help="Match layers by structure instead of by name.")
 @click.option("--bytes", "as_bytes", is_flag=True, help="Compare the text, byte by byte.")
 @_settings
+@_image
 @_json
-def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, settings: Any, as_json: bool) -> None:
+def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, settings: Any, image: str | None, as_json: bool) -> None:
     """Compare two networks by meaning: each a prototxt, or a SPEC. Exit 0: equal, 1: different.
 
     Defaults are filled in, the order of fields and in-place naming do not count, `input` equals an Input layer. Layers
@@ -272,10 +281,10 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, settings: Any, as_j
     if as_bytes and (ignore_names or as_json):
         raise click.UsageError("--bytes goes with neither --ignore-names nor --json")
     if as_bytes:
-        text = compiler.compare_text(a, b, settings)
+        text = compiler.compare_text(a, b, settings, image)
         print(text.rstrip("\n") or "equal, byte for byte")
         sys.exit(1 if text else 0)
-    difference = compiler.compare(a, b, settings, ignore_names)
+    difference = compiler.compare(a, b, settings, ignore_names, image)
     if as_json:
         _print_json(difference.to_json())
     else:
@@ -284,16 +293,24 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, settings: Any, as_j
 
 
 @main.command()
-@click.argument("spec", metavar="SPEC")
+@click.argument("spec", metavar="SPEC", required=False)
+@click.option("--block", metavar="ROW", help='A row on its own, with --input: "[3x3, 256; 3x3, 256]".')
 @_settings
+@_image
 @_max_nodes
 @_json
-def summary(spec: str, settings: Any, max_nodes: int, as_json: bool) -> None:
+def summary(
+    spec: str | None, block: str | None, settings: Any, image: str | None, max_nodes: int, as_json: bool
+) -> None:
     """Print the paper's table with computed sizes, parameters, MACs and activations."""
-    from resnetgen.compiler import compile_spec
+    from resnetgen.compiler import compile_block, compile_spec
     from resnetgen.summary import summarise
 
-    compiled = compile_spec(spec, settings, max_nodes)
+    if (spec is None) == (block is None):
+        raise click.UsageError("give a SPEC, or --block with --input")
+    if block is not None and image is None:
+        raise click.UsageError("--block needs --input, such as 256x56x56")
+    compiled = compile_block(block, image) if block and image else compile_spec(str(spec), settings, max_nodes, image)
     result = summarise(compiled.spec, compiled.graph)
     if as_json:
         _print_json(result.to_json())
@@ -333,6 +350,28 @@ def _print_summary(result: Summary) -> None:
 
 def _millions(count: int) -> str:
     return f"{count / 1e6:,.2f} M"
+
+
+@main.command("list")
+@click.argument("pattern", required=False)
+@_json
+def list_specs(pattern: str | None, as_json: bool) -> None:
+    """List the bundled specs: parameters, MACs, input, and the targets that can say them.
+
+    PATTERN is a part of the name, or a pattern such as "torchvision/*".
+    """
+    from resnetgen.catalogue import catalogue
+
+    entries = catalogue(pattern or "")
+    if as_json:
+        _print_json([entry.to_json() for entry in entries])
+        return
+    width = max((len(entry.name) for entry in entries), default=0)
+    for entry in entries:
+        numbers = f"{entry.parameters:>13,} parameters  {entry.macs / 1e9:>7.3f} GMACs"
+        print(f"{entry.name:<{width}}  {entry.input:>9}  {numbers}  {', '.join(entry.targets)}")
+    if not entries:
+        print(f"no bundled spec matches {pattern!r}", file=sys.stderr)
 
 
 @main.command()

@@ -12,7 +12,8 @@ from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, Target
 from resnetgen.spec.find import find_spec, is_spec, short_path
-from resnetgen.spec.load import load
+from resnetgen.spec.load import given, input_size, load, load_block
+from resnetgen.spec.table import Spec
 from resnetgen.weights.initialise import Init, Initialised
 
 if TYPE_CHECKING:
@@ -22,13 +23,24 @@ if TYPE_CHECKING:
     from resnetgen.verify import Report, Settings
 
 
-def compile_spec(word: str, settings: dict[str, int | float] | None = None, max_nodes: int = MAX_NODES) -> Compiled:
-    """A spec, by path or bundled name, as a graph. Raises Failure."""
+def compile_spec(
+    word: str, settings: dict[str, int | float] | None = None, max_nodes: int = MAX_NODES, image: str | None = None
+) -> Compiled:
+    """A spec, by path or bundled name, as a graph; `image` is an input in place of its own. Raises Failure."""
     path = find_spec(word)
     spec = load(path, settings, shown=word if word.endswith(path.suffix) else short_path(path))
+    return _compiled(spec.at(input_size(given("--input", image))) if image else spec, max_nodes)
+
+
+def compile_block(row: str, image: str) -> Compiled:
+    """A row on its own: `compile_block("[3x3, 256; 3x3, 256]", "256x56x56")`. Raises Failure."""
+    return _compiled(load_block(row, image), MAX_NODES)
+
+
+def _compiled(spec: Spec, max_nodes: int) -> Compiled:
     graph = expand(spec, max_nodes)
-    content = "\0".join([*(source.text for source in spec.sources), repr(sorted(spec.params.items()))])
-    return Compiled(spec, graph, sha256(content.encode()).hexdigest())
+    parts = [*(source.text for source in spec.sources), repr(sorted(spec.params.items())), str(spec.input)]
+    return Compiled(spec, graph, sha256("\0".join(parts).encode()).hexdigest())
 
 
 def compile_all(words: Sequence[str], options: Options) -> list[Compiled]:
@@ -38,7 +50,7 @@ def compile_all(words: Sequence[str], options: Options) -> list[Compiled]:
     worst = Exit.DONE
     for word in words:
         try:
-            compiled.append(compile_spec(word, options.settings, options.max_nodes))
+            compiled.append(compile_spec(word, options.settings, options.max_nodes, options.image))
         except Failure as failure:
             problems += failure.problems
             worst = max(worst, failure.exit)
@@ -71,7 +83,7 @@ def build(words: Sequence[str], options: Options, progress: Progress | None = No
         jobs[0].close()
 
 
-def verify(word: str, output_dir: Path, given: dict[str, int | float], settings: Settings) -> Report:
+def verify(word: str, output_dir: Path, params: dict[str, int | float], settings: Settings) -> Report:
     """Run a built model and hold it against its spec; against itself, where its spec cannot be found.
 
     `word` is a model's path, or a spec whose built model stands below `output_dir`. The weights of the reference are
@@ -83,13 +95,13 @@ def verify(word: str, output_dir: Path, given: dict[str, int | float], settings:
     if word.endswith(".onnx"):
         path, spec = Path(word), None
     else:
-        spec = compile_spec(word, given).spec
+        spec = compile_spec(word, params).spec
         path = output_dir / spec.name / f"{spec.stem}.onnx"
         if not path.is_file():
             hint = f"resnetgen build {word} --target onnx --output-dir {output_dir}"
             raise fail(Exit.IO, Code.MISSING_FILE, f"{path} has not been built", hint=hint)
     origin = {entry.key: entry.value for entry in read_file(path).model.metadata_props}
-    compiled = _origin(word if spec else origin.get("resnetgen.spec", ""), origin, given)
+    compiled = _origin(word if spec else origin.get("resnetgen.spec", ""), origin, params)
     if compiled is None and spec is None:
         return verify_alone(path, settings)
     if compiled is None:
@@ -99,47 +111,53 @@ def verify(word: str, output_dir: Path, given: dict[str, int | float], settings:
     return verify_against_spec(path, compiled.graph, Initialised(compiled.graph, seed, init), settings)
 
 
-def _origin(word: str, origin: dict[str, str], given: dict[str, int | float]) -> Compiled | None:
+def _origin(word: str, origin: dict[str, str], params: dict[str, int | float]) -> Compiled | None:
     """The spec of a model as it was when the model was built; None where it cannot be found or has changed."""
-    params = (entry.partition("=") for entry in origin.get("resnetgen.params", "").split(",") if entry)
+    entries = (entry.partition("=") for entry in origin.get("resnetgen.params", "").split(",") if entry)
     try:
-        built = {name: float(value) if "." in value else int(value) for name, _, value in params}
-        compiled = compile_spec(word, built | given)
+        built = {name: float(value) if "." in value else int(value) for name, _, value in entries}
+        compiled = compile_spec(word, built | params, image=origin.get("resnetgen.input"))
     except (Failure, ValueError):
         return None
     return compiled if compiled.digest == origin.get("resnetgen.spec_sha256") else None
 
 
-def compare(a: str, b: str, settings: dict[str, int | float], ignore_names: bool = False) -> Difference:
+def compare(
+    a: str,
+    b: str,
+    settings: dict[str, int | float] | None = None,
+    ignore_names: bool = False,
+    image: str | None = None,
+) -> Difference:
     """Hold two networks against each other by meaning; each is a spec or the path of a prototxt. Raises Failure."""
-    from resnetgen.diff.compare import compare as compare_nets
+    from resnetgen.diff import compare as compare_nets
 
-    return compare_nets(_net(a, settings), _net(b, settings), ignore_names)
+    return compare_nets(_net(a, settings, image), _net(b, settings, image), ignore_names)
 
 
-def compare_text(a: str, b: str, settings: dict[str, int | float]) -> str:
+def compare_text(a: str, b: str, settings: dict[str, int | float] | None = None, image: str | None = None) -> str:
     """The same, by the prototxts' text: a unified diff, empty where they are equal byte for byte."""
     from difflib import unified_diff
 
-    old, new = (_prototxt(word, settings).splitlines(keepends=True) for word in (a, b))
+    old, new = (_prototxt(word, settings, image).splitlines(keepends=True) for word in (a, b))
     return "".join(unified_diff(old, new, a, b))
 
 
-def _net(word: str, settings: dict[str, int | float]) -> Net:
+def _net(word: str, settings: dict[str, int | float] | None, image: str | None) -> Net:
     from resnetgen.diff import prototxt
 
     if not is_spec(word):
         return prototxt.load(Path(word))
-    compiled = compile_spec(word, settings)
+    compiled = compile_spec(word, settings, image=image)
     planned = _caffe_plan(compiled)
     places = {name: compiled.graph.by_name[node].span for node, names in planned.names.items() for name in names}
     return prototxt.parse(planned.text, word).placed(places)
 
 
-def _prototxt(word: str, settings: dict[str, int | float]) -> str:
+def _prototxt(word: str, settings: dict[str, int | float] | None, image: str | None) -> str:
     from resnetgen.targets.caffe.text import read
 
-    return _caffe_plan(compile_spec(word, settings)).text if is_spec(word) else read(Path(word)).text
+    return _caffe_plan(compile_spec(word, settings, image=image)).text if is_spec(word) else read(Path(word)).text
 
 
 def _caffe_plan(compiled: Compiled) -> CaffePlan:

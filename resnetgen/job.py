@@ -70,6 +70,8 @@ class Options:
     output_name: str = "output"
     settings: dict[str, int | float] = field(default_factory=dict)
     max_nodes: int = MAX_NODES
+    image: str | None = None
+    """An input in place of the spec's own: 3x320x320."""
     verify: Settings | None = None
     """How the built ONNX model is to be run before it is published; None: it is not."""
 
@@ -134,6 +136,7 @@ class Job:
             "resnetgen.version": __version__,
             "resnetgen.spec": spec.name,
             "resnetgen.spec_sha256": self.compiled.digest,
+            "resnetgen.input": str(spec.input),
             "resnetgen.params": ",".join(f"{name}={value}" for name, value in sorted(spec.params.items())),
             "resnetgen.init": options.init.value,
             "resnetgen.seed": str(options.seed),

@@ -143,6 +143,10 @@ def test_bundled_names_build_from_any_folder(run: Run) -> None:
         (("verify", "tiny.yaml"), Exit.IO, "generated/tiny/tiny.onnx has not been built"),
         (("verify", "tiny.onnx"), Exit.IO, "error[missing-file]: cannot read tiny.onnx"),
         (("summary", "resnet50", "--set", "n=2"), Exit.SPEC, "known: classes"),
+        (("summary",), Exit.USAGE, "give a SPEC, or --block with --input"),
+        (("summary", "--block", "[3x3, 8; 3x3, 8]"), Exit.USAGE, "--block needs --input"),
+        (("summary", "--block", "[3x3, 8; 3x3]", "--input", "8x9x9"), Exit.SPEC, "--block:1:13: error[row-syntax]"),
+        (("build", "tiny.yaml", "--input", "64x64"), Exit.SPEC, "--input:1:1: error[bad-value]: an input of 64x64"),
     ],
 )
 def test_errors(run: Run, tmp_path: Path, args: tuple[str, ...], code: Exit, message: str) -> None:
@@ -307,6 +311,47 @@ def test_summary_prints_the_table(run: Run) -> None:
     (row,) = (line for line in lines if "conv4_x" in line)
     assert "[1x1, 256; 3x3, 256; 1x1, 1024] x23 /2" in row
     assert "1024x14x14" in row
+
+
+@pytest.mark.parametrize(
+    ("row", "weights", "macs"),
+    [
+        ("[3x3, 256; 3x3, 256]", 1_179_648, 1_179_648 * 56 * 56),
+        ("[1x1, 64; 3x3, 64; 1x1, 256]", 69_632, 69_632 * 56 * 56),
+    ],
+)
+def test_summary_of_a_block(run: Run, row: str, weights: int, macs: int) -> None:
+    """The paper's comparison: two 3x3 convolutions at 256 channels against the bottleneck."""
+    total = json.loads(run("summary", "--block", row, "--input", "256x56x56", "--json").out)["total"]
+    assert (total["weights"], total["macs"]) == (weights, macs)
+
+
+def test_input_of_another_size(run: Run) -> None:
+    """Every size is computed anew, and the size columns are not held against it."""
+    summary = json.loads(run("summary", "tiny.yaml", "--input", "3x64x48", "--json").out)
+    assert [stage["output"] for stage in summary["stages"]] == ["8x64x48", "16x32x24", "10"]
+    assert (
+        run("build", "tiny.yaml", "--input", "3x64x48", "--target", "onnx", "--target", "caffe", "--verify").code == 0
+    )
+    assert run("verify", "tiny.yaml").code == 0
+    assert run("diff", "tiny.yaml", "generated/tiny/tiny.prototxt", "--input", "3x64x48").code == 0
+    assert run("diff", "tiny.yaml", "generated/tiny/tiny.prototxt").code == 1
+    dims = onnx.load("generated/tiny/tiny.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_value for dim in dims[1:]] == [3, 64, 48]
+
+
+def test_list(run: Run) -> None:
+    (entry,) = json.loads(run("list", "resnet1?1", "--json").out)
+    assert entry == {
+        "name": "resnet101",
+        "input": "3x224x224",
+        "parameters": 44_549_160,
+        "macs": 7_570_194_432,
+        "targets": ["onnx", "caffe"],
+    }
+    assert run("list", "plain").out.split() == "plain34 3x224x224 21,623,848 parameters 3.644 GMACs onnx, caffe".split()
+    nothing = run("list", "alexnet")
+    assert (nothing.code, nothing.out, nothing.err) == (0, "", "no bundled spec matches 'alexnet'\n")
 
 
 def test_schema_is_json(run: Run) -> None:

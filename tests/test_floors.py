@@ -22,6 +22,7 @@ FLOORS = (
     {"verify", "diff", "summary"},
     {"job"},
     {"compiler"},
+    {"catalogue"},
     {"cli"},
 )
 HEAVY = {

@@ -30,6 +30,30 @@ def load(path: Path, settings: dict[str, int | float] | None = None, shown: str 
     return merged.build(name_of(path), document.span, settings or {}, problems)
 
 
+def load_block(row: str, image: str) -> Spec:
+    """The spec of a single row, as the command line gives it, with what `std` takes for granted."""
+    merged = _Merged()
+    written = given("--block", row)
+    merged.use(given("--block", "std"), Path())
+    merged.patch(given("--block", "block"), written)
+    merged.keys["input"] = given("--input", image)
+    return merged.build("block", written.span, {}, Problems())
+
+
+def given(option: str, text: str) -> Scalar:
+    """A value of the command line, with the option as its place."""
+    return Scalar(text, Span(Source(option, text), 0, len(text)), plain=False)
+
+
+def input_size(value: Scalar) -> Size:
+    """Channels x height x width of an image: 3x224x224. Raises Failure."""
+    size = parse_size(value)
+    if len(size.extents) != 3:
+        hint = "channels x height x width: 3x224x224"
+        raise spec_error(Code.BAD_VALUE, f"an input of {size} lacks its channels", value.span, hint)
+    return size
+
+
 @dataclass
 class _Merged:
     """The keys of every file read so far; a later file wins."""
@@ -132,7 +156,7 @@ class _Merged:
             defaults = make_defaults(self.defaults, blocks.keys() | self.blocks.keys(), span)
         if isinstance(written := self.keys.get("input"), Scalar):
             with problems:
-                size = _input(written)
+                size = input_size(written)
         problems.raise_if_any()
         title = self.keys.get("name")
         names = self.keys.get("names")
@@ -164,14 +188,6 @@ class _Merged:
             elif not is_usable(number):
                 problems.add(Code.BAD_VALUE, f"--set {name}: the value is no number or absurdly large")
         return params | settings
-
-
-def _input(value: Scalar) -> Size:
-    size = parse_size(value)
-    if len(size.extents) != 3:
-        hint = "channels x height x width: 3x224x224"
-        raise spec_error(Code.BAD_VALUE, f"an input of {size} lacks its channels", value.span, hint)
-    return size
 
 
 def _deep_merge(old: Mapping, new: Mapping) -> Mapping:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from resnetgen.errors import Source, Span
 from resnetgen.spec.syntax import Cell, Expression, Kernel, Size
@@ -110,6 +110,10 @@ class Spec:
     rows: tuple[Row, ...]
     sources: tuple[Source, ...] = field(repr=False)
     """Every file read, in the order of merging; their digest says what was compiled."""
+
+    def at(self, size: Size) -> Spec:
+        """The same network for an input of another size, against which the size columns are not held."""
+        return replace(self, input=size, rows=tuple(replace(row, size=None) for row in self.rows))
 
     @property
     def stem(self) -> str:
