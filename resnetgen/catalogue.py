@@ -26,9 +26,22 @@ class Entry:
 
 
 def catalogue(pattern: str = "") -> list[Entry]:
-    """The bundled specs whose name holds `pattern`, or matches it where it has wildcards."""
+    return [_entry(name) for name in matching(pattern)]
+
+
+def matching(pattern: str) -> list[str]:
+    """The names of bundled specs that hold `pattern`, or match it where it has wildcards."""
     wild = any(character in pattern for character in "*?[")
-    return [_entry(name) for name in bundled() if (fnmatchcase(name, pattern) if wild else pattern in name)]
+    return [name for name in bundled() if (fnmatchcase(name, pattern) if wild else pattern in name)]
+
+
+def markdown(entries: list[Entry]) -> str:
+    """The entries as the table of docs/zoo.md."""
+    head = "| spec | input | parameters | GMACs | targets |\n|---|---|---:|---:|---|\n"
+    return head + "".join(
+        f"| `{e.name}` | {e.input} | {e.parameters:,} | {e.macs / 1e9:.3f} | {', '.join(e.targets)} |\n"
+        for e in entries
+    )
 
 
 def _entry(name: str) -> Entry:

@@ -355,14 +355,22 @@ def _millions(count: int) -> str:
 @main.command("list")
 @click.argument("pattern", required=False)
 @_json
-def list_specs(pattern: str | None, as_json: bool) -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--names", "only_names", is_flag=True, help="Print the names alone.")
+def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names: bool) -> None:
     """List the bundled specs: parameters, MACs, input, and the targets that can say them.
 
     PATTERN is a part of the name, or a pattern such as "torchvision/*".
     """
-    from resnetgen.catalogue import catalogue
+    from resnetgen.catalogue import catalogue, markdown, matching
 
+    if only_names:
+        print(*matching(pattern or ""), sep="\n")
+        return
     entries = catalogue(pattern or "")
+    if as_markdown:
+        print(markdown(entries), end="")
+        return
     if as_json:
         _print_json([entry.to_json() for entry in entries])
         return

@@ -212,14 +212,16 @@ def _place(problem: Problem) -> tuple[str, int]:
 
 
 _MAX_CHOICES = 200
+_MAX_LISTED = 24
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word: the nearest of the (first 200) known ones, or all of them."""
+    """A hint for a misspelt word: the nearest of the (first 200) known ones; else all, or the first of many."""
     from difflib import get_close_matches  # only on the way to an error
 
     choices = sorted(islice(known, _MAX_CHOICES))
     near = get_close_matches(word, choices, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"known: {', '.join(choices)}" if choices else ""
+    more = ", ..." if len(choices) > _MAX_LISTED else ""
+    return f"known: {', '.join(choices[:_MAX_LISTED])}{more}" if choices else ""

@@ -195,6 +195,10 @@ def _compute(op: ops.Op, inputs: list[Float64], own: dict[str, Float64]) -> Floa
             return gamma * (x - mean) / np.sqrt(variance + op.eps) + beta
         case ops.Relu():
             return np.where(x > 0, x, 0)
+        case ops.LeakyRelu():
+            return np.where(x > 0, x, op.slope * x)
+        case ops.Dropout():
+            return x
         case ops.Sigmoid():
             return 1 / (1 + np.exp(-x))
         case ops.MaxPool() | ops.AvgPool():

@@ -1,6 +1,6 @@
 """generated/ holds the text outputs of every bundled spec. Refresh:
 
-resnetgen build specs/*.yaml --target caffe --target ir --no-weights
+resnetgen build $(resnetgen list --names) --target caffe --target ir --no-weights
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from resnetgen.catalogue import catalogue, markdown
 from resnetgen.compiler import build
 from resnetgen.job import Options, Target
 from resnetgen.manifest import MANIFEST
@@ -18,6 +19,13 @@ from resnetgen.spec.find import bundled
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "generated"
 REFERENCE = ROOT.parent / "shared" / "reference"
+ZOO = ROOT / "docs" / "zoo.md"
+ZOO_HEAD = """\
+# The zoo
+
+Every bundled spec, as `resnetgen list --markdown` prints it. MACs are those of convolutions and fully connected layers
+for one image. Build one by its name: `resnetgen build torchvision/resnet50`.
+"""
 TEXTS = (".prototxt", ".ir.txt")
 
 # The authors' own files (KaimingHe/deep-residual-networks).
@@ -51,6 +59,14 @@ def test_prototxt_is_the_authors_own(name: str, tmp_path: Path) -> None:
     assert sha256(text).hexdigest() == digest
     if (REFERENCE / file).exists():
         assert text == (REFERENCE / file).read_bytes()
+
+
+def test_zoo_is_current(update_goldens: bool) -> None:
+    """docs/zoo.md. Refresh: pytest tests/test_generated.py --update-goldens"""
+    text = f"{ZOO_HEAD}\n{markdown(catalogue())}"
+    if update_goldens:
+        ZOO.write_text(text, encoding="utf-8", newline="\n")
+    assert ZOO.read_text(encoding="utf-8") == text
 
 
 def grown(layers: list[str], stage: int, last: int, new: int) -> list[str]:

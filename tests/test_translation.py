@@ -410,7 +410,7 @@ FOREIGN: dict[str, tuple[ModelProto, object]] = {
         "no known type",
     ),
     "padded by what is not there": (single("Relu", [helper.make_node("Pad", ["data"], ["p"])]), "does not pad"),
-    "a leaky relu": (single("LeakyRelu", alpha=0.1), "no word for LeakyRelu"),
+    "an elu": (single("Elu", alpha=0.1), "no word for Elu"),
 }
 
 

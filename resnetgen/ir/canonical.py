@@ -8,7 +8,19 @@ from typing import TypeVar
 import numpy as np
 
 from resnetgen.ir.graph import Graph, Node
-from resnetgen.ir.ops import AvgPool, BatchNorm, Fc, Flatten, Input, Mul, Op, Pool, Shape
+from resnetgen.ir.ops import (
+    AvgPool,
+    BatchNorm,
+    Dropout,
+    Fc,
+    Flatten,
+    Input,
+    LeakyRelu,
+    Mul,
+    Op,
+    Pool,
+    Shape,
+)
 
 T = TypeVar("T", bound=Pool)
 
@@ -16,15 +28,18 @@ T = TypeVar("T", bound=Pool)
 def canonical(graph: Graph) -> Graph:
     """The same network with each free choice made one way.
 
-    A flatten whose every consumer is an fc is dropped, since fc flattens by itself; a pooling that rounds up where
-    rounding down gives the same size rounds down; a pooling without padding does not say whether padding counts; a
-    product names its gate last; an eps is one that a float32 can hold.
+    Dropped are dropouts, which inference does not see, and a flatten whose every consumer is an fc, which flattens by
+    itself; a pooling that rounds up where rounding down gives the same size rounds down; a pooling without padding does
+    not say whether padding counts; a product names its gate last; a real number is one that a float32 can hold.
     """
     source: dict[str, str] = {}
     nodes = []
     for node in graph.nodes:
         inputs = tuple(source[name] for name in node.inputs)
         consumers = graph.consumers[node.name]
+        if isinstance(node.op, Dropout):
+            source[node.name] = inputs[0]
+            continue
         if isinstance(node.op, Flatten) and consumers and all(isinstance(user.op, Fc) for user in consumers):
             source[node.name] = inputs[0]
             continue
@@ -38,6 +53,8 @@ def canonical(graph: Graph) -> Graph:
 def _canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
     if isinstance(op, BatchNorm):
         return BatchNorm(shortest(op.eps))
+    if isinstance(op, LeakyRelu):
+        return LeakyRelu(shortest(op.slope))
     if isinstance(op, Input) or not isinstance(op, Pool):
         return op
     if op.ceil and replace(op, ceil=False).shape(*shapes) == op.shape(*shapes):

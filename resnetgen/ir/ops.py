@@ -68,6 +68,12 @@ def _in_range(what: str, value: int, low: int, high: int) -> None:
         raise OpError(Code.BAD_VALUE, f"{what} is {value:,}; it must be {limit}")
 
 
+def _fraction(what: str, value: float) -> None:
+    # As a float32, too, it must not be 0 or 1.
+    if not 1e-37 < value < 1 - 1e-7:
+        raise OpError(Code.BAD_VALUE, f"{what} is {value}; it must lie between 0 and 1")
+
+
 def _check_window(kernel: Pair, stride: Pair, pad: Pair, dilation: Pair = (1, 1)) -> None:
     for what, pair, low in (("kernel", kernel, 1), ("stride", stride, 1), ("pad", pad, 0), ("dilation", dilation, 1)):
         for value in pair:
@@ -182,9 +188,7 @@ class BatchNorm(BaseOp):
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        # As a float32, too, it must not be 0 or 1.
-        if not 1e-37 < self.eps < 1 - 1e-7:
-            raise OpError(Code.BAD_VALUE, f"eps is {self.eps}; it must lie between 0 and 1")
+        _fraction("eps", self.eps)
 
     def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
         each = (inputs[0][0],)
@@ -204,10 +208,32 @@ class Relu(BaseOp):
 
 
 @dataclass(frozen=True)
+class LeakyRelu(BaseOp):
+    """x where x >= 0, else slope * x."""
+
+    keyword: ClassVar[str] = "leakyrelu"
+    slope: float
+
+    def __post_init__(self) -> None:
+        _fraction("the slope", self.slope)
+
+
+@dataclass(frozen=True)
 class Sigmoid(BaseOp):
     """1 / (1 + exp(-x))."""
 
     keyword: ClassVar[str] = "sigmoid"
+
+
+@dataclass(frozen=True)
+class Dropout(BaseOp):
+    """x: what training leaves out, inference keeps. `ratio` is the fraction that training sets to zero."""
+
+    keyword: ClassVar[str] = "dropout"
+    ratio: float
+
+    def __post_init__(self) -> None:
+        _fraction("the ratio", self.ratio)
 
 
 @dataclass(frozen=True)
@@ -393,7 +419,9 @@ Op: TypeAlias = (
     | Conv
     | BatchNorm
     | Relu
+    | LeakyRelu
     | Sigmoid
+    | Dropout
     | MaxPool
     | AvgPool
     | GlobalAvgPool

@@ -9,7 +9,20 @@ from math import prod, sqrt
 import numpy as np
 
 from resnetgen.ir.graph import Graph
-from resnetgen.ir.ops import Add, AvgPool, BatchNorm, Concat, Conv, Fc, GlobalAvgPool, Mul, Relu, Sigmoid, Softmax
+from resnetgen.ir.ops import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Fc,
+    GlobalAvgPool,
+    LeakyRelu,
+    Mul,
+    Relu,
+    Sigmoid,
+    Softmax,
+)
 from resnetgen.weights.draw import keys
 from resnetgen.weights.normal import normal
 from resnetgen.weights.source import Array
@@ -82,6 +95,8 @@ def input_moments(graph: Graph) -> dict[str, float]:
                 outputs[node.name] = 1.25
             case Relu():
                 outputs[node.name] = inputs[0] / (1 if node.inputs[0] in positive else 2)
+            case LeakyRelu(slope):
+                outputs[node.name] = inputs[0] * (1 + slope**2) / 2
             case Add():
                 outputs[node.name] = sum(inputs)
             case Mul():

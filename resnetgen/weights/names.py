@@ -3,12 +3,13 @@
 A map is a list of patterns in library/names/. In a path `{b}` stands for a number, `{s:3,4}` for one of those; in a
 name `{b}` repeats it, `{b:letter}` counts it a, b, c from 0 (`letter1` from 1), `{b:numbered}` a, b1, b2. What the path
 does not hold is an attribute of the op: `fc{units}`. Words divided by a space are the names of a node that becomes
-several layers. The first pattern that fits counts; a map's own come before those it extends.
+several layers. The first pattern that fits counts; a map's own come before those it extends. For a world whose weights
+have names of their own, `parameters` says what follows a layer's name: gamma: .weight.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any
 
@@ -16,6 +17,7 @@ from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, s
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.resources import NAME_MAPS
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, parse, read_source
+from resnetgen.weights.source import Key
 
 Piece = tuple[str, str | None, str]
 """Literal text, then the capture that follows it, if any, and what stands behind its colon."""
@@ -25,6 +27,8 @@ Piece = tuple[str, str | None, str]
 class NameMap:
     rules: tuple[tuple[tuple[Piece, ...], tuple[str, ...]], ...]
     top_first: tuple[tuple[Piece, ...], ...]
+    parameters: dict[str, str] = field(default_factory=dict)
+    """A parameter's name in the IR -> what the world's name of it has behind the layer's."""
 
     def names(self, node: Node) -> tuple[str, ...] | None:
         """The names of a node's layers; None where no pattern fits."""
@@ -45,7 +49,7 @@ def load_name_map(name: str, span: Span | None = None) -> NameMap:
     if name not in known:
         raise spec_error(Code.NAME_MAP, f"no name map is called {name!r}", span, did_you_mean(name, known))
     document = parse(read_source(path))
-    layers, extends, top_first = (document.get(key) for key in ("layers", "extends", "top_first"))
+    layers, extends, top_first, spelt = (document.get(key) for key in ("layers", "extends", "top_first", "parameters"))
     assert isinstance(layers, Mapping)
     parent = load_name_map(extends.text) if isinstance(extends, Scalar) else NameMap((), ())
     own = tuple((_pieces(key.text), tuple(value.text.split())) for key, value in layers if isinstance(value, Scalar))
@@ -54,7 +58,12 @@ def load_name_map(name: str, span: Span | None = None) -> NameMap:
         if isinstance(top_first, Sequence)
         else ()
     )
-    return NameMap(own + parent.rules, first + parent.top_first)
+    endings = (
+        {key.text: value.text for key, value in spelt if isinstance(value, Scalar)}
+        if isinstance(spelt, Mapping)
+        else {}
+    )
+    return NameMap(own + parent.rules, first + parent.top_first, parent.parameters | endings)
 
 
 def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> dict[str, tuple[str, ...]]:
@@ -78,6 +87,31 @@ def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> 
                 problems.append(Problem(Code.NAME_MAP, message, node.span, _HINT))
             owner[name] = node
         found[node.name] = layers
+    if problems:
+        raise Failure(Exit.SPEC, tuple(problems))
+    return found
+
+
+def weight_names(graph: Graph, names: NameMap) -> dict[str, Key]:
+    """The name of every weight in the map's world -> its node and parameter, in the graph's order; one to one.
+
+    Nodes without weights need no name. Raises Failure where a weight has none, or two have the same.
+    """
+    found: dict[str, Key] = {}
+    problems = []
+    for node in graph.nodes:
+        given = names.names(node)
+        for parameter in graph.parameters(node):
+            ending = names.parameters.get(parameter.name)
+            if given is None or ending is None:
+                message = f"the name map has no name for the {parameter.name} of {node.name}"
+                problems.append(Problem(Code.NAME_MAP, message, node.span))
+            elif (name := given[0] + ending) in found:
+                other, same = found[name]
+                message = f"the name map calls both {other}'s {same} and {node.name}'s {parameter.name} {name}"
+                problems.append(Problem(Code.NAME_MAP, message, node.span))
+            else:
+                found[name] = (node.name, parameter.name)
     if problems:
         raise Failure(Exit.SPEC, tuple(problems))
     return found

@@ -105,6 +105,10 @@ class _Reader:
                 return ops.BatchNorm(shortest(layer.batch_norm_param.eps))
             case "ReLU" if layer.relu_param.negative_slope == 0:
                 return ops.Relu()
+            case "ReLU":
+                return ops.LeakyRelu(shortest(layer.relu_param.negative_slope))
+            case "Dropout":
+                return ops.Dropout(shortest(layer.dropout_param.dropout_ratio))
             case "Sigmoid":
                 return ops.Sigmoid()
             case "Pooling":

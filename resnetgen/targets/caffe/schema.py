@@ -29,9 +29,11 @@ PARAM_FIELDS = {
     "BatchNorm": "batch_norm_param",
     "Concat": "concat_param",
     "Convolution": "convolution_param",
+    "Dropout": "dropout_param",
     "Eltwise": "eltwise_param",
     "InnerProduct": "inner_product_param",
     "Pooling": "pooling_param",
+    "ReLU": "relu_param",
     "Scale": "scale_param",
 }
 """Layer type -> the field of its layer that holds its parameters, of the types that resnetgen emits."""

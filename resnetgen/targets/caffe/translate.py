@@ -120,6 +120,10 @@ def _layers(graph: Graph, node: Node) -> tuple[Layer, ...]:
             )
         case ops.Relu():
             return (Layer("ReLU", in_place=True),)
+        case ops.LeakyRelu():
+            return (Layer("ReLU", (("negative_slope", op.slope),), in_place=True),)
+        case ops.Dropout():
+            return (Layer("Dropout", (("dropout_ratio", op.ratio),), in_place=True),)
         case ops.Sigmoid():
             return (Layer("Sigmoid", in_place=True),)
         case ops.MaxPool():

@@ -25,6 +25,7 @@ _ATTRIBUTES: dict[str, dict[str, int]] = {
     "BatchNormalization": {"epsilon": 1},
     "MaxPool": _WINDOW,
     "AveragePool": {**_WINDOW, "count_include_pad": 1},
+    "LeakyRelu": {"alpha": 1},
     "Flatten": {"axis": 1},
     "Gemm": {"transB": 1},
     "Softmax": {"axis": 1},
@@ -236,6 +237,10 @@ class _GraphReader:
                 return ops.BatchNorm(at["epsilon"])
             case "Relu":
                 return ops.Relu()
+            case "LeakyRelu":
+                return ops.LeakyRelu(at["alpha"])
+            case "Identity":
+                return ops.Dropout(0.5)  # whichever: inference does not see it
             case "Sigmoid":
                 return ops.Sigmoid()
             case "MaxPool":

@@ -95,6 +95,10 @@ class Translation:
                 yield Step("BatchNormalization", [*inputs, *weights], output, {"epsilon": op.eps})
             case ops.Relu():
                 yield Step("Relu", inputs, output)
+            case ops.LeakyRelu():
+                yield Step("LeakyRelu", inputs, output, {"alpha": op.slope})
+            case ops.Dropout():
+                yield Step("Identity", inputs, output)
             case ops.Sigmoid():
                 yield Step("Sigmoid", inputs, output)
             case ops.MaxPool():
