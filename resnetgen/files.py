@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +16,12 @@ from typing import Any, Self
 
 from resnetgen.errors import Code, Exit, Failure, fail
 
+if sys.platform != "win32":
+    import fcntl
+
 _PREFIX = ".staging-"
+_YOUNG = 60
+"""Seconds for which a staging folder may be without a lock: its owner may be about to take it."""
 
 
 class Output:
@@ -60,6 +67,7 @@ class Staging:
         """The files begun, by name and in their order."""
         self._pool = ThreadPoolExecutor()
         self._synced: list[Future[None]] = []
+        self._lock = _lock(folder)
 
     def create(self, path: Path) -> Output:
         output = Output(path, lambda path: self._synced.append(self._pool.submit(_sync, path)))
@@ -92,6 +100,8 @@ class Staging:
         """Remove what was not published."""
         self._pool.shutdown(cancel_futures=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
 
 
 @contextmanager
@@ -106,6 +116,7 @@ def staging(final: Path) -> Iterator[Staging]:
             if not folder.exists():
                 folder.mkdir()
                 made.append(folder)
+        _sweep(final)
         stage = Staging(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=final)), final)
         try:
             yield stage
@@ -123,6 +134,31 @@ def staging(final: Path) -> Iterator[Staging]:
                 folder.rmdir()  # succeeds only where it is still empty
             except OSError:
                 break
+
+
+def _lock(folder: Path) -> int | None:
+    """Hold a folder for as long as this process lives; None where another holds it, or where there are no locks."""
+    if sys.platform == "win32":
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sweep(final: Path) -> None:
+    """Remove what builds that were killed have left: staging folders that no process holds any more."""
+    for folder in final.glob(f"{_PREFIX}*"):
+        try:
+            held = _lock(folder) if time.time() - folder.lstat().st_mtime > _YOUNG else None
+        except OSError:
+            continue  # its owner has removed it meanwhile, or it is no folder
+        if held is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)
 
 
 def _sync(path: Path) -> None:
