@@ -26,6 +26,7 @@ class Entry:
 
 
 def catalogue(pattern: str = "") -> list[Entry]:
+    """The bundled specs that `pattern` means, compiled."""
     return [_entry(name) for name in matching(pattern)]
 
 

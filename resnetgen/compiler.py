@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -113,11 +114,10 @@ def verify(word: str, output_dir: Path, params: dict[str, int | float], settings
 
 def _origin(word: str, origin: dict[str, str], params: dict[str, int | float]) -> Compiled | None:
     """The spec of a model as it was when the model was built; None where it cannot be found or has changed."""
-    entries = (entry.partition("=") for entry in origin.get("resnetgen.params", "").split(",") if entry)
     try:
-        built = {name: float(value) if "." in value else int(value) for name, _, value in entries}
+        built = json.loads(origin.get("resnetgen.params", "{}"))
         compiled = compile_spec(word, built | params, image=origin.get("resnetgen.input"))
-    except (Failure, ValueError):
+    except (Failure, ValueError, TypeError):
         return None
     return compiled if compiled.digest == origin.get("resnetgen.spec_sha256") else None
 

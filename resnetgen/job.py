@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ class Job:
             "resnetgen.spec": spec.name,
             "resnetgen.spec_sha256": self.compiled.digest,
             "resnetgen.input": str(spec.input),
-            "resnetgen.params": ",".join(f"{name}={value}" for name, value in sorted(spec.params.items())),
+            "resnetgen.params": json.dumps(spec.params, sort_keys=True),
             "resnetgen.init": options.init.value,
             "resnetgen.seed": str(options.seed),
             "resnetgen.numpy": numpy.__version__,
@@ -174,8 +175,7 @@ class Job:
         self.accept(text, validate.validate_prototxt(stage.path(text), self.compiled.graph, planned))
         if not self.options.weights:
             return
-        total = sum(4 * p.size for node in self.compiled.graph.nodes for p in self.compiled.graph.parameters(node))
-        with self.progress.task(model, total) as advance:
+        with self.progress.task(model, planned.payload) as advance:
             checksums = emit.write_caffemodel(planned, self.weights, stage.path(model), advance, stage.create)
         self.accept(model, validate.validate_caffemodel(stage.path(model), planned, checksums))
 

@@ -89,7 +89,7 @@ def test_the_model_says_where_it_comes_from(run: Run) -> None:
     said = {entry.key: entry.value for entry in model.metadata_props}
     assert said["resnetgen.spec"] == "tiny"
     assert said["resnetgen.seed"] == "3"
-    assert said["resnetgen.params"] == "classes=7"
+    assert said["resnetgen.params"] == '{"classes": 7}'
     assert re.fullmatch("[0-9a-f]{64}", said["resnetgen.spec_sha256"])
     assert {node.name: node.doc_string for node in model.graph.node}["conv2_x/0/main/conv2"] == (
         "tiny.yaml:6 conv2_x/0/main/conv2"

@@ -57,7 +57,7 @@ def _canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
         return LeakyRelu(shortest(op.slope))
     if isinstance(op, Input) or not isinstance(op, Pool):
         return op
-    if op.ceil and replace(op, ceil=False).shape(*shapes) == op.shape(*shapes):
+    if op.ceil and not op.rounds(shapes[0]):
         op = replace(op, ceil=False)
     if isinstance(op, AvgPool) and op.pad == (0, 0):
         op = replace(op, exclude_pad=False)

@@ -8,7 +8,7 @@ A field's metadata is how a spec writes it: `short` is its short name (`C=32`), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import ClassVar, TypeAlias, get_args
 
@@ -278,6 +278,13 @@ class Pool(BaseOp):
         if (count - 1) * s >= size + p:
             raise OpError(Code.SHAPE_MISMATCH, f"the last window of this pooling starts outside its input of {size}")
         return count
+
+    def rounds(self, shape: Shape) -> bool:
+        """Whether rounding up and rounding down differ for this input; also where a window would start outside."""
+        try:
+            return replace(self, ceil=True).shape(shape) != replace(self, ceil=False).shape(shape)
+        except OpError:
+            return True
 
     def overhang(self, size: int, axis: int) -> int:
         """How far the last window reaches beyond the padded image; 0 where it ends inside."""

@@ -57,6 +57,11 @@ class Drawing:
         return key, values, checksum(values)
 
 
+def payload(shapes: Mapping[Key, Shape]) -> int:
+    """Bytes of the weights of these shapes."""
+    return sum(4 * prod(shape) for shape in shapes.values())
+
+
 def keys(graph: Graph) -> dict[Key, Shape]:
     """Every parameter of a graph, in the order of its nodes."""
     return {(node.name, p.name): p.shape for node in graph.nodes for p in graph.parameters(node)}

@@ -22,7 +22,7 @@ class Weights(Protocol):
 
 
 def checksum(values: Array) -> int:
-    """What translation validation compares: CRC-32, which costs a tenth of drawing the values.
+    """What translation validation compares: CRC-32, a third of the cost of SHA-256.
 
     It guards against our own mistakes; against other people's the manifest has SHA-256.
     """

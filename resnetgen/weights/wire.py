@@ -5,10 +5,12 @@ writing nor reading holds more than one tensor.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+_CHUNK = 1 << 20
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 
 
@@ -64,6 +66,24 @@ def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
             raise Truncated(f"the field at byte {at} ends beyond its message")
         yield Field(number, at, payload, payload + length, kind == _DELIMITED)
         at = payload + length
+
+
+def field_bytes(file: BinaryIO, field: Field) -> bytes:
+    """A field with its head: by itself a message that holds nothing else."""
+    file.seek(field.head)
+    return file.read(field.end - field.head)
+
+
+def range_checksum(file: BinaryIO, start: int, end: int) -> int:
+    """The CRC-32 of bytes start to end, read in pieces."""
+    check = 0
+    file.seek(start)
+    while left := end - file.tell():
+        chunk = file.read(min(left, _CHUNK))
+        if not chunk:
+            raise Truncated(f"the file ends before byte {end}")
+        check = zlib.crc32(chunk, check)
+    return check
 
 
 def _read_varint(file: BinaryIO) -> tuple[int, int]:

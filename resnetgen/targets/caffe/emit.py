@@ -18,7 +18,7 @@ from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.render import render
 from resnetgen.targets.caffe.schema import message
 from resnetgen.targets.caffe.translate import CaffeNet, Layer, translate
-from resnetgen.weights.draw import Drawing, Drawn, keys
+from resnetgen.weights.draw import Drawing, Drawn, keys, payload
 from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Array, Key, Weights
 from resnetgen.weights.wire import delimited
@@ -39,16 +39,21 @@ class CaffePlan:
     shapes: dict[Key, Shape]
     """Of every parameter of the graph."""
 
+    @property
+    def payload(self) -> int:
+        return payload(self.shapes)
+
 
 def plan(graph: Graph, names: NameMap | None, batch: int | None, with_weights: bool) -> CaffePlan:
     """Translate a graph, or refuse it. A caffemodel of 2 GB or more is refused here (exit 6)."""
-    payload = sum(4 * p.size for node in graph.nodes for p in graph.parameters(node))
-    if with_weights and payload + 1000 * len(graph.nodes) > MAX_PROTOBUF:
+    shapes = keys(graph)
+    size = payload(shapes)
+    if with_weights and size + 1000 * len(graph.nodes) > MAX_PROTOBUF:
         hint = "ONNX can hold them beside the model; --no-weights writes the prototxt alone"
-        message = f"the weights take {payload:,} bytes; a caffemodel cannot hold more than {MAX_PROTOBUF:,}"
+        message = f"the weights take {size:,} bytes; a caffemodel cannot hold more than {MAX_PROTOBUF:,}"
         raise fail(Exit.LIMIT, Code.LIMIT, message, hint=hint)
     net = translate(graph, names, batch or 1)
-    return CaffePlan(net, render(net), net.names, keys(graph))
+    return CaffePlan(net, render(net), net.names, shapes)
 
 
 def write_caffemodel(
@@ -58,10 +63,7 @@ def write_caffemodel(
     progress: Progress = lambda _: None,
     create: Create = Output,
 ) -> dict[Key, int]:
-    """Write each layer with its blobs; returns the checksum of each tensor as it was drawn.
-
-    No more than one layer's weights are held.
-    """
+    """Write each layer with its blobs; returns the checksum of each tensor as it was drawn."""
     net = parse_prototxt(planned.text, "the prototxt")
     layers = list(net.layer)
     del net.layer[:]

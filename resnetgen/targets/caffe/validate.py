@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from math import prod
 from pathlib import Path
 from struct import pack
 from typing import Any, BinaryIO
@@ -16,9 +17,8 @@ from resnetgen.targets.caffe.emit import CaffePlan
 from resnetgen.targets.caffe.read import parse_prototxt, read_graph
 from resnetgen.targets.caffe.schema import message
 from resnetgen.weights.source import Key
-from resnetgen.weights.wire import Field, Truncated, fields
+from resnetgen.weights.wire import Field, Truncated, field_bytes, fields, range_checksum
 
-_CHUNK = 1 << 20
 _BLOBS = {
     "Convolution": ("weight", "bias"),
     "BatchNorm": ("mean", "variance"),
@@ -90,7 +90,7 @@ def read_caffemodel(path: Path) -> tuple[Any, list[tuple[Any, list[Blob]]]]:
                 if field.number == 100 and field.is_delimited:
                     layers.append(_layer(file, field))
                 else:
-                    net.MergeFromString(_bytes(file, field))
+                    net.MergeFromString(field_bytes(file, field))
             return net, layers
     except (Truncated, DecodeError) as error:
         what = f"{path}: it is no caffemodel, or only a part of one: {error}"
@@ -106,7 +106,7 @@ def _layer(file: BinaryIO, field: Field) -> tuple[Any, list[Blob]]:
         if inner.number == 7 and inner.is_delimited:
             blobs.append(_blob(file, inner))
         else:
-            layer.MergeFromString(_bytes(file, inner))
+            layer.MergeFromString(field_bytes(file, inner))
     return layer, blobs
 
 
@@ -116,25 +116,15 @@ def _blob(file: BinaryIO, field: Field) -> Blob:
     size = 0
     for inner in fields(file, field.start, field.end):
         if inner.number != 5 or not inner.is_delimited:
-            head.MergeFromString(_bytes(file, inner))
+            head.MergeFromString(field_bytes(file, inner))
             continue
-        file.seek(inner.start)
-        size += (left := inner.end - inner.start)
-        while left:
-            chunk = file.read(min(left, _CHUNK))
-            check = zlib.crc32(chunk, check)
-            left -= len(chunk)
+        if size:
+            raise Truncated("a blob holds its data twice")
+        size = inner.end - inner.start
+        check = range_checksum(file, inner.start, inner.end)
     shape = tuple(head.shape.dim)
-    count = 4
-    for dim in shape:
-        count *= dim
-    if size != count:
+    if size != 4 * prod(shape):
         raise Truncated(f"a blob of shape {shape} holds {size} bytes")
     if [field.name for field, _ in head.ListFields()] != ["shape"]:
         raise Truncated("a blob holds more than its shape and its data")
     return shape, check
-
-
-def _bytes(file: BinaryIO, field: Field) -> bytes:
-    file.seek(field.head)
-    return file.read(field.end - field.head)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 
 from resnetgen.files import Create, Output
 from resnetgen.ir.graph import Graph
 from resnetgen.targets.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.targets.onnx.translate import Names, Translation, initializer, ir_version
-from resnetgen.weights.draw import Drawing, keys
+from resnetgen.weights.draw import Drawing, keys, payload
 from resnetgen.weights.source import Array, Weights
 from resnetgen.weights.wire import delimited
 
@@ -46,8 +45,7 @@ class OnnxPlan:
 
     @property
     def payload(self) -> int:
-        """Bytes of weights."""
-        return sum(4 * prod(shape) for shape in self.shapes.values())
+        return payload(self.shapes)
 
 
 def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxPlan:
@@ -75,10 +73,9 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     for key, value in options.metadata.items():
         skeleton.metadata_props.add(key=key, value=value)
     shapes = keys(graph)
-    made_plan = OnnxPlan(skeleton, shapes, external=False)
     # A tensor's own fields take less than its name and a hundred bytes.
     heads = sum(len(node) + len(parameter) + 100 for node, parameter in shapes)
-    external = skeleton.ByteSize() + heads + made_plan.payload > limit
+    external = skeleton.ByteSize() + heads + payload(shapes) > limit
     return OnnxPlan(skeleton, shapes, external)
 
 

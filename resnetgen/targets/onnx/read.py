@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PureWindowsPath
@@ -16,9 +15,8 @@ from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import Op, OpError, Pair, Shape
 from resnetgen.targets.onnx.schema import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
-from resnetgen.weights.wire import Field, Truncated, fields
+from resnetgen.weights.wire import Field, Truncated, field_bytes, fields, range_checksum
 
-_CHUNK = 1 << 20
 _WINDOW = {"kernel_shape": 2, "strides": 2, "pads": 4}
 _ATTRIBUTES: dict[str, dict[str, int]] = {
     "Conv": {**_WINDOW, "dilations": 2, "group": 1},
@@ -83,12 +81,12 @@ class _Reader:
                 for inner in fields(self.file, field.start, field.end):
                     self._graph_field(model, inner)
             else:
-                model.MergeFromString(self._bytes(field.head, field.end))
+                model.MergeFromString(field_bytes(self.file, field))
         return OnnxFile(model, self.tensors)
 
     def _graph_field(self, model: ModelProto, field: Field) -> None:
         if field.number != model.graph.DESCRIPTOR.fields_by_name["initializer"].number or not field.is_delimited:
-            model.graph.MergeFromString(self._bytes(field.head, field.end))
+            model.graph.MergeFromString(field_bytes(self.file, field))
             return
         head = TensorProto()
         raw: Field | None = None
@@ -96,7 +94,7 @@ class _Reader:
             if inner.number == TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number and inner.is_delimited:
                 raw = inner
             else:
-                head.MergeFromString(self._bytes(inner.head, inner.end))
+                head.MergeFromString(field_bytes(self.file, inner))
         if head.data_type != TensorProto.FLOAT:
             model.graph.initializer.append(head)
             return
@@ -122,17 +120,7 @@ class _Reader:
             raise _bad(self.path, f"the weight {name} holds {length} bytes instead of {size}")
         if start + length > file.seek(0, 2):
             raise _bad(self.path, f"the weight {name} is cut short")
-        check = 0
-        file.seek(start)
-        while length:
-            chunk = file.read(min(length, _CHUNK))
-            check = zlib.crc32(chunk, check)
-            length -= len(chunk)
-        return check
-
-    def _bytes(self, start: int, end: int) -> bytes:
-        self.file.seek(start)
-        return self.file.read(end - start)
+        return range_checksum(file, start, start + length)
 
 
 def _beside(path: Path, location: str) -> Path:
