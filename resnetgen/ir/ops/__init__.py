@@ -1,0 +1,74 @@
+"""The whole op vocabulary: attributes, output shape, parameters and MACs of each op, and nowhere else.
+
+Shapes leave the batch out: (channels, height, width), or (features,). A MAC is one multiplication and one addition;
+only convolutions and fully connected layers have any, as papers count them.
+
+A field's metadata is how a spec writes it: `short` is its short name (`C=32`), "/" the stride's slash.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias, get_args
+
+from resnetgen.ir.ops.activations import LeakyRelu, Relu, Sigmoid, Softmax
+from resnetgen.ir.ops.base import OpError, Pair, Parameter, Shape, show
+from resnetgen.ir.ops.linear import Conv, Fc
+from resnetgen.ir.ops.merges import Add, Concat, Mul
+from resnetgen.ir.ops.norms import BatchNorm
+from resnetgen.ir.ops.pooling import AvgPool, GlobalAvgPool, MaxPool, Pool
+from resnetgen.ir.ops.structure import Dropout, Flatten, Input
+
+Merge: TypeAlias = Add | Mul | Concat
+MERGES: dict[str, type[Merge]] = {op.keyword: op for op in get_args(Merge)}
+"""Keyword -> op: how branches can come together."""
+
+Op: TypeAlias = (
+    Input
+    | Conv
+    | BatchNorm
+    | Relu
+    | LeakyRelu
+    | Sigmoid
+    | Dropout
+    | MaxPool
+    | AvgPool
+    | GlobalAvgPool
+    | Flatten
+    | Fc
+    | Softmax
+    | Add
+    | Mul
+    | Concat
+)
+
+VOCABULARY: dict[str, type[Op]] = {op.keyword: op for op in get_args(Op)}
+"""Keyword -> op: what a spec can call."""
+
+__all__ = [
+    "MERGES",
+    "VOCABULARY",
+    "Add",
+    "AvgPool",
+    "BatchNorm",
+    "Concat",
+    "Conv",
+    "Dropout",
+    "Fc",
+    "Flatten",
+    "GlobalAvgPool",
+    "Input",
+    "LeakyRelu",
+    "MaxPool",
+    "Merge",
+    "Mul",
+    "Op",
+    "OpError",
+    "Pair",
+    "Parameter",
+    "Pool",
+    "Relu",
+    "Shape",
+    "Sigmoid",
+    "Softmax",
+    "show",
+]

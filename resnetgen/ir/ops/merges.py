@@ -1,0 +1,63 @@
+"""How branches come together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resnetgen.errors import Code
+from resnetgen.ir.ops.base import BaseOp, OpError, Shape, show
+
+
+@dataclass(frozen=True)
+class Add(BaseOp):
+    """The sum of inputs of one shape."""
+
+    keyword: ClassVar[str] = "add"
+    arity: ClassVar[int | None] = None
+
+    def shape(self, *inputs: Shape) -> Shape:
+        for other in inputs[1:]:
+            if other != inputs[0]:
+                raise OpError(
+                    Code.SHAPE_MISMATCH,
+                    f"{show(inputs[0])} and {show(other)} cannot be added",
+                    "the branches must agree in channels and size",
+                )
+        return inputs[0]
+
+
+@dataclass(frozen=True)
+class Mul(BaseOp):
+    """The product of two inputs; one may have one value a channel, (channels, 1, 1), as a gate does."""
+
+    keyword: ClassVar[str] = "mul"
+    arity: ClassVar[int | None] = 2
+
+    def shape(self, *inputs: Shape) -> Shape:
+        a, b = inputs
+        if a == b or (len(a) == len(b) == 3 and a[0] == b[0] and (1, 1) in (a[1:], b[1:])):
+            return max(a, b)
+        raise OpError(
+            Code.SHAPE_MISMATCH,
+            f"{show(a)} and {show(b)} cannot be multiplied",
+            "a gate has one value for each channel, such as 64x1x1",
+        )
+
+
+@dataclass(frozen=True)
+class Concat(BaseOp):
+    """The inputs one after another along the channels."""
+
+    keyword: ClassVar[str] = "concat"
+    arity: ClassVar[int | None] = None
+
+    def shape(self, *inputs: Shape) -> Shape:
+        for other in inputs[1:]:
+            if other[1:] != inputs[0][1:]:
+                raise OpError(
+                    Code.SHAPE_MISMATCH,
+                    f"{show(inputs[0])} and {show(other)} cannot be concatenated",
+                    "all but the channels must agree",
+                )
+        return (sum(shape[0] for shape in inputs), *inputs[0][1:])

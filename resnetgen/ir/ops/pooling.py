@@ -1,0 +1,94 @@
+"""Poolings: the rounding rule stands here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from resnetgen.errors import Code
+from resnetgen.ir.ops.base import BaseOp, OpError, Pair, Shape, as_image, check_window, show
+
+
+@dataclass(frozen=True)
+class Pool(BaseOp):
+    """What both poolings share. Where `ceil` is set the size is rounded up, by Caffe's rule:
+
+    out = ceil((in + 2p - k) / s) + 1, less one where p > 0 and the last window would start beyond the image and its
+    left pad. Else out = floor((in + 2p - k) / s) + 1. Where p = 0 such a window is refused: Caffe drops it if the other
+    axis is padded, OpenCV does not.
+    """
+
+    kernel: Pair
+    stride: Pair = field(default=(1, 1), metadata={"short": "/"})
+    pad: Pair = field(default=(0, 0), metadata={"short": "p"})
+    ceil: bool = False
+
+    def __post_init__(self) -> None:
+        check_window(self.kernel, self.stride, self.pad)
+        for k, p in zip(self.kernel, self.pad, strict=True):
+            if p >= k:
+                raise OpError(Code.BAD_VALUE, f"a pad of {p} is not smaller than the kernel, {k}")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        channels, *extent = as_image(self.keyword, inputs[0])
+        return (channels, *(self.windows(size, axis) for axis, size in enumerate(extent)))
+
+    def windows(self, size: int, axis: int) -> int:
+        """How many windows an axis of `size` elements has."""
+        k, s, p = self.kernel[axis], self.stride[axis], self.pad[axis]
+        span = size + 2 * p - k
+        if span < 0:
+            raise OpError(
+                Code.SHAPE_MISMATCH,
+                f"a {show(self.kernel)} window is larger than the padded input, {size + 2 * p}",
+                "gap pools over whatever size is left" if self.keyword == "avgpool" else "",
+            )
+        if not self.ceil:
+            return span // s + 1
+        count = -(-span // s) + 1
+        if p and (count - 1) * s >= size + p:
+            count -= 1
+        if (count - 1) * s >= size + p:
+            raise OpError(Code.SHAPE_MISMATCH, f"the last window of this pooling starts outside its input of {size}")
+        return count
+
+    def rounds(self, shape: Shape) -> bool:
+        """Whether rounding up and rounding down differ for this input; also where a window would start outside."""
+        try:
+            return replace(self, ceil=True).shape(shape) != replace(self, ceil=False).shape(shape)
+        except OpError:
+            return True
+
+    def overhang(self, size: int, axis: int) -> int:
+        """How far the last window reaches beyond the padded image; 0 where it ends inside."""
+        k, s, p = self.kernel[axis], self.stride[axis], self.pad[axis]
+        return max(0, (self.windows(size, axis) - 1) * s + k - size - 2 * p)
+
+
+@dataclass(frozen=True)
+class MaxPool(Pool):
+    """The largest element under the window; padding never wins."""
+
+    keyword: ClassVar[str] = "maxpool"
+
+
+@dataclass(frozen=True)
+class AvgPool(Pool):
+    """The sum under the window divided by the number of elements that count.
+
+    These are the window clipped to the padded image: zeros of the padding count, an overhang by `ceil` does not (as
+    in Caffe). With `exclude_pad` the padding does not count either.
+    """
+
+    keyword: ClassVar[str] = "avgpool"
+    exclude_pad: bool = False
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool(BaseOp):
+    """The mean over height and width: (channels, 1, 1)."""
+
+    keyword: ClassVar[str] = "gap"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        return (as_image("gap", inputs[0])[0], 1, 1)
