@@ -193,8 +193,33 @@ def _compute(op: ops.Op, inputs: list[Float64], own: dict[str, Float64]) -> Floa
                 own[name].reshape(-1, *[1] * (x.ndim - 2)) for name in ("gamma", "beta", "mean", "variance")
             )
             return gamma * (x - mean) / np.sqrt(variance + op.eps) + beta
+        case ops.ChannelConv():
+            kernel = own["weight"][0, 0]
+            padded = np.pad(x[:, :, 0, 0], ((0, 0), (len(kernel) // 2, len(kernel) // 2)))
+            found = [padded[:, c : c + len(kernel)] @ kernel for c in range(x.shape[1])]
+            return np.stack(found, axis=1)[:, :, None, None]
+        case ops.GroupNorm():
+            groups = x.reshape(len(x), op.groups, -1)
+            mean, variance = groups.mean(axis=2, keepdims=True), groups.var(axis=2, keepdims=True)
+            normed = ((groups - mean) / np.sqrt(variance + op.eps)).reshape(x.shape)
+            return normed * own["gamma"][:, None, None] + own["beta"][:, None, None]
+        case ops.Lrn():
+            around = op.size // 2
+            squares = np.pad(x * x, ((0, 0), (around, around), (0, 0), (0, 0)))
+            sums = sum(squares[:, i : i + x.shape[1]] for i in range(op.size))
+            return x / (op.k + op.alpha / op.size * sums) ** op.beta
         case ops.Relu():
             return np.where(x > 0, x, 0)
+        case ops.Relu6():
+            return np.clip(x, 0, 6)
+        case ops.Silu():
+            return x / (1 + np.exp(-x))
+        case ops.Mish():
+            return x * np.tanh(np.log1p(np.exp(x)))
+        case ops.Gelu():
+            from math import erf, sqrt
+
+            return x * (1 + np.vectorize(erf)(x / sqrt(2))) / 2
         case ops.LeakyRelu():
             return np.where(x > 0, x, op.slope * x)
         case ops.Dropout():
@@ -205,6 +230,15 @@ def _compute(op: ops.Op, inputs: list[Float64], own: dict[str, Float64]) -> Floa
             return _pool(op, x)
         case ops.GlobalAvgPool():
             return x.mean(axis=(2, 3), keepdims=True)
+        case ops.BlurPool():
+            padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect")
+            rows = padded[:, :, :-2] / 4 + padded[:, :, 1:-1] / 2 + padded[:, :, 2:] / 4
+            blurred = rows[..., :-2] / 4 + rows[..., 1:-1] / 2 + rows[..., 2:] / 4
+            return blurred[:, :, :: op.stride[0], :: op.stride[1]]
+        case ops.ChannelPad():
+            taken = x[:, :, :: op.stride[0], :: op.stride[1]]
+            before = op.before(x.shape[1])
+            return np.pad(taken, ((0, 0), (before, op.out_channels - before - x.shape[1]), (0, 0), (0, 0)))
         case ops.Flatten():
             return x.reshape(len(x), -1)
         case ops.Fc():
@@ -252,6 +286,8 @@ def starts(size: int, k: int, s: int, p: int, ceil: bool) -> list[int]:
 
 
 def _pool(op: ops.MaxPool | ops.AvgPool, x: Float64) -> Float64:
+    if isinstance(op, ops.AvgPool) and op.same:
+        op, x = ops.AvgPool(op.kernel), np.pad(x, ((0, 0), (0, 0), op.pads(0), op.pads(1)))
     spans = []
     for axis, (k, s, p) in enumerate(zip(op.kernel, op.stride, op.pad, strict=True)):
         size = x.shape[2 + axis]

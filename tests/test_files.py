@@ -59,7 +59,8 @@ def test_kill_in_the_middle_of_a_build(tmp_path: Path, delay: float) -> None:
     folder = tmp_path / "resnet18"
     model = folder / "resnet18.onnx"
     if model.exists():
-        from resnetgen.targets.onnx.read import read_file, read_graph
+        from resnetgen.targets.onnx.decode import read_graph
+        from resnetgen.targets.onnx.read import read_file
 
         read_graph(read_file(model))
     for left in folder.glob(".staging-*"):

@@ -11,15 +11,20 @@ from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import (
     AvgPool,
     BatchNorm,
+    ChannelConv,
+    ChannelPad,
     Dropout,
     Fc,
     Flatten,
-    Input,
+    GroupNorm,
     LeakyRelu,
+    Lrn,
     Mul,
     Op,
     Pool,
     Shape,
+    Sigmoid,
+    Silu,
 )
 
 T = TypeVar("T", bound=Pool)
@@ -30,18 +35,27 @@ def canonical(graph: Graph) -> Graph:
 
     Dropped are dropouts, which inference does not see, and a flatten whose every consumer is an fc, which flattens by
     itself; a pooling that rounds up where rounding down gives the same size rounds down; a pooling without padding does
-    not say whether padding counts; a product names its gate last; a real number is one that a float32 can hold.
+    not say whether padding counts; a product names its gate last; the product of a tensor with its own sigmoid is a
+    silu; what follows from the input's shape is written out; a real number is one that a float32 can hold.
     """
     source: dict[str, str] = {}
+    sigmoids = _silu_gates(graph)
     nodes = []
     for node in graph.nodes:
-        inputs = tuple(source[name] for name in node.inputs)
+        inputs = tuple(source.get(name, "") for name in node.inputs)
         consumers = graph.consumers[node.name]
         if isinstance(node.op, Dropout):
             source[node.name] = inputs[0]
             continue
         if isinstance(node.op, Flatten) and consumers and all(isinstance(user.op, Fc) for user in consumers):
             source[node.name] = inputs[0]
+            continue
+        if node.name in sigmoids:
+            continue
+        if isinstance(node.op, Mul) and (gate := sigmoids & {*node.inputs}):
+            (name,) = gate
+            source[node.name] = node.name
+            nodes.append(Node(node.name, Silu(), (source[graph.by_name[name].inputs[0]],), node.span))
             continue
         if isinstance(node.op, Mul) and graph.shapes[node.inputs[0]] < graph.shapes[node.inputs[1]]:
             inputs = inputs[::-1]
@@ -50,18 +64,40 @@ def canonical(graph: Graph) -> Graph:
     return Graph(graph.name, tuple(nodes))
 
 
+def _silu_gates(graph: Graph) -> set[str]:
+    """The sigmoids that nothing reads but one product with what they are the sigmoids of."""
+    return {
+        node.name
+        for node in graph.nodes
+        if isinstance(node.op, Sigmoid)
+        and len(users := graph.consumers[node.name]) == 1
+        and isinstance(users[0].op, Mul)
+        and sorted(users[0].inputs) == sorted((node.name, node.inputs[0]))
+    }
+
+
 def _canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
-    if isinstance(op, BatchNorm):
-        return BatchNorm(shortest(op.eps))
-    if isinstance(op, LeakyRelu):
-        return LeakyRelu(shortest(op.slope))
-    if isinstance(op, Input) or not isinstance(op, Pool):
-        return op
-    if op.ceil and not op.rounds(shapes[0]):
-        op = replace(op, ceil=False)
-    if isinstance(op, AvgPool) and op.pad == (0, 0):
-        op = replace(op, exclude_pad=False)
-    return op
+    match op:
+        case BatchNorm():
+            return BatchNorm(shortest(op.eps))
+        case GroupNorm():
+            return GroupNorm(op.groups, shortest(op.eps))
+        case Lrn():
+            return Lrn(op.size, shortest(op.alpha), shortest(op.beta), shortest(op.k))
+        case LeakyRelu():
+            return LeakyRelu(shortest(op.slope))
+        case ChannelConv():
+            return ChannelConv(op.size(shapes[0][0]))
+        case ChannelPad():
+            return replace(op, both=op.before(shapes[0][0]) > 0)
+        case AvgPool(same=True) if op.pads(0)[0] == op.pads(0)[1] and op.pads(1)[0] == op.pads(1)[1]:
+            return AvgPool(op.kernel, pad=(op.pads(0)[0], op.pads(1)[0]))
+        case Pool() if op.ceil and not op.rounds(shapes[0]):
+            return _canonical_op(replace(op, ceil=False), shapes)
+        case AvgPool(pad=(0, 0)):
+            return replace(op, exclude_pad=False)
+        case _:
+            return op
 
 
 def shortest(value: float) -> float:

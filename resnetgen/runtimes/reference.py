@@ -5,16 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from resnetgen.weights.source import Array
+
+
+class LRN(OpRun):
+    """In place of onnx's own, which is wrong up to 1.23 (it fills as many channels as the batch has images)."""
+
+    op_domain = ""
+
+    def _run(self, x: Array, alpha: float, beta: float, bias: float, size: int) -> tuple[Array]:
+        before = (size - 1) // 2
+        squares = np.pad(x * x, ((0, 0), (before, size - 1 - before), (0, 0), (0, 0)))
+        total = sum(squares[:, first : first + x.shape[1]] for first in range(size))
+        return ((x / (bias + alpha / size * total) ** beta).astype(x.dtype),)
 
 
 def run_reference(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, Array]:
     """Every tensor of the model by name, for one input."""
     proto = onnx.load(str(model)) if isinstance(model, Path) else model
-    found = ReferenceEvaluator(proto).run(None, feeds, intermediate=True)
+    found = ReferenceEvaluator(proto, new_ops=[LRN]).run(None, feeds, intermediate=True)
     assert isinstance(found, dict)
     return found

@@ -13,14 +13,20 @@ from resnetgen.ir.ops import (
     Add,
     AvgPool,
     BatchNorm,
+    ChannelConv,
     Concat,
     Conv,
     Fc,
+    Gelu,
     GlobalAvgPool,
+    GroupNorm,
     LeakyRelu,
+    Mish,
     Mul,
     Relu,
+    Relu6,
     Sigmoid,
+    Silu,
     Softmax,
 )
 from resnetgen.weights.draw import keys
@@ -86,14 +92,15 @@ def input_moments(graph: Graph) -> dict[str, float]:
     for node in graph.nodes:
         inputs = [outputs[name] for name in node.inputs]
         moments[node.name] = inputs[0] if inputs else 1.0
-        if isinstance(node.op, Relu) or (not isinstance(node.op, Conv | Fc | BatchNorm) and positive & {*node.inputs}):
+        mixes = isinstance(node.op, Conv | Fc | ChannelConv | BatchNorm | GroupNorm)
+        if isinstance(node.op, Relu | Relu6) or (not mixes and positive & {*node.inputs}):
             positive.add(node.name)
         match node.op:
-            case Conv() | Fc():
+            case Conv() | Fc() | ChannelConv():
                 outputs[node.name] = 2 * inputs[0]
-            case BatchNorm():
+            case BatchNorm() | GroupNorm():
                 outputs[node.name] = 1.25
-            case Relu():
+            case Relu() | Relu6() | Silu() | Mish() | Gelu():
                 outputs[node.name] = inputs[0] / (1 if node.inputs[0] in positive else 2)
             case LeakyRelu(slope):
                 outputs[node.name] = inputs[0] * (1 + slope**2) / 2

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TypeAlias, get_args
 
-from resnetgen.ir.ops.activations import LeakyRelu, Relu, Sigmoid, Softmax
+from resnetgen.ir.ops.activations import Gelu, LeakyRelu, Mish, Relu, Relu6, Sigmoid, Silu, Softmax
 from resnetgen.ir.ops.base import OpError, Pair, Parameter, Shape, show
-from resnetgen.ir.ops.linear import Conv, Fc
+from resnetgen.ir.ops.linear import ChannelConv, Conv, Fc
 from resnetgen.ir.ops.merges import Add, Concat, Mul
-from resnetgen.ir.ops.norms import BatchNorm
-from resnetgen.ir.ops.pooling import AvgPool, GlobalAvgPool, MaxPool, Pool
-from resnetgen.ir.ops.structure import Dropout, Flatten, Input
+from resnetgen.ir.ops.norms import BatchNorm, GroupNorm, Lrn
+from resnetgen.ir.ops.pooling import AvgPool, BlurPool, GlobalAvgPool, MaxPool, Pool
+from resnetgen.ir.ops.structure import ChannelPad, Dropout, Flatten, Input
 
 Merge: TypeAlias = Add | Mul | Concat
 MERGES: dict[str, type[Merge]] = {op.keyword: op for op in get_args(Merge)}
@@ -25,14 +25,23 @@ MERGES: dict[str, type[Merge]] = {op.keyword: op for op in get_args(Merge)}
 Op: TypeAlias = (
     Input
     | Conv
+    | ChannelConv
     | BatchNorm
+    | GroupNorm
+    | Lrn
     | Relu
     | LeakyRelu
+    | Relu6
+    | Silu
+    | Mish
+    | Gelu
     | Sigmoid
     | Dropout
     | MaxPool
     | AvgPool
     | GlobalAvgPool
+    | BlurPool
+    | ChannelPad
     | Flatten
     | Fc
     | Softmax
@@ -50,16 +59,23 @@ __all__ = [
     "Add",
     "AvgPool",
     "BatchNorm",
+    "BlurPool",
+    "ChannelConv",
+    "ChannelPad",
     "Concat",
     "Conv",
     "Dropout",
     "Fc",
     "Flatten",
+    "Gelu",
     "GlobalAvgPool",
+    "GroupNorm",
     "Input",
     "LeakyRelu",
+    "Lrn",
     "MaxPool",
     "Merge",
+    "Mish",
     "Mul",
     "Op",
     "OpError",
@@ -67,8 +83,10 @@ __all__ = [
     "Parameter",
     "Pool",
     "Relu",
+    "Relu6",
     "Shape",
     "Sigmoid",
+    "Silu",
     "Softmax",
     "show",
 ]

@@ -27,6 +27,34 @@ class LeakyRelu(BaseOp):
 
 
 @dataclass(frozen=True)
+class Relu6(BaseOp):
+    """min(max(x, 0), 6)."""
+
+    keyword: ClassVar[str] = "relu6"
+
+
+@dataclass(frozen=True)
+class Silu(BaseOp):
+    """x / (1 + exp(-x)); also called Swish."""
+
+    keyword: ClassVar[str] = "silu"
+
+
+@dataclass(frozen=True)
+class Mish(BaseOp):
+    """x * tanh(ln(1 + exp(x))) (Misra 2019)."""
+
+    keyword: ClassVar[str] = "mish"
+
+
+@dataclass(frozen=True)
+class Gelu(BaseOp):
+    """x * (1 + erf(x / sqrt(2))) / 2, the exact form (Hendrycks and Gimpel 2016)."""
+
+    keyword: ClassVar[str] = "gelu"
+
+
+@dataclass(frozen=True)
 class Sigmoid(BaseOp):
     """1 / (1 + exp(-x))."""
 

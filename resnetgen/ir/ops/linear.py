@@ -111,3 +111,48 @@ class Fc(BaseOp):
 
     def macs(self, *inputs: Shape) -> int:
         return self.units * prod(inputs[0])
+
+
+@dataclass(frozen=True)
+class ChannelConv(BaseOp):
+    """Cross-correlation along the channels of one pixel, with zeros before the first and behind the last.
+
+    weight: (1, 1, kernel), one for all channels; no bias. Without a kernel it is that of ECA-Net (Wang et al. 2020,
+    equation 12, gamma 2 and b 1): t = floor((log2 C + 1) / 2), the next odd number if t is even, and at least 3. C is
+    `channels`, or how many there are: a pruned network keeps the kernel of its unpruned width.
+    MACs: channels x kernel.
+    """
+
+    keyword: ClassVar[str] = "channelconv"
+    kernel: int = 0
+    channels: int = 0
+
+    def __post_init__(self) -> None:
+        in_range("the kernel", self.kernel, 0, 1023)
+        in_range("the number of channels", self.channels, 0, MAX_CHANNELS)
+        if self.kernel and self.kernel % 2 == 0:
+            raise OpError(Code.BAD_VALUE, f"an even kernel, {self.kernel}, has no middle", "write an odd one")
+        if self.kernel and self.channels:
+            message = "kernel and channels are two ways to say one thing"
+            raise OpError(Code.BAD_VALUE, message, "keep one of them")
+
+    def size(self, channels: int) -> int:
+        """The kernel for an input of so many channels."""
+        if self.kernel:
+            return self.kernel
+        # bit_length is floor(log2 C) + 1, which halves as the formula's real number does.
+        t = (self.channels or channels).bit_length() // 2
+        return max(3, t + 1 - t % 2)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        channels, height, width = as_image("channelconv", inputs[0])
+        if (height, width) != (1, 1):
+            message = f"channelconv needs one pixel, but its input is {show(inputs[0])}"
+            raise OpError(Code.SHAPE_MISMATCH, message, "gap | channelconv")
+        return (channels, 1, 1)
+
+    def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
+        return (Parameter("weight", (1, 1, self.size(inputs[0][0]))),)
+
+    def macs(self, *inputs: Shape) -> int:
+        return inputs[0][0] * self.size(inputs[0][0])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from resnetgen.ir.ops.base import BaseOp, Parameter, Shape, fraction
+from resnetgen.errors import Code
+from resnetgen.ir.ops.base import MAX_CHANNELS, BaseOp, OpError, Parameter, Shape, as_image, fraction, in_range, show
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,59 @@ class BatchNorm(BaseOp):
             Parameter("mean", each, trainable=False),
             Parameter("variance", each, trainable=False),
         )
+
+
+@dataclass(frozen=True)
+class GroupNorm(BaseOp):
+    """gamma * (x - mean) / sqrt(variance + eps) + beta, with the mean and the variance of each group of channels.
+
+    Wu and He 2018, equations 1 to 7: the image's own statistics, the variance the biased one. Gamma and beta are of
+    each channel.
+    """
+
+    keyword: ClassVar[str] = "groupnorm"
+    groups: int
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        in_range("the number of groups", self.groups, 1, MAX_CHANNELS)
+        fraction("eps", self.eps)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        channels, *_ = as_image("groupnorm", inputs[0])
+        if channels % self.groups:
+            near = min((n for n in range(1, channels + 1) if channels % n == 0), key=lambda n: abs(n - self.groups))
+            message = f"{self.groups} groups do not divide the {channels} channels of {show(inputs[0])}"
+            raise OpError(Code.BAD_GROUPS, message, f"the nearest count that divides {channels} is {near}")
+        return inputs[0]
+
+    def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
+        each = (inputs[0][0],)
+        return (Parameter("gamma", each), Parameter("beta", each))
+
+
+@dataclass(frozen=True)
+class Lrn(BaseOp):
+    """x / (k + alpha / size * sum of x^2 over the `size` channels around each) ^ beta; local response normalisation.
+
+    Krizhevsky et al. 2012, section 3.3, with alpha divided by the size as Caffe, torch and ONNX do it. Channels beyond
+    the first and the last count as zeros.
+    """
+
+    keyword: ClassVar[str] = "lrn"
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def __post_init__(self) -> None:
+        in_range("the size", self.size, 1, 1023)
+        if self.size % 2 == 0:
+            raise OpError(Code.BAD_VALUE, f"an even size, {self.size}, has no middle", "write an odd one")
+        for what, value in (("alpha", self.alpha), ("beta", self.beta), ("k", self.k)):
+            if not 1e-37 < value < 1e6:
+                raise OpError(Code.BAD_VALUE, f"{what} is {value}; it must be positive")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        as_image("lrn", inputs[0])
+        return inputs[0]

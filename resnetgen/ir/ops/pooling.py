@@ -78,10 +78,30 @@ class AvgPool(Pool):
 
     These are the window clipped to the padded image: zeros of the padding count, an overhang by `ceil` does not (as
     in Caffe). With `exclude_pad` the padding does not count either.
+
+    `same` pads with zeros that count, as many as keep the size at stride 1: (k - 1) // 2 at the top and the left, the
+    rest at the bottom and the right. It is what TensorFlow calls SAME, and what timm's dilated ResNet-D average with.
     """
 
     keyword: ClassVar[str] = "avgpool"
     exclude_pad: bool = False
+    same: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.same and (self.stride != (1, 1) or self.pad != (0, 0) or self.ceil or self.exclude_pad):
+            message = "`same` says how the input is padded at stride 1; it goes with no other option"
+            raise OpError(Code.BAD_VALUE, message, "write avgpool 2x2, same")
+
+    def windows(self, size: int, axis: int) -> int:
+        return size if self.same else super().windows(size, axis)
+
+    def pads(self, axis: int) -> Pair:
+        """The zeros before and behind an axis that count."""
+        if self.same:
+            before = (self.kernel[axis] - 1) // 2
+            return (before, self.kernel[axis] - 1 - before)
+        return (self.pad[axis], self.pad[axis])
 
 
 @dataclass(frozen=True)
@@ -92,3 +112,24 @@ class GlobalAvgPool(BaseOp):
 
     def shape(self, *inputs: Shape) -> Shape:
         return (as_image("gap", inputs[0])[0], 1, 1)
+
+
+@dataclass(frozen=True)
+class BlurPool(BaseOp):
+    """The image blurred by [1, 2, 1] / 4 in each direction, and then every `stride`th pixel (Zhang 2019).
+
+    Before its edge the image is reflected: the pixel before the first is the second. out = floor((in - 1) / s) + 1.
+    """
+
+    keyword: ClassVar[str] = "blurpool"
+    stride: Pair = field(default=(2, 2), metadata={"short": "/"})
+
+    def __post_init__(self) -> None:
+        check_window((3, 3), self.stride, (1, 1))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        channels, *extent = as_image("blurpool", inputs[0])
+        if min(extent) < 2:
+            message = f"blurpool reflects the second pixel, but its input is {show(inputs[0])}"
+            raise OpError(Code.SHAPE_MISMATCH, message)
+        return (channels, *((size - 1) // s + 1 for size, s in zip(extent, self.stride, strict=True)))

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
 
-from resnetgen.ir.ops.base import MAX_EXTENT, BaseOp, Shape, fraction, in_range
+from resnetgen.errors import Code
+from resnetgen.ir.ops.base import (
+    MAX_CHANNELS,
+    MAX_EXTENT,
+    BaseOp,
+    OpError,
+    Pair,
+    Shape,
+    as_image,
+    check_window,
+    fraction,
+    in_range,
+)
 
 
 @dataclass(frozen=True)
@@ -44,3 +56,31 @@ class Flatten(BaseOp):
 
     def shape(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)
+
+
+@dataclass(frozen=True)
+class ChannelPad(BaseOp):
+    """Every `stride`th pixel, with channels of zeros behind the input's own; the shortcut A of He et al. 2015.
+
+    With `both`, half of the zeros, rounded down, stand before them. (out_channels, ceil(height / s), ceil(width / s)).
+    """
+
+    keyword: ClassVar[str] = "channelpad"
+    out_channels: int
+    stride: Pair = field(default=(1, 1), metadata={"short": "/"})
+    both: bool = False
+
+    def __post_init__(self) -> None:
+        check_window((1, 1), self.stride, (0, 0))
+        in_range("the number of output channels", self.out_channels, 1, MAX_CHANNELS)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        channels, *extent = as_image("channelpad", inputs[0])
+        if self.out_channels < channels:
+            message = f"{channels} channels cannot be padded to {self.out_channels}"
+            raise OpError(Code.SHAPE_MISMATCH, message, "a projection can lower their number: conv 1x1")
+        return (self.out_channels, *(-(-size // s) for size, s in zip(extent, self.stride, strict=True)))
+
+    def before(self, channels: int) -> int:
+        """How many channels of zeros stand before the input's own."""
+        return (self.out_channels - channels) // 2 if self.both else 0

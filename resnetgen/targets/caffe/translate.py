@@ -153,6 +153,19 @@ def _layers(graph: Graph, node: Node) -> tuple[Layer, ...]:
             return (Layer("Flatten"), Layer("Scale", (("axis", 0),)))
         case ops.Concat():
             return (Layer("Concat"),)
+        case (
+            ops.ChannelConv()
+            | ops.GroupNorm()
+            | ops.Lrn()
+            | ops.Relu6()
+            | ops.Silu()
+            | ops.Mish()
+            | ops.Gelu()
+            | ops.BlurPool()
+            | ops.ChannelPad()
+        ):
+            message = f"Caffe cannot say the {op.keyword} {node.name}"
+            raise fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, "--target onnx can")
         case _:
             assert_never(op)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from resnetgen.files import Create, Output
 from resnetgen.ir.graph import Graph
 from resnetgen.targets.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
-from resnetgen.targets.onnx.translate import Names, Translation, initializer, ir_version
+from resnetgen.targets.onnx.translate import Names, Translation, constant, dims, initializer, ir_version
 from resnetgen.weights.draw import Drawing, keys, payload
 from resnetgen.weights.source import Array, Weights
 from resnetgen.weights.wire import delimited
@@ -41,6 +41,8 @@ class OnnxPlan:
     skeleton: ModelProto
     shapes: dict[tuple[str, str], tuple[int, ...]]
     """(node, parameter) -> shape, in the order in which they are written."""
+    dims: dict[tuple[str, str], tuple[int, ...]]
+    """(node, parameter) -> shape of the initializer, which holds the same values."""
     external: bool
 
     @property
@@ -52,10 +54,6 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     """Translate a graph, or refuse it. External data is decided here, before anything is written."""
     version = ir_version(options.opset)
     made = Translation(graph, options.opset, options.names, options.batch)
-    constants = [
-        TensorProto(name=name, data_type=TensorProto.INT64, dims=[len(values)], int64_data=values)
-        for name, values in made.constants.items()
-    ]
     skeleton = ModelProto(
         ir_version=version,
         producer_name="resnetgen",
@@ -67,7 +65,7 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
             input=made.inputs,
             output=made.outputs,
             value_info=made.inner,
-            initializer=constants,
+            initializer=[constant(name, values) for name, values in made.constants.items()],
         ),
     )
     for key, value in options.metadata.items():
@@ -76,7 +74,8 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     # A tensor's own fields take less than its name and a hundred bytes.
     heads = sum(len(node) + len(parameter) + 100 for node, parameter in shapes)
     external = skeleton.ByteSize() + heads + payload(shapes) > limit
-    return OnnxPlan(skeleton, shapes, external)
+    held = {(node.name, p.name): dims(node, p, options.opset) for node in graph.nodes for p in graph.parameters(node)}
+    return OnnxPlan(skeleton, shapes, held, external)
 
 
 def write(
@@ -116,7 +115,7 @@ def _tensors(planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str,
         name, shape = initializer(*key), planned.shapes[key]
         assert values.shape == shape, (name, values.shape, shape)
         checksums[name] = check
-        yield name, shape, values
+        yield name, planned.dims[key], values
 
 
 def _tensor_head(name: str, shape: tuple[int, ...]) -> TensorProto:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
-from resnetgen.ir.ops import Shape
+from resnetgen.ir.ops import Parameter, Shape
+from resnetgen.targets.onnx import steps
 from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
+from resnetgen.targets.onnx.steps import Step, Tensor
 
 MIN_OPSET = 9
 """AveragePool, BatchNormalization, MaxPool and Flatten have had today's meaning since then."""
@@ -44,8 +49,8 @@ class Translation:
         self.outputs = [self.value(names.output, graph.shapes[result.name])]
         self.inner: list[ValueInfoProto] = []
         self.nodes: list[NodeProto] = []
-        self.constants: dict[str, tuple[int, ...]] = {}
-        """Integer inputs of nodes, by name: they stand in the file's skeleton."""
+        self.constants: dict[str, npt.NDArray[Any]] = {}
+        """Inputs of nodes that are no weights, by name: they stand in the file's skeleton."""
         for node in graph.nodes:
             self.nodes += self._translated(node)
             if node.name not in (source.name, result.name):
@@ -71,49 +76,88 @@ class Translation:
 
     def _translated(self, node: Node) -> Iterator[NodeProto]:
         place = _place(node)
-        inputs = [self.tensors[name] for name in node.inputs]
         weights = [initializer(node.name, p.name) for p in self.graph.parameters(node)]
-        for step in self._steps(node, inputs, weights):
+        for step in self._steps(node, [*(self.tensors[name] for name in node.inputs), *weights]):
+            if step.shape is not None:
+                self.inner.append(self.value(step.output, step.shape))
             yield NodeProto(
                 op_type=step.type,
                 name=step.output,
-                input=step.inputs,
+                input=[self._named(node, tensor) for tensor in step.inputs],
                 output=[step.output],
                 attribute=[_attribute(name, value) for name, value in sorted(step.attributes.items())],
                 doc_string=place,
             )
 
-    def _steps(self, node: Node, inputs: list[str], weights: list[str]) -> Iterator[Step]:
+    def _named(self, node: Node, tensor: Tensor) -> str:
+        if isinstance(tensor, str):
+            return tensor
+        name = f"{node.name}.{tensor.label}"
+        self.constants[name] = tensor.values
+        return name
+
+    def _steps(self, node: Node, inputs: list[Tensor]) -> Iterator[Step]:
+        """The ONNX nodes of a node; `inputs` are its tensors, and behind them its weights."""
         op, shapes = node.op, self.graph.input_shapes(node)
         output = self.tensors[node.name]
+        x = str(inputs[0]) if inputs else ""
         match op:
             case ops.Input():
                 return
             case ops.Conv():
-                yield Step("Conv", [*inputs, *weights], output, _conv(op))
+                yield Step("Conv", inputs, output, _conv(op))
+            case ops.ChannelConv():
+                yield from steps.channelconv(op, shapes[0], inputs, output)
             case ops.BatchNorm():
-                yield Step("BatchNormalization", [*inputs, *weights], output, {"epsilon": op.eps})
+                yield Step("BatchNormalization", inputs, output, {"epsilon": op.eps})
+            case ops.GroupNorm() if self.opset >= 21:  # that of opset 18 scales the groups, not the channels
+                yield Step("GroupNormalization", inputs, output, {"epsilon": op.eps, "num_groups": op.groups})
+            case ops.GroupNorm():
+                yield from steps.groupnorm(op, shapes[0], inputs, output)
+            case ops.Lrn():
+                yield Step("LRN", inputs, output, {"alpha": op.alpha, "beta": op.beta, "bias": op.k, "size": op.size})
             case ops.Relu():
                 yield Step("Relu", inputs, output)
             case ops.LeakyRelu():
                 yield Step("LeakyRelu", inputs, output, {"alpha": op.slope})
+            case ops.Relu6():
+                self._need(11, node, "relu6")
+                yield steps.relu6(x, output)
+            case ops.Silu():
+                yield from steps.silu(shapes[0], x, output)
+            case ops.Mish():
+                self._need(18, node, "mish")
+                yield Step("Mish", inputs, output)
+            case ops.Gelu():
+                self._need(20, node, "gelu")
+                yield Step("Gelu", inputs, output)
             case ops.Dropout():
                 yield Step("Identity", inputs, output)
             case ops.Sigmoid():
                 yield Step("Sigmoid", inputs, output)
             case ops.MaxPool():
-                yield Step("MaxPool", inputs, output, _window(op, shapes[0]))
+                yield Step("MaxPool", inputs, output, steps.window(op, shapes[0]))
             case ops.AvgPool():
-                yield from self._average(node, op, inputs, output)
+                if not op.same and steps.pads_apart(op, shapes[0]):
+                    self._need(11, node, "an average pooling with padding and an overhang")
+                yield from steps.average(op, shapes[0], x, output)
             case ops.GlobalAvgPool():
                 yield Step("GlobalAveragePool", inputs, output)
+            case ops.BlurPool():
+                self._need(11, node, "a reflecting blurpool")
+                yield from steps.blurpool(op, shapes[0], x, output)
+            case ops.ChannelPad():
+                self._need(11, node, "a channelpad")
+                yield from steps.channelpad(op, shapes[0], x, output)
             case ops.Flatten():
                 yield Step("Flatten", inputs, output, {"axis": 1})
             case ops.Fc():
-                yield from self._fc(node, op, [*inputs, *weights], output)
+                if not op.bias:
+                    self._need(11, node, "an fc without a bias")
+                yield from steps.fc(shapes[0], inputs, output)
             case ops.Softmax():
-                if self.opset < 13 and prod(shapes[0][1:]) != 1:
-                    raise self._refuse(node, "a softmax over the channels of an image", 13)
+                if prod(shapes[0][1:]) != 1:
+                    self._need(13, node, "a softmax over the channels of an image")
                 yield Step("Softmax", inputs, output, {"axis": 1})
             case ops.Add():
                 yield Step("Add" if len(inputs) == 2 else "Sum", inputs, output)
@@ -124,50 +168,16 @@ class Translation:
             case _:
                 assert_never(op)
 
-    def _average(self, node: Node, op: ops.AvgPool, inputs: list[str], output: str) -> Iterator[Step]:
-        """ONNX counts all of its padding or none. Caffe counts the padding but not the overhang of the last window:
-        where both occur, the padding becomes zeros of its own and the rest is left uncounted."""
-        (shape,) = self.graph.input_shapes(node)
-        window = _window(op, shape)
-        counted = op.pad != (0, 0) and not op.exclude_pad
-        if not counted or not any(op.overhang(size, axis) for axis, size in enumerate(shape[1:])):
-            yield Step("AveragePool", inputs, output, {**window, "count_include_pad": int(counted)})
-            return
-        if self.opset < 11:
-            raise self._refuse(node, "an average pooling with padding and an overhang", 11)
-        padded = f"{output}/padded"
-        top, left = op.pad
-        zeros = Step("Pad", [inputs[0], f"{node.name}.pads"], padded)
-        self.constants[f"{node.name}.pads"] = (0, 0, top, left, 0, 0, top, left)
-        self.inner.append(self.value(padded, (shape[0], shape[1] + 2 * top, shape[2] + 2 * left)))
-        rest = [pad - own for pad, own in zip(window["pads"], (top, left, top, left), strict=True)]
-        yield zeros
-        yield Step("AveragePool", [padded], output, {**window, "pads": rest, "count_include_pad": 0})
-
-    def _fc(self, node: Node, op: ops.Fc, inputs: list[str], output: str) -> Iterator[Step]:
-        if not op.bias and self.opset < 11:
-            raise self._refuse(node, "an fc without a bias", 11)
-        (shape,) = self.graph.input_shapes(node)
-        if len(shape) > 1:
-            flat = f"{output}/flat"
-            self.inner.append(self.value(flat, (prod(shape),)))
-            yield Step("Flatten", inputs[:1], flat, {"axis": 1})
-            inputs = [flat, *inputs[1:]]
-        yield Step("Gemm", inputs, output, {"transB": 1})
-
-    def _refuse(self, node: Node, what: str, opset: int) -> Exception:
-        message = f"ONNX says {what} from opset {opset} on, not in {self.opset} ({node.name})"
-        return fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, f"--opset {opset} or above")
+    def _need(self, opset: int, node: Node, what: str) -> None:
+        """Raises Failure for what ONNX says from `opset` on, where that is too new."""
+        if self.opset < opset:
+            message = f"ONNX says {what} from opset {opset} on, not in {self.opset} ({node.name})"
+            raise fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, f"--opset {opset} or above")
 
 
-@dataclass(frozen=True)
-class Step:
-    """One ONNX node; it bears the name of its output."""
-
-    type: str
-    inputs: list[str]
-    output: str
-    attributes: dict[str, Any] = field(default_factory=dict)
+def dims(node: Node, parameter: Parameter, opset: int) -> Shape:
+    """The shape of a weight's initializer: the parameter's own, but where a product or sum must broadcast it."""
+    return (*parameter.shape, 1, 1) if isinstance(node.op, ops.GroupNorm) and opset < 21 else parameter.shape
 
 
 def initializer(node: str, parameter: str) -> str:
@@ -185,7 +195,17 @@ def ir_version(opset: int) -> int:
     return next(version for last, version in _IR_VERSIONS if opset <= last)
 
 
-def _attribute(name: str, value: int | float | list[int]) -> AttributeProto:
+def constant(name: str, values: npt.NDArray[Any]) -> TensorProto:
+    """The initializer of a constant; typed data, where weights have raw data."""
+    if values.dtype == np.int64:
+        return TensorProto(name=name, data_type=TensorProto.INT64, dims=values.shape, int64_data=values.tolist())
+    data = values.ravel().tolist()
+    return TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape, float_data=data)
+
+
+def _attribute(name: str, value: int | float | str | list[int]) -> AttributeProto:
+    if isinstance(value, str):
+        return AttributeProto(name=name, type=AttributeProto.STRING, s=value.encode())
     if isinstance(value, float):
         return AttributeProto(name=name, type=AttributeProto.FLOAT, f=value)
     if isinstance(value, int):
@@ -208,12 +228,6 @@ def _conv(op: ops.Conv) -> dict[str, Any]:
         "dilations": list(op.dilation),
         "group": op.groups,
     }
-
-
-def _window(op: ops.Pool, shape: Shape) -> dict[str, Any]:
-    """Explicit pads that give the same windows with floor: runtimes differ in their ceil_mode."""
-    ends = [pad + op.overhang(size, axis) for axis, (pad, size) in enumerate(zip(op.pad, shape[1:], strict=True))]
-    return {"kernel_shape": list(op.kernel), "strides": list(op.stride), "pads": [*op.pad, *ends]}
 
 
 def _place(node: Node) -> str:

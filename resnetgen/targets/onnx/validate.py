@@ -7,8 +7,9 @@ from pathlib import Path
 from resnetgen.errors import Failure
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
+from resnetgen.targets.onnx.decode import read_graph
 from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
-from resnetgen.targets.onnx.read import OnnxFile, read_file, read_graph
+from resnetgen.targets.onnx.read import OnnxFile, read_file
 from resnetgen.targets.onnx.translate import BATCH, initializer
 
 

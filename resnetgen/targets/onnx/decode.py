@@ -1,0 +1,256 @@
+"""The structure of an ONNX file -> the IR's graph. Shares nothing with the emitter but the schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from resnetgen.ir import ops
+from resnetgen.ir.canonical import shortest
+from resnetgen.ir.graph import Graph, InvalidGraph, Node
+from resnetgen.ir.ops import Op, OpError, Pair
+from resnetgen.targets.onnx.forms import Call, Constant, Done, Form, begin, go_on, unreadable
+from resnetgen.targets.onnx.read import OnnxFile
+from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
+
+_WINDOW = {"kernel_shape": 2, "strides": 2, "pads": 4}
+_ATTRIBUTES: dict[str, tuple[dict[str, int], ...]] = {
+    "Conv": ({**_WINDOW, "dilations": 2, "group": 1}, {"kernel_shape": 1, "pads": 2}),
+    "BatchNormalization": ({"epsilon": 1},),
+    "InstanceNormalization": ({"epsilon": 1},),
+    "GroupNormalization": ({"epsilon": 1, "num_groups": 1},),
+    "LRN": ({"alpha": 1, "beta": 1, "bias": 1, "size": 1},),
+    "MaxPool": (_WINDOW,),
+    "AveragePool": ({**_WINDOW, "count_include_pad": 1},),
+    "LeakyRelu": ({"alpha": 1},),
+    "Pad": ({}, {"mode": 0}),
+    "Flatten": ({"axis": 1},),
+    "Gemm": ({"transB": 1},),
+    "Softmax": ({"axis": 1},),
+    "Concat": ({"axis": 1},),
+}
+"""Kind of node -> its attributes, and how many numbers each has: one more or one less would mean something else."""
+
+
+def read_graph(file: OnnxFile) -> tuple[Graph, dict[str, list[str]]]:
+    """The network as the IR says it, and for each node the weights it is given, in their order.
+
+    Raises Failure (exit 4) for what the IR has no word for.
+    """
+    decoder = _Decoder(file)
+    return decoder.graph(), decoder.weights
+
+
+class _Decoder:
+    def __init__(self, file: OnnxFile) -> None:
+        self.source = file.model.graph
+        self.tensors = {name: tensor.shape for name, tensor in file.tensors.items()}
+        self.constants = {tensor.name: _constant(tensor) for tensor in self.source.initializer}
+        self.shapes = {v.name: tuple(_dims(v)[1:]) for v in (*self.source.value_info, *self.source.input)}
+        """Tensor -> its shape as the file declares it; `_check_values` compares it with the true one."""
+        self.nodes: list[Node] = []
+        self.weights: dict[str, list[str]] = {}
+        """Node -> its weights, in their order."""
+        self.forms: dict[str, Form] = {}
+        self.ends: dict[str, Pair] = {}
+        """Pooling -> its padding at the bottom and the right, an overhang included."""
+
+    def graph(self) -> Graph:
+        if len(self.source.input) != 1 or len(_dims(self.source.input[0])) != 4:
+            raise unreadable("it has not one input of four dimensions")
+        try:
+            self._input(self.source.input[0])
+            for proto in self.source.node:
+                self._read(self._call(proto))
+            graph = Graph(self.source.name, tuple(self.nodes))
+        except (InvalidGraph, OpError, UnicodeDecodeError) as error:
+            raise unreadable(str(error)) from None
+        self._check_values(graph)
+        return graph
+
+    def _input(self, data: ValueInfoProto) -> None:
+        _, channels, height, width = _dims(data)
+        self.nodes.append(Node(data.name, ops.Input((channels, height, width)), ()))
+
+    def _check_values(self, graph: Graph) -> None:
+        """What the file says of its tensors must be what the ops compute."""
+        if [value.name for value in self.source.output] != [node.name for node in graph.outputs]:
+            raise unreadable("its outputs are not the tensors that no node reads")
+        for node in graph.nodes:
+            if node.name in self.ends and self.ends[node.name] != _ends(node.op, graph, node):
+                raise unreadable(f"{node.name} is padded otherwise than a pooling of Caffe's rule")
+        for value in (*self.source.value_info, *self.source.output):
+            says = value.type.tensor_type.HasField("shape") and value.name in graph.shapes
+            if says and tuple(_dims(value)[1:]) != graph.shapes[value.name]:
+                raise unreadable(f"{value.name} is declared with another shape than it has")
+        for node in graph.nodes:
+            wanted = [parameter.shape for parameter in graph.parameters(node)]
+            held = [self.tensors[name] for name in self.weights.get(node.name, [])]
+            if wanted != held:
+                raise unreadable(f"{node.name} has weights of the shapes {held} instead of {wanted}")
+
+    def _call(self, proto: NodeProto) -> Call:
+        if not all(isinstance(name, str) for name in (*proto.input, *proto.output)):
+            raise unreadable("a name is not UTF-8 text")  # protobuf then gives bytes
+        at = {attribute.name: _value(attribute) for attribute in proto.attribute}
+        counts = {name: _count(value) for name, value in at.items()}
+        if proto.domain or counts not in _ATTRIBUTES.get(proto.op_type, ({},)):
+            raise unreadable(f"the IR has no word for {proto.op_type} with {at}")
+        weights = tuple(name for name in proto.input if name in self.tensors)
+        constants = tuple(name for name in proto.input if name in self.constants)
+        data = tuple(name for name in proto.input if name not in self.tensors and name not in self.constants)
+        if len(proto.output) != 1 or not data or [*data, *weights, *constants] != list(proto.input):
+            raise unreadable(f"the {proto.op_type} node {proto.name} has other inputs or outputs than it can have")
+        shapes = tuple(self.tensors[name] for name in weights)
+        held = tuple(self.constants[name] for name in constants)
+        return Call(proto.op_type, proto.output[0], at, data, weights, shapes, held)
+
+    def _read(self, call: Call) -> None:
+        """A node of the graph is called as its output is."""
+        forms = [self.forms[name] for name in call.data if name in self.forms]
+        if forms and len(call.data) != 1:
+            raise unreadable(f"the IR has no word for {call.kind} of what is half done")
+        if forms:
+            self._step(call, go_on(call, forms[0], self.shapes.get(forms[0].source, ())))
+        elif call.kind in ("Pad", "Slice", "Reshape"):
+            self._step(call, begin(call, self.shapes.get(call.data[0], ())))
+        else:
+            self._add(call, self._op(call), call.data, call.weights)
+
+    def _step(self, call: Call, made: Form | Done) -> None:
+        if not isinstance(made, Done):
+            self.forms[call.tensor] = made
+            return
+        if isinstance(made.op, ops.GroupNorm):
+            for name in made.weights:  # channels x 1 x 1, so that a product can broadcast it
+                self.tensors[name] = self.tensors[name][:1]
+        if made.end:
+            self.ends[call.tensor] = made.end
+        self._add(call, made.op, (made.source,), made.weights)
+
+    def _add(self, call: Call, op: Op, inputs: tuple[str, ...], weights: tuple[str, ...] = ()) -> None:
+        self.nodes.append(Node(call.tensor, op, inputs))
+        self.weights[call.tensor] = list(weights)
+
+    # What is one node
+
+    def _op(self, call: Call) -> Op:
+        kind, at, weights = call.kind, call.at, call.weights
+        if call.constants and kind != "Clip":
+            raise call.stranger()
+        match kind:
+            case "Conv" if weights and len(at) == 5:
+                return self._conv(at, weights)
+            case "BatchNormalization":
+                return ops.BatchNorm(at["epsilon"])
+            case "GroupNormalization":
+                return ops.GroupNorm(at["num_groups"], at["epsilon"])
+            case "LRN":
+                return ops.Lrn(at["size"], at["alpha"], at["beta"], at["bias"])
+            case "Relu":
+                return ops.Relu()
+            case "LeakyRelu":
+                return ops.LeakyRelu(at["alpha"])
+            case "Clip" if [values.tolist() for values in call.constants] == [0, 6]:
+                return ops.Relu6()
+            case "Mish":
+                return ops.Mish()
+            case "Gelu":
+                return ops.Gelu()
+            case "Identity":
+                return ops.Dropout(0.5)  # whichever: inference does not see it
+            case "Sigmoid":
+                return ops.Sigmoid()
+            case "MaxPool":
+                return self._maxpool(call)
+            case "AveragePool":
+                return self._avgpool(call)
+            case "GlobalAveragePool":
+                return ops.GlobalAvgPool()
+            case "Flatten" if at["axis"] == 1:
+                return ops.Flatten()
+            case "Gemm" if at["transB"] == 1 and weights:
+                return ops.Fc(self.tensors[weights[0]][0], bias=len(weights) == 2)
+            case "Softmax" if at["axis"] == 1:
+                return ops.Softmax()
+            case "Add" | "Sum":
+                return ops.Add()
+            case "Mul":
+                return ops.Mul()
+            case "Concat" if at["axis"] == 1:
+                return ops.Concat()
+            case _:
+                raise unreadable(f"the IR has no word for {kind} with {at}")
+
+    def _conv(self, at: dict[str, Any], weights: tuple[str, ...]) -> ops.Conv:
+        top, left, bottom, right = at["pads"]
+        if (top, left) != (bottom, right):
+            raise unreadable("a convolution with uneven padding")
+        return ops.Conv(
+            kernel=at["kernel_shape"],
+            out_channels=self.tensors[weights[0]][0],
+            stride=at["strides"],
+            groups=at["group"],
+            dilation=at["dilations"],
+            pad=(top, left),
+            bias=len(weights) == 2,
+        )
+
+    def _maxpool(self, call: Call) -> ops.MaxPool:
+        """Padding at the end beyond that at the start is the overhang of a pooling that rounds up."""
+        top, left, bottom, right = call.at["pads"]
+        self.ends[call.tensor] = (bottom, right)
+        rounds_up = (bottom, right) != (top, left)
+        return ops.MaxPool(call.at["kernel_shape"], call.at["strides"], (top, left), rounds_up)
+
+    def _avgpool(self, call: Call) -> ops.AvgPool:
+        top, left, bottom, right = call.at["pads"]
+        rounds_up = (bottom, right) != (top, left)
+        if call.at["count_include_pad"] and rounds_up:
+            same = ops.AvgPool(call.at["kernel_shape"], same=True)
+            if call.at["strides"] != (1, 1) or (same.pads(0), same.pads(1)) != ((top, bottom), (left, right)):
+                raise unreadable("an average that counts the overhang of its windows")
+            return same
+        self.ends[call.tensor] = (bottom, right)
+        excludes = not call.at["count_include_pad"]
+        return ops.AvgPool(call.at["kernel_shape"], call.at["strides"], (top, left), rounds_up, excludes)
+
+
+def _ends(op: Op, graph: Graph, node: Node) -> Pair:
+    assert isinstance(op, ops.Pool)
+    (shape,) = graph.input_shapes(node)
+    return (op.pad[0] + op.overhang(shape[1], 0), op.pad[1] + op.overhang(shape[2], 1))
+
+
+def _dims(value: ValueInfoProto) -> list[int]:
+    return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def _constant(tensor: TensorProto) -> Constant:
+    """Typed data, of the type and the size that it says."""
+    data: list[Any] = list(tensor.float_data if tensor.data_type == TensorProto.FLOAT else tensor.int64_data)
+    values = np.array(data, np.float32 if tensor.data_type == TensorProto.FLOAT else np.int64)
+    known = tensor.data_type in (TensorProto.FLOAT, TensorProto.INT64)
+    if not known or values.size != int(np.prod(tensor.dims, dtype=np.int64)):
+        raise unreadable(f"the constant {tensor.name} is of no known type, or of another size than it says")
+    return values.reshape(tuple(tensor.dims))
+
+
+def _count(value: Any) -> int:
+    """How many numbers an attribute has; text has none."""
+    return len(value) if isinstance(value, tuple) else int(not isinstance(value, bytes))
+
+
+def _value(attribute: AttributeProto) -> Any:
+    match attribute.type:
+        case AttributeProto.INT:
+            return attribute.i
+        case AttributeProto.FLOAT:
+            return shortest(attribute.f)
+        case AttributeProto.STRING:
+            return attribute.s
+        case AttributeProto.INTS:
+            return tuple(attribute.ints)
+        case _:
+            raise unreadable(f"the attribute {attribute.name} is of no known type")

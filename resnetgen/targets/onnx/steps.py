@@ -1,0 +1,151 @@
+"""What an op becomes that ONNX says in several nodes: each function gives the steps from its input to its output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from resnetgen.ir import ops
+from resnetgen.ir.ops import Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An input of a node that no one trains: it stands in the file's skeleton, as `<node>.<label>`."""
+
+    label: str
+    values: npt.NDArray[Any]
+    """int64 or float32."""
+
+
+Tensor: TypeAlias = str | Constant
+
+
+@dataclass(frozen=True)
+class Step:
+    """One ONNX node; it bears the name of its output."""
+
+    type: str
+    inputs: list[Tensor]
+    output: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+    shape: Shape | None = None
+    """Of an output that is no node's of the graph."""
+
+
+def _ints(label: str, *values: int) -> Constant:
+    return Constant(label, np.array(values, np.int64))
+
+
+def window(op: ops.Pool, shape: Shape) -> dict[str, Any]:
+    """Explicit pads that give the same windows with floor: runtimes differ in their ceil_mode."""
+    ends = [pad + op.overhang(size, axis) for axis, (pad, size) in enumerate(zip(op.pad, shape[1:], strict=True))]
+    return {"kernel_shape": list(op.kernel), "strides": list(op.stride), "pads": [*op.pad, *ends]}
+
+
+def average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterator[Step]:
+    """ONNX counts all of its padding or none. Caffe counts the padding but not the overhang of the last window: where
+    both occur, the padding becomes zeros of its own and the rest is left uncounted."""
+    if op.same:
+        (top, bottom), (left, right) = op.pads(0), op.pads(1)
+        pads = {"kernel_shape": list(op.kernel), "strides": [1, 1], "pads": [top, left, bottom, right]}
+        yield Step("AveragePool", [x], output, {**pads, "count_include_pad": 1})
+        return
+    attributes = window(op, shape)
+    counted = op.pad != (0, 0) and not op.exclude_pad
+    if not pads_apart(op, shape):
+        yield Step("AveragePool", [x], output, {**attributes, "count_include_pad": int(counted)})
+        return
+    padded = f"{output}/padded"
+    top, left = op.pad
+    inner = (shape[0], shape[1] + 2 * top, shape[2] + 2 * left)
+    pads_input = _ints("pads", 0, 0, top, left, 0, 0, top, left)
+    yield Step("Pad", [x, pads_input], padded, shape=inner)
+    rest = [pad - own for pad, own in zip(attributes["pads"], (top, left, top, left), strict=True)]
+    yield Step("AveragePool", [padded], output, {**attributes, "pads": rest, "count_include_pad": 0})
+
+
+def pads_apart(op: ops.AvgPool, shape: Shape) -> bool:
+    """Whether an average counts its padding and has an overhang, which does not count."""
+    counted = op.pad != (0, 0) and not op.exclude_pad
+    return counted and any(op.overhang(size, axis) for axis, size in enumerate(shape[1:]))
+
+
+def fc(shape: Shape, inputs: list[Tensor], output: str) -> Iterator[Step]:
+    """Gemm takes a matrix: an image is flattened before it."""
+    if len(shape) > 1:
+        flat = f"{output}/flat"
+        yield Step("Flatten", inputs[:1], flat, {"axis": 1}, (prod(shape),))
+        inputs = [flat, *inputs[1:]]
+    yield Step("Gemm", inputs, output, {"transB": 1})
+
+
+def silu(shape: Shape, x: str, output: str) -> Iterator[Step]:
+    gate = f"{output}/sigmoid"
+    yield Step("Sigmoid", [x], gate, shape=shape)
+    yield Step("Mul", [x, gate], output)
+
+
+def relu6(x: str, output: str) -> Step:
+    low, high = (Constant(label, np.array(value, np.float32)) for label, value in (("min", 0), ("max", 6)))
+    return Step("Clip", [x, low, high], output)
+
+
+def groupnorm(op: ops.GroupNorm, shape: Shape, inputs: list[Tensor], output: str) -> Iterator[Step]:
+    """Each group as one channel of a sequence, whose norm has no scale of its own. Batch and size may be any."""
+    x, gamma, beta = inputs
+    grouped, normed, image, scaled = (f"{output}/{what}" for what in ("grouped", "normed", "image", "scaled"))
+    sequence = (op.groups, prod(shape) // op.groups)
+    ones, zeros = (
+        Constant(label, make(op.groups, np.float32)) for label, make in (("one", np.ones), ("zero", np.zeros))
+    )
+    yield Step("Reshape", [x, _ints("groups", 0, op.groups, -1)], grouped, shape=sequence)
+    yield Step("InstanceNormalization", [grouped, ones, zeros], normed, {"epsilon": op.eps}, sequence)
+    yield Step("Reshape", [normed, _ints("image", 0, *shape)], image, shape=shape)
+    yield Step("Mul", [image, gamma], scaled, shape=shape)
+    yield Step("Add", [scaled, beta], output)
+
+
+def channelconv(op: ops.ChannelConv, shape: Shape, inputs: list[Tensor], output: str) -> Iterator[Step]:
+    """The channels as a sequence of one channel."""
+    x, weight = inputs
+    sequence, convolved = f"{output}/sequence", f"{output}/convolved"
+    kernel = op.size(shape[0])
+    attributes = {"kernel_shape": [kernel], "pads": [kernel // 2, kernel // 2]}
+    yield Step("Reshape", [x, _ints("sequence", 0, 1, -1)], sequence, shape=(1, shape[0]))
+    yield Step("Conv", [sequence, weight], convolved, attributes, (1, shape[0]))
+    yield Step("Reshape", [convolved, _ints("image", 0, -1, 1, 1)], output)
+
+
+def blurpool(op: ops.BlurPool, shape: Shape, x: str, output: str) -> Iterator[Step]:
+    channels, height, width = shape
+    padded = f"{output}/padded"
+    yield Step(
+        "Pad",
+        [x, _ints("pads", 0, 0, 1, 1, 0, 0, 1, 1)],
+        padded,
+        {"mode": "reflect"},
+        (channels, height + 2, width + 2),
+    )
+    row = np.array([1, 2, 1], np.float32) / 4
+    kernel = Constant("blur", np.tile(np.outer(row, row), (channels, 1, 1, 1)))
+    attributes = {"kernel_shape": [3, 3], "strides": list(op.stride), "pads": [0] * 4, "dilations": [1, 1]}
+    yield Step("Conv", [padded, kernel], output, {**attributes, "group": channels})
+
+
+def channelpad(op: ops.ChannelPad, shape: Shape, x: str, output: str) -> Iterator[Step]:
+    channels, *extent = op.shape(shape)
+    if op.stride != (1, 1):
+        taken = f"{output}/taken"
+        ends = _ints("ends", *shape[1:])
+        inputs: list[Tensor] = [x, _ints("starts", 0, 0), ends, _ints("axes", 2, 3), _ints("steps", *op.stride)]
+        yield Step("Slice", inputs, taken, shape=(shape[0], *extent))
+        x = taken
+    before = op.before(shape[0])
+    pads = _ints("pads", 0, before, 0, 0, 0, channels - shape[0] - before, 0, 0)
+    yield Step("Pad", [x, pads], output)
