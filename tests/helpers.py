@@ -139,11 +139,11 @@ def on_onnxruntime(model: Path | bytes, data: Array) -> Array:
 
 def on_reference_evaluator(model: Path, data: Array) -> Array:
     from onnx import load as load_model
-    from onnx.reference import ReferenceEvaluator
 
-    evaluator = ReferenceEvaluator(load_model(str(model)))
-    (output,) = evaluator.run(None, {evaluator.input_names[0]: data})
-    return np.asarray(output)
+    from resnetgen.runtimes.reference import run_reference
+
+    proto = load_model(str(model))
+    return run_reference(proto, {proto.graph.input[0].name: data})[proto.graph.output[0].name]
 
 
 def on_opencv(prototxt: Path | str, caffemodel: Path, data: Array, fusion: bool = True) -> Array:

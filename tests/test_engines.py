@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,19 +40,28 @@ from resnetgen.ir.ops import (
     Add,
     AvgPool,
     BatchNorm,
+    BlurPool,
+    ChannelConv,
+    ChannelPad,
     Concat,
     Conv,
     Fc,
     Flatten,
+    Gelu,
     GlobalAvgPool,
+    GroupNorm,
+    Lrn,
     MaxPool,
+    Mish,
     Mul,
     Op,
     OpError,
     Pair,
     Relu,
+    Relu6,
     Shape,
     Sigmoid,
+    Silu,
     Softmax,
 )
 from resnetgen.targets.caffe.translate import translate
@@ -125,6 +135,39 @@ ROWS = [
     "softmax",
     "conv 3x3, 6 | softmax",
 ]
+NEWER_ROWS = [
+    "relu6",
+    "conv 3x3, 6, bias | batchnorm | relu6",
+    "silu",
+    "conv 3x3, 6 | batchnorm | silu",
+    "flatten | silu",
+    "mish",
+    "gelu",
+    "flatten | gelu",
+    "gap | channelconv",
+    "gap | channelconv kernel=5 | sigmoid",
+    "gap | channelconv kernel=9",  # it reaches beyond both ends of four channels
+    "gap | channelconv channels=2048",
+    "groupnorm 2, eps=0.1",
+    "groupnorm 4",  # each channel on its own
+    "conv 3x3, 6 | groupnorm 3 | relu",
+    "lrn",
+    "lrn alpha=1, k=2",
+    "lrn size=3, alpha=0.5, beta=0.5",
+    "lrn size=9, alpha=1",
+    "blurpool",
+    "blurpool /1",
+    "blurpool /2x1",
+    "conv 3x3, 6 | blurpool /3",
+    "channelpad 4",
+    "channelpad 9, /2",
+    "channelpad 9, /2, both",
+    "channelpad 4, /2x1",
+    "avgpool 2x2, same",
+    "avgpool 4x3, same",
+    "conv 3x3, 6 | avgpool 1x5, same | relu",
+]
+"""Of ops that Caffe itself has not."""
 BOTH_SIZES = [(row, size) for row in ROWS for size in ("4x12x10", "4x11x9")]
 
 BRANCHES: dict[str, Graph] = {
@@ -182,9 +225,31 @@ BRANCHES: dict[str, Graph] = {
         (3, 4, 3), a=(Flatten(), "data"), b=(Fc(36), "a"), c=(Fc(36), "a"), d=(Add(), "a", "b", "c")
     ),
 }
+NEWER_BRANCHES: dict[str, Graph] = {
+    "relu6 of what is above 6": graph((3, 8, 7), a=(Add(), "data", "data", "data", "data"), b=(Relu6(), "a")),
+    "efficient channel attention": graph(
+        (5, 8, 7),
+        a=(GlobalAvgPool(), "data"),
+        b=(ChannelConv(), "a"),
+        c=(Sigmoid(), "b"),
+        d=(Mul(), "data", "c"),
+    ),
+    "option A": graph(
+        (3, 9, 7), a=(Conv((3, 3), 8, (2, 2)), "data"), b=(ChannelPad(8, (2, 2)), "data"), c=(Add(), "a", "b")
+    ),
+    "silu whose input is read again": graph((3, 8, 7), a=(Relu(), "data"), b=(Silu(), "a"), c=(Mul(), "a", "b")),
+}
 ALL = [pytest.param(lambda row=row, size=size: cells(row, size), id=f"{row} @{size}") for row, size in BOTH_SIZES]
 ALL += [pytest.param(lambda net=net: net, id=name) for name, net in BRANCHES.items()]
 Make = Callable[[], Graph]
+OPSETS = (9, 11, 13, 17, 18, 20, 21, 23)
+OLDEST = {Relu6: 11, BlurPool: 11, ChannelPad: 11, Mish: 18, Gelu: 20}
+"""The opset from which ONNX can say an op."""
+NEWER = [
+    pytest.param(net, opset, id=f"{name}, opset {opset}")
+    for name, net in {row: cells(row) for row in NEWER_ROWS}.items() | NEWER_BRANCHES.items()
+    for opset in sorted({max(opset, *(OLDEST.get(type(node.op), 0) for node in net.nodes)) for opset in (17, 21)})
+]
 
 FLOORED = [
     # Rounding down where Caffe would round up: `round_mode: FLOOR`, which OpenCV does not know.
@@ -204,16 +269,16 @@ EXCLUDED = [
 ]
 
 
-def onnx_models(net: Graph, folder: Path) -> list[OnnxModel]:
+def onnx_models(net: Graph, folder: Path, opset: int = 17) -> list[OnnxModel]:
     weights = random_weights(net)
-    return [write_onnx(net, weights, folder, fold=fold) for fold in (False, True)]
+    return [write_onnx(net, weights, folder, OnnxOptions(opset=opset), fold=fold) for fold in (False, True)]
 
 
-def agrees_on_onnx(net: Graph, folder: Path) -> None:
+def agrees_on_onnx(net: Graph, folder: Path, opset: int = 17) -> None:
     data = image(net, batch=2)
     wanted = expected(net, random_weights(net), data)
     assert net.shapes[net.outputs[0].name] == wanted.shape[1:]
-    for model in onnx_models(net, folder):
+    for model in onnx_models(net, folder, opset):
         assert validate(model.path, model.graph, model.plan, model.options, model.checksums) == []
         onnx.checker.check_model(str(model.path), full_check=True)
         assert error(on_onnxruntime(model.path, data), wanted) < TOLERANCE
@@ -231,13 +296,36 @@ def caffe_models(net: Graph, folder: Path, batch: int = 1) -> list[CaffeModel]:
 
 def test_cases_cover_the_vocabulary() -> None:
     """A new op without a case here fails."""
-    nets = [cells(row) for row in ROWS] + list(BRANCHES.values())
+    nets = [cells(row) for row in (*ROWS, *NEWER_ROWS)] + list(BRANCHES.values())
     assert {type(node.op) for net in nets for node in net.nodes} == set(VOCABULARY.values())
 
 
 @pytest.mark.parametrize("make", ALL)
 def test_onnx(make: Make, tmp_path: Path) -> None:
     agrees_on_onnx(make(), tmp_path)
+
+
+@pytest.mark.parametrize(("net", "opset"), NEWER)
+def test_newer_ops_on_onnx(net: Graph, opset: int, tmp_path: Path) -> None:
+    agrees_on_onnx(net, tmp_path, opset)
+
+
+@pytest.mark.parametrize(
+    "opset",
+    [pytest.param(17, marks=pytest.mark.xfail(reason="forms.py takes the first Reshape for channelconv's")), 21],
+)
+def test_a_norm_of_one_group(opset: int, tmp_path: Path) -> None:
+    """Of the whole image: layer normalisation."""
+    agrees_on_onnx(cells("groupnorm 1"), tmp_path, opset)
+
+
+def test_channelconv_reads_its_kernel_forwards(tmp_path: Path) -> None:
+    net = cells("gap | channelconv")
+    data, weights = image(net), random_weights(net)
+    kernel = weights.tensor("s/channelconv", "weight")
+    backwards = Changed(weights, {("s/channelconv", "weight"): kernel[..., ::-1]})
+    found = on_onnxruntime(write_onnx(net, backwards, tmp_path).path, data)
+    assert differs(found, expected(net, weights, data))
 
 
 @pytest.mark.parametrize(("row", "size"), FLOORED + EXCLUDED)
@@ -300,6 +388,36 @@ def test_max_pooling_ignores_its_padding_on_opencv(tmp_path: Path) -> None:
     assert error(on_opencv(model.prototxt, model.caffemodel, data), expected(net, random_weights(net), data)) == 0
 
 
+# The same ops as torch has them: another reading of their papers than helpers.evaluate
+
+
+TORCH: dict[str, Callable[..., Any]] = {
+    # Of torch.nn.functional, the input, and the weights.
+    "relu6": lambda f, x: f.relu6(x),
+    "silu": lambda f, x: f.silu(x),
+    "mish": lambda f, x: f.mish(x),
+    "gelu": lambda f, x: f.gelu(x),
+    "groupnorm 2, eps=0.1": lambda f, x, gamma, beta: f.group_norm(x, 2, gamma, beta, 0.1),
+    "lrn": lambda f, x: f.local_response_norm(x, 5),
+    "lrn size=3, alpha=0.5, beta=0.5, k=2": lambda f, x: f.local_response_norm(x, 3, 0.5, 0.5, 2),
+    "channelpad 9, /2, both": lambda f, x: f.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 3)),
+    "avgpool 2x2, same": lambda f, x: f.avg_pool2d(f.pad(x, (0, 1, 0, 1)), 2, 1),
+}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("row", TORCH)
+def test_torch_computes_the_same(row: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    net = cells(row)
+    data, weights = 4 * image(net, batch=2), random_weights(net)  # times 4: relu6 must have something to cut
+    node = net.nodes[-1]
+    own = [torch.from_numpy(weights.tensor(node.name, p.name)) for p in net.parameters(node)]
+    wanted = TORCH[row](torch.nn.functional, torch.from_numpy(data), *own).numpy()
+    model = write_onnx(net, weights, tmp_path, OnnxOptions(opset=21))
+    assert error(on_onnxruntime(model.path, data), wanted) < TOLERANCE
+
+
 # A whole small network
 
 RESNET = """
@@ -319,7 +437,6 @@ stages:
   conv3_x: 4x4   | [1x1, 8; 3x3, 8, C=4; 1x1, 16; squeeze(16)] x2 /2
   head:    1x1   | avgpool 3x3, /2, p=1, ceil | gap | fc 7 | softmax
 """
-OPSETS = (9, 11, 13, 17, 18, 21, 23)
 
 
 def without_overhang() -> Graph:
@@ -347,6 +464,11 @@ def test_every_opset_says_the_same(tmp_path: Path) -> None:
         ("avgpool 4x4, /3, p=1, ceil", 11),
         ("fc 5, bias=0", 11),
         ("softmax", 13),
+        ("relu6", 11),
+        ("blurpool", 11),
+        ("channelpad 9, /2", 11),
+        ("mish", 18),
+        ("gelu", 20),
     ],
 )
 def test_what_needs_a_newer_opset(row: str, oldest: int, tmp_path: Path) -> None:
@@ -424,7 +546,7 @@ def random_op(chance: random.Random, shape: Shape, for_caffe: bool) -> Op:
 
     if len(shape) == 1:
         return chance.choice([Relu(), Sigmoid(), BatchNorm(), Fc(4), Softmax(), Flatten()])
-    match chance.choice(["conv", "conv", "max", "average", "other"]):
+    match chance.choice(["conv", "conv", "max", "average", "other", *([] if for_caffe else ["newer"])]):
         case "conv":
             groups = chance.choice([1, 1, 2, shape[0]])
             return Conv(pair(1, 5), groups * 2, pair(1, 3), groups, pair(1, 3), pair(0, 4), chance.random() < 0.5)
@@ -433,6 +555,12 @@ def random_op(chance: random.Random, shape: Shape, for_caffe: bool) -> Op:
         case "average":
             exclude_pad = not for_caffe and chance.random() < 0.5
             return AvgPool(pair(1, 5), pair(1, 4), pair(0, 3), chance.random() < 0.6, exclude_pad)
+        case "newer":
+            pad = ChannelPad(shape[0] + chance.randint(0, 3), pair(1, 3), chance.random() < 0.5)
+            norm = GroupNorm(shape[0], 0.1) if shape[0] > 1 else Silu()
+            return chance.choice(
+                [Relu6(), Silu(), Lrn(), BlurPool(pair(1, 3)), pad, norm, AvgPool(pair(1, 5), same=True)]
+            )
     return chance.choice([Relu(), Sigmoid(), BatchNorm(1e-3), Softmax(), GlobalAvgPool(), Flatten(), Fc(5)])
 
 
@@ -586,6 +714,14 @@ ATTRIBUTES = [
     ("conv 3x3, 4, /2", "pads", [0, 0, 2, 2]),
     ("conv 3x3, 4, p=2, d=2", "dilations", [1, 2]),
     ("batchnorm eps=0.1", "epsilon", 0.2),
+    ("lrn alpha=1", "size", 3),
+    ("lrn alpha=1", "alpha", 5.0),
+    ("lrn alpha=1", "beta", 0.5),
+    ("lrn alpha=1", "bias", 2.0),
+    ("blurpool", "mode", "edge"),
+    ("blurpool", "mode", "constant"),
+    ("avgpool 2x2, same", "count_include_pad", 0),
+    ("avgpool 2x2, same", "pads", [1, 1, 0, 0]),
 ]
 
 

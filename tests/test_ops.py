@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from math import prod
+from math import log2, prod
 
 import numpy as np
 import pytest
@@ -17,21 +17,30 @@ from resnetgen.ir.ops import (
     Add,
     AvgPool,
     BatchNorm,
+    BlurPool,
+    ChannelConv,
+    ChannelPad,
     Concat,
     Conv,
     Dropout,
     Fc,
     Flatten,
+    Gelu,
     GlobalAvgPool,
+    GroupNorm,
     Input,
     LeakyRelu,
+    Lrn,
     MaxPool,
+    Mish,
     Mul,
     Op,
     OpError,
     Relu,
+    Relu6,
     Shape,
     Sigmoid,
+    Silu,
     Softmax,
 )
 
@@ -53,13 +62,25 @@ SHAPES: list[tuple[Op, tuple[Shape, ...], Shape]] = [
     (Conv((2, 3), 8, pad=(1, 0)), ((4, 9, 7),), (8, 10, 5)),
     (Conv((3, 3), 8, groups=4), ((4, 9, 7),), (8, 9, 7)),
     (AvgPool((7, 7)), ((512, 7, 7),), (512, 1, 1)),
+    (AvgPool((2, 2), same=True), ((5, 9, 8),), (5, 9, 8)),
+    (BlurPool(), ((64, 9, 8),), (64, 5, 4)),
+    (BlurPool((1, 2)), ((64, 2, 9),), (64, 2, 5)),
     (GlobalAvgPool(), ((512, 9, 5),), (512, 1, 1)),
     (Flatten(), ((512, 3, 5),), (7680,)),
     (Flatten(), ((7,),), (7,)),
     (Fc(10), ((512, 3, 5),), (10,)),
     (Fc(10), ((512,),), (10,)),
+    (ChannelConv(), ((64, 1, 1),), (64, 1, 1)),
+    (ChannelPad(32, (2, 2)), ((16, 33, 32),), (32, 17, 16)),  # option A of the CIFAR networks
+    (ChannelPad(4), ((4, 3, 2),), (4, 3, 2)),
     (BatchNorm(), ((5, 3, 4),), (5, 3, 4)),
+    (GroupNorm(2), ((6, 3, 4),), (6, 3, 4)),
+    (Lrn(), ((5, 3, 4),), (5, 3, 4)),
     (Relu(), ((5,),), (5,)),
+    (Relu6(), ((5, 4, 3),), (5, 4, 3)),
+    (Silu(), ((5,),), (5,)),
+    (Mish(), ((5, 4, 3),), (5, 4, 3)),
+    (Gelu(), ((5,),), (5,)),
     (LeakyRelu(0.1), ((5, 4, 3),), (5, 4, 3)),
     (Dropout(0.5), ((7,),), (7,)),
     (Sigmoid(), ((5, 1, 1),), (5, 1, 1)),
@@ -161,6 +182,10 @@ PARAMETERS: list[tuple[Op, Shape, dict[str, Shape]]] = [
     (Fc(10), (4, 3, 2), {"weight": (10, 24), "bias": (10,)}),
     (Fc(10, bias=False), (24,), {"weight": (10, 24)}),
     (BatchNorm(), (5, 3, 4), {"gamma": (5,), "beta": (5,), "mean": (5,), "variance": (5,)}),
+    (GroupNorm(3), (6, 3, 4), {"gamma": (6,), "beta": (6,)}),
+    (ChannelConv(5), (64, 1, 1), {"weight": (1, 1, 5)}),
+    (ChannelConv(), (64, 1, 1), {"weight": (1, 1, 3)}),
+    (ChannelConv(channels=2048), (64, 1, 1), {"weight": (1, 1, 7)}),
 ]
 
 
@@ -172,11 +197,38 @@ def test_parameters(op: Op, image: Shape, expected: dict[str, Shape]) -> None:
 
 def test_all_other_ops_have_neither_parameters_nor_macs() -> None:
     for op, inputs, _ in SHAPES:
-        if not isinstance(op, Conv | Fc | BatchNorm):
+        if not isinstance(op, Conv | ChannelConv | Fc | BatchNorm | GroupNorm):
             assert op.parameters(*inputs) == ()
-        if not isinstance(op, Conv | Fc):
+        if not isinstance(op, Conv | ChannelConv | Fc):
             assert op.macs(*inputs) == 0
     assert Fc(10).macs((4, 3, 2)) == 240
+    assert ChannelConv(5).macs((64, 1, 1)) == 320
+
+
+def test_channelconv_s_own_kernel_is_that_of_its_paper() -> None:
+    """ECA-Net, equation 12, in real numbers: the number of channels, and one to either side of each power of two."""
+    for channels in sorted({2**n + d for n in range(1, 15) for d in (-1, 0, 1)}):
+        t = int(abs((log2(channels) + 1) / 2))
+        assert ChannelConv().size(channels) == max(3, t if t % 2 else t + 1)
+        assert ChannelConv(channels=channels).size(1) == ChannelConv().size(channels)
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (3, 3), (4, 5)])
+def test_same_pads_as_much_as_keeps_the_size(kernel: tuple[int, int]) -> None:
+    op = AvgPool(kernel, same=True)
+    assert op.shape((3, 6, 5)) == (3, 6, 5)
+    for axis, size in enumerate((6, 5)):
+        before, behind = op.pads(axis)
+        assert size + before + behind - kernel[axis] + 1 == size
+        assert behind - before in (0, 1)
+
+
+def test_channelpad_splits_its_zeros() -> None:
+    assert [ChannelPad(7).before(4), ChannelPad(7, both=True).before(4), ChannelPad(8, both=True).before(4)] == [
+        0,
+        1,
+        2,
+    ]
 
 
 PUBLISHED = [
@@ -229,6 +281,24 @@ REFUSED_ATTRIBUTES = [
     (lambda: BatchNorm(float("nan")), Code.BAD_VALUE, "eps is nan"),
     (lambda: BatchNorm(1e-50), Code.BAD_VALUE, "eps is 1e-50"),  # 0 as a float32
     (lambda: Fc(0), Code.BAD_VALUE, "the number of units is 0"),
+    (lambda: ChannelConv(4), Code.BAD_VALUE, "an even kernel, 4, has no middle"),
+    (lambda: ChannelConv(1025), Code.BAD_VALUE, "the kernel is 1,025"),
+    (lambda: ChannelConv(3, channels=64), Code.BAD_VALUE, "kernel and channels are two ways to say one thing"),
+    (lambda: ChannelConv(channels=-1), Code.BAD_VALUE, "the number of channels is -1"),
+    (lambda: GroupNorm(0), Code.BAD_VALUE, "the number of groups is 0"),
+    (lambda: GroupNorm(2, eps=0), Code.BAD_VALUE, "eps is 0"),
+    (lambda: Lrn(4), Code.BAD_VALUE, "an even size, 4, has no middle"),
+    (lambda: Lrn(0), Code.BAD_VALUE, "the size is 0"),
+    (lambda: Lrn(alpha=0.0), Code.BAD_VALUE, "alpha is 0.0; it must be positive"),
+    (lambda: Lrn(beta=-0.75), Code.BAD_VALUE, "beta is -0.75"),
+    (lambda: Lrn(k=float("nan")), Code.BAD_VALUE, "k is nan"),
+    (lambda: BlurPool((0, 1)), Code.BAD_VALUE, "the stride is 0"),
+    (lambda: ChannelPad(0), Code.BAD_VALUE, "the number of output channels is 0"),
+    (lambda: ChannelPad(8, (2, 0)), Code.BAD_VALUE, "the stride is 0"),
+    (lambda: AvgPool((2, 2), (2, 2), same=True), Code.BAD_VALUE, "it goes with no other option"),
+    (lambda: AvgPool((3, 3), pad=(1, 1), same=True), Code.BAD_VALUE, "it goes with no other option"),
+    (lambda: AvgPool((2, 2), ceil=True, same=True), Code.BAD_VALUE, "it goes with no other option"),
+    (lambda: AvgPool((2, 2), exclude_pad=True, same=True), Code.BAD_VALUE, "it goes with no other option"),
     (lambda: Input((3, 0, 8)), Code.BAD_VALUE, "an extent of the input is 0"),
     (lambda: Input((3, 8, 65_537)), Code.BAD_VALUE, "an extent of the input is 65,537"),
 ]
@@ -248,6 +318,15 @@ REFUSED_INPUTS: list[tuple[Op, tuple[Shape, ...], Code, str]] = [
     (MaxPool((3, 3)), ((10,),), Code.SHAPE_MISMATCH, "maxpool needs an image"),
     (AvgPool((3, 3)), ((10,),), Code.SHAPE_MISMATCH, "avgpool needs an image"),
     (GlobalAvgPool(), ((10,),), Code.SHAPE_MISMATCH, "gap needs an image"),
+    (ChannelConv(), ((10,),), Code.SHAPE_MISMATCH, "channelconv needs an image"),
+    (ChannelConv(), ((4, 1, 2),), Code.SHAPE_MISMATCH, "channelconv needs one pixel, but its input is 4x1x2"),
+    (GroupNorm(2), ((10,),), Code.SHAPE_MISMATCH, "groupnorm needs an image"),
+    (GroupNorm(4), ((6, 3, 3),), Code.BAD_GROUPS, "4 groups do not divide the 6 channels of 6x3x3"),
+    (Lrn(), ((10,),), Code.SHAPE_MISMATCH, "lrn needs an image"),
+    (BlurPool(), ((10,),), Code.SHAPE_MISMATCH, "blurpool needs an image"),
+    (BlurPool(), ((4, 5, 1),), Code.SHAPE_MISMATCH, "blurpool reflects the second pixel, but its input is 4x5x1"),
+    (ChannelPad(8), ((10,),), Code.SHAPE_MISMATCH, "channelpad needs an image"),
+    (ChannelPad(8), ((16, 3, 3),), Code.SHAPE_MISMATCH, "16 channels cannot be padded to 8"),
     (Conv((3, 3), 8, groups=3), ((4, 9, 9),), Code.BAD_GROUPS, "3 groups do not divide 4 input channels"),
     (Conv((3, 3), 9, groups=4), ((4, 9, 9),), Code.BAD_GROUPS, "4 groups do not divide 9 output channels"),
     (Conv((5, 5), 8, pad=(0, 0)), ((4, 4, 9),), Code.SHAPE_MISMATCH, "a window of 5 is larger than"),
@@ -277,6 +356,9 @@ def test_nearest_number_of_groups_is_named() -> None:
     with pytest.raises(OpError) as caught:
         Conv((3, 3), 96, groups=31).shape((64, 9, 9))
     assert caught.value.hint == "the nearest count that divides 64 and 96 is 32"
+    with pytest.raises(OpError) as caught:
+        GroupNorm(7).shape((64, 9, 9))
+    assert caught.value.hint == "the nearest count that divides 64 is 8"
 
 
 # Graphs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +99,12 @@ def test_nothing_is_missing(what: str, words: set[str]) -> None:
 
 @pytest.mark.parametrize("keyword", sorted(VOCABULARY))
 def test_every_attribute_is_in_the_table(keyword: str) -> None:
-    (row,) = re.findall(rf"^\| `{keyword}` \| (`.*)$", PAGE, re.MULTILINE)
-    written = {"kernel": "3x3", "out_channels": "64", "units": "1000", "image": "3x224x224"}
+    (written,) = re.findall(rf"^\| `{keyword}` \| (`.*?) \|", PAGE, re.MULTILINE)
+    needed = {"kernel": "3x3", "out_channels": "64", "units": "1000", "image": "3x224x224"}
+    needed |= {"slope": "0.1", "ratio": "0.5", "groups": "32"}
     for field in fields(VOCABULARY[keyword]):
-        assert field.metadata.get("short", written.get(field.name, field.name)) in row
+        by_name = field.metadata.get("short", field.name)
+        assert (needed.get(field.name, by_name) if field.default is MISSING else by_name) in written
 
 
 # The JSON Schema
