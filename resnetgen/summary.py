@@ -7,7 +7,7 @@ from typing import Any
 
 from resnetgen.errors import Span
 from resnetgen.ir.graph import Graph, Node
-from resnetgen.ir.ops import BatchNorm, Conv, Fc, show
+from resnetgen.ir.ops import show
 from resnetgen.spec.syntax import Cell
 from resnetgen.spec.table import Row, Spec
 
@@ -91,13 +91,13 @@ def summarise(spec: Spec, graph: Graph) -> Summary:
 
 def _counts(graph: Graph, node: Node) -> Counts:
     parameters = [p for p in graph.parameters(node) if p.trainable]
-    computes = isinstance(node.op, Conv | Fc)
+    macs = graph.macs(node)
     return Counts(
         weights=sum(p.size for p in parameters if p.name == "weight"),
         biases=sum(p.size for p in parameters if p.name == "bias"),
-        norm=sum(p.size for p in parameters) if isinstance(node.op, BatchNorm) else 0,
-        macs=graph.macs(node),
-        activations=_size(graph.shapes[node.name]) if computes else 0,
+        norm=sum(p.size for p in parameters if p.name in ("gamma", "beta")),
+        macs=macs,
+        activations=_size(graph.shapes[node.name]) if macs else 0,
     )
 
 
