@@ -101,6 +101,11 @@ _provider = click.option(
     type=click.Choice(["cpu", "cuda", "auto"]),
     help="Where ONNX Runtime is to verify: cpu (the default), cuda, which fails where any node ran elsewhere, or auto.",
 )
+_dialect = click.option(
+    "--dialect",
+    type=click.Choice(["bvlc", "bvlc-1.0", "opencv"]),
+    help="Who reads the Caffe files: BVLC's master (the default), its release 1.0, or OpenCV 4's importer.",
+)
 _max_nodes = click.option("--max-nodes", type=click.IntRange(1), default=20_000, show_default=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -143,6 +148,7 @@ def main(debug: bool) -> None:
 @click.option("--no-weights", is_flag=True, help="Write the prototxt without a caffemodel.")
 @click.option("--no-fold", is_flag=True, help="Keep batch norms in the ONNX model instead of folding them.")
 @click.option("--batch", type=click.IntRange(1), help="Fix the batch; else it is dynamic in ONNX and 1 in Caffe.")
+@_dialect
 @click.option("--opset", type=int, default=17, show_default=True, help="ONNX opset; the IR version follows from it.")
 @click.option("--input-name", default="input", show_default=True, help="Of the ONNX model.")
 @click.option("--output-name", default="output", show_default=True, help="Of the ONNX model.")
@@ -163,6 +169,8 @@ def build(specs: tuple[str, ...], verified: bool, **given: Any) -> None:
     provider = given.pop("provider")
     if provider and not verified:
         raise click.UsageError("--provider says where --verify runs the model; give both")
+    if given["dialect"] and "caffe" not in given["targets"]:
+        raise click.UsageError("--dialect says how Caffe files are written; add --target caffe")
     with _progress() as progress:
         built = build_all(specs, _options(given, (provider or "cpu") if verified else None), progress)
     for one in built:
@@ -171,6 +179,7 @@ def build(specs: tuple[str, ...], verified: bool, **given: Any) -> None:
 
 def _options(given: dict[str, Any], verify_on: str | None) -> Options:
     from resnetgen.job import Options, Target
+    from resnetgen.targets.caffe.dialect import Dialect
     from resnetgen.weights.initialise import Init
 
     verify = None
@@ -187,6 +196,7 @@ def _options(given: dict[str, Any], verify_on: str | None) -> Options:
         weights=not given["no_weights"],
         fold=not given["no_fold"],
         batch=given["batch"],
+        dialect=Dialect(given["dialect"] or "bvlc"),
         opset=given["opset"],
         input_name=given["input_name"],
         output_name=given["output_name"],
@@ -266,10 +276,11 @@ def _print_report(report: Report, layers: bool = False) -> None:
 @click.argument("b", metavar="B")
 @click.option("--ignore-names", is_flag=True, help="Match layers by structure instead of by name.")
 @click.option("--bytes", "as_bytes", is_flag=True, help="Compare the text, byte by byte.")
+@_dialect
 @_settings
 @_image
 @_json
-def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, settings: Any, image: str | None, as_json: bool) -> None:
+def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, as_json: bool, **given: Any) -> None:
     """Compare two networks by meaning: each a prototxt, or a SPEC. Exit 0: equal, 1: different.
 
     Defaults are filled in, the order of fields and in-place naming do not count, `input` equals an Input layer. Layers
@@ -277,14 +288,16 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, settings: Any, imag
     left out.
     """
     from resnetgen import compiler
+    from resnetgen.targets.caffe.dialect import Dialect
 
     if as_bytes and (ignore_names or as_json):
         raise click.UsageError("--bytes goes with neither --ignore-names nor --json")
+    written = compiler.AsCaffe(given["settings"], given["image"], Dialect(given["dialect"] or "bvlc"))
     if as_bytes:
-        text = compiler.compare_text(a, b, settings, image)
+        text = compiler.compare_text(a, b, written)
         print(text.rstrip("\n") or "equal, byte for byte")
         sys.exit(1 if text else 0)
-    difference = compiler.compare(a, b, settings, ignore_names, image)
+    difference = compiler.compare(a, b, written, ignore_names)
     if as_json:
         _print_json(difference.to_json())
     else:

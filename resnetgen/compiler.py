@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, Target
 from resnetgen.spec.find import find_spec, is_spec, short_path
 from resnetgen.spec.load import given, input_size, load, load_block
 from resnetgen.spec.table import Spec
+from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.weights.initialise import Init, Initialised
 
 if TYPE_CHECKING:
@@ -122,45 +124,50 @@ def _origin(word: str, origin: dict[str, str], params: dict[str, int | float]) -
     return compiled if compiled.digest == origin.get("resnetgen.spec_sha256") else None
 
 
-def compare(
-    a: str,
-    b: str,
-    settings: dict[str, int | float] | None = None,
-    ignore_names: bool = False,
-    image: str | None = None,
-) -> Difference:
+@dataclass(frozen=True)
+class AsCaffe:
+    """How a spec is written as a prototxt, to be compared with another."""
+
+    settings: dict[str, int | float] = field(default_factory=dict)
+    image: str | None = None
+    dialect: Dialect = Dialect.BVLC
+
+
+def compare(a: str, b: str, written: AsCaffe, ignore_names: bool = False) -> Difference:
     """Hold two networks against each other by meaning; each is a spec or the path of a prototxt. Raises Failure."""
     from resnetgen.diff import compare as compare_nets
 
-    return compare_nets(_net(a, settings, image), _net(b, settings, image), ignore_names)
+    return compare_nets(_net(a, written), _net(b, written), ignore_names)
 
 
-def compare_text(a: str, b: str, settings: dict[str, int | float] | None = None, image: str | None = None) -> str:
+def compare_text(a: str, b: str, written: AsCaffe) -> str:
     """The same, by the prototxts' text: a unified diff, empty where they are equal byte for byte."""
     from difflib import unified_diff
 
-    old, new = (_prototxt(word, settings, image).splitlines(keepends=True) for word in (a, b))
+    old, new = (_prototxt(word, written).splitlines(keepends=True) for word in (a, b))
     return "".join(unified_diff(old, new, a, b))
 
 
-def _net(word: str, settings: dict[str, int | float] | None, image: str | None) -> Net:
+def _net(word: str, written: AsCaffe) -> Net:
     from resnetgen.diff import prototxt
 
     if not is_spec(word):
         return prototxt.load(Path(word))
-    compiled = compile_spec(word, settings, image=image)
-    planned = _caffe_plan(compiled)
+    compiled = compile_spec(word, written.settings, image=written.image)
+    planned = _caffe_plan(compiled, written.dialect)
     places = {name: compiled.graph.by_name[node].span for node, names in planned.names.items() for name in names}
     return prototxt.parse(planned.text, word).placed(places)
 
 
-def _prototxt(word: str, settings: dict[str, int | float] | None, image: str | None) -> str:
+def _prototxt(word: str, written: AsCaffe) -> str:
     from resnetgen.targets.caffe.text import read
 
-    return _caffe_plan(compile_spec(word, settings, image=image)).text if is_spec(word) else read(Path(word)).text
+    if not is_spec(word):
+        return read(Path(word)).text
+    return _caffe_plan(compile_spec(word, written.settings, image=written.image), written.dialect).text
 
 
-def _caffe_plan(compiled: Compiled) -> CaffePlan:
+def _caffe_plan(compiled: Compiled, dialect: Dialect) -> CaffePlan:
     from resnetgen.targets.caffe.emit import plan
 
-    return plan(compiled.graph, compiled.names, batch=None, with_weights=False)
+    return plan(compiled.graph, compiled.names, batch=None, with_weights=False, dialect=dialect)

@@ -18,6 +18,7 @@ from resnetgen.ir.graph import Graph
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.passes.pipeline import PIPELINE, run_passes
 from resnetgen.spec.table import Spec
+from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.weights.draw import Drawing, keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap, load_name_map
@@ -66,6 +67,7 @@ class Options:
     weights: bool = True
     fold: bool = True
     batch: int | None = None
+    dialect: Dialect = Dialect.BVLC
     opset: int = 17
     input_name: str = "input"
     output_name: str = "output"
@@ -111,7 +113,10 @@ class Job:
         if Target.CAFFE in self.options.targets:
             from resnetgen.targets.caffe import emit
 
-            self.caffe = emit.plan(self.compiled.graph, self.compiled.names, self.options.batch, self.options.weights)
+            options = self.options
+            self.caffe = emit.plan(
+                self.compiled.graph, self.compiled.names, options.batch, options.weights, options.dialect
+            )
         if Target.ONNX in self.options.targets:
             self.plan_onnx()
 

@@ -19,6 +19,7 @@ from resnetgen.passes.pipeline import run_passes
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
 from resnetgen.targets.caffe import emit as caffe
+from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.targets.onnx import emit as onnx
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap
@@ -110,11 +111,17 @@ class CaffeModel:
 
 
 def write_caffe(
-    graph: Graph, weights: Weights, folder: Path, names: NameMap | None = None, fold: bool = False, batch: int = 1
+    graph: Graph,
+    weights: Weights,
+    folder: Path,
+    names: NameMap | None = None,
+    fold: bool = False,
+    batch: int = 1,
+    dialect: Dialect = Dialect.BVLC,
 ) -> CaffeModel:
     if fold:
         graph, weights = run_passes(graph, weights)
-    planned = caffe.plan(graph, names, batch, with_weights=True)
+    planned = caffe.plan(graph, names, batch, True, dialect)
     stem = folder / f"net{len(list(folder.iterdir()))}"
     prototxt, caffemodel = stem.with_suffix(".prototxt"), stem.with_suffix(".caffemodel")
     prototxt.write_bytes(planned.text.encode())

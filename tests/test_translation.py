@@ -34,10 +34,10 @@ from resnetgen.ir.canonical import canonical, differences, shortest
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import AvgPool, MaxPool
 from resnetgen.targets.caffe.emit import write_caffemodel
+from resnetgen.targets.caffe.layers import Layer, Weight
 from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.read import read_graph as read_prototxt
 from resnetgen.targets.caffe.schema import message
-from resnetgen.targets.caffe.translate import Layer
 from resnetgen.targets.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
 from resnetgen.targets.onnx.decode import read_graph
 from resnetgen.targets.onnx.emit import OnnxOptions
@@ -133,7 +133,7 @@ def test_caffemodel_is_the_prototxt_with_blobs(caffe: CaffeModel) -> None:
     weights = random_weights(caffe.graph)
     for layer, written in zip(whole.layer, found.layer, strict=True):
         own = next(one for one in caffe.plan.net.layers if one.name == layer.name)
-        values = [weights.tensor(own.node, parameter) for parameter in own.blobs]
+        values = [weights.tensor(own.node, blob.parameter) for blob in own.blobs if isinstance(blob, Weight)]
         values += [np.ones(1, np.float32)] if layer.type == "BatchNorm" else []
         for value in values:
             blob = layer.blobs.add()
@@ -141,7 +141,7 @@ def test_caffemodel_is_the_prototxt_with_blobs(caffe: CaffeModel) -> None:
             blob.data.extend(value.ravel().tolist())
         assert written == layer
     assert found == whole
-    assert caffe.plan.net.layers[-1].top == whole.layer[-1].top[0]
+    assert caffe.plan.net.layers[-1].tops == tuple(whole.layer[-1].top)
 
 
 # ONNX, changed
@@ -535,11 +535,14 @@ FOREIGN_CAFFE = [
     (GATE + FLAT + scale("data", "f", param="axis: 0"), "g=gap(data) s=mul(data g)"),
     (GATE + scale("data", "g", param="axis: 0"), "scales by what is not flattened"),
     (GATE + FLAT + scale("data", "f", param="axis: 0 bias_term: true"), "is not the second half of a norm"),
-    (GATE + FLAT + scale("data", "f", param="axis: 0") + scale("s", "f", param="axis: 0"), "what is not flattened"),
+    (
+        GATE + FLAT + scale("data", "f", param="axis: 0") + scale("s", "f", param="axis: 0"),
+        "f is a part",
+    ),
     (GATE + GATE, "two layers are called g"),
     ('layer { name: "data" type: "ReLU" bottom: "data" top: "r" }', "two layers are called data"),
     ('layer { name: "r" type: "ReLU" bottom: "data" top: "data" } ', "r=relu(data)"),
-    ('layer { name: "r" type: "ReLU" bottom: "data" top: "a" top: "b" } ', "not one top"),
+    ('layer { name: "r" type: "ReLU" bottom: "data" top: "a" top: "b" } ', "too many tops"),
     ('layer { name: "r" type: "ReLU" top: "a" } ', "no bottom at all"),
     ('layer { name: "r" type: "ReLU" bottom: "x" top: "a" } ', "a bottom that no layer writes"),
     ('layer { name: "r" type: "PReLU" bottom: "data" top: "a" } ', "no word for the PReLU layer r"),
@@ -612,13 +615,14 @@ def test_changed_caffemodel_is_noticed(change: str, caffe: CaffeModel) -> None:
     assert validate_caffemodel(changed, caffe.plan, caffe.checksums)
 
 
+SWAPPED = {"b/0/main/conv1": "b/0/main/conv2", "b/0/main/conv2": "b/0/main/conv1"}
 EMITTERS: dict[str, Callable[[Layer], Layer]] = {
     "mean for variance": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "BatchNorm" else one,
     "gamma for beta": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "Scale" else one,
     "bias for weight": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "InnerProduct" else one,
     "no bias": lambda one: replace(one, blobs=one.blobs[:1]) if one.type == "InnerProduct" else one,
     "no blobs": lambda one: replace(one, blobs=()),
-    "another's blobs": lambda one: replace(one, node="b/0/main/conv1") if one.node == "b/0/main/conv2" else one,
+    "another's blobs": lambda one: replace(one, node=SWAPPED.get(one.node, one.node)),
 }
 
 

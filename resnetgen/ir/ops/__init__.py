@@ -15,7 +15,7 @@ from resnetgen.ir.ops.base import OpError, Pair, Parameter, Shape, show
 from resnetgen.ir.ops.linear import ChannelConv, Conv, Fc
 from resnetgen.ir.ops.merges import Add, Concat, Mul
 from resnetgen.ir.ops.norms import BatchNorm, GroupNorm, Lrn
-from resnetgen.ir.ops.pooling import AvgPool, BlurPool, GlobalAvgPool, MaxPool, Pool
+from resnetgen.ir.ops.pooling import AvgPool, BlurPool, GlobalAvgPool, MaxPool, Pool, rounded_up
 from resnetgen.ir.ops.structure import ChannelPad, Dropout, Flatten, Input
 
 Merge: TypeAlias = Add | Mul | Concat
@@ -88,5 +88,6 @@ __all__ = [
     "Sigmoid",
     "Silu",
     "Softmax",
+    "rounded_up",
     "show",
 ]

@@ -55,7 +55,7 @@ class Pool(BaseOp):
     def rounds(self, shape: Shape) -> bool:
         """Whether rounding up and rounding down differ for this input; also where a window would start outside."""
         try:
-            return replace(self, ceil=True).shape(shape) != replace(self, ceil=False).shape(shape)
+            return rounded_up(self).shape(shape) != replace(self, ceil=False).shape(shape)
         except OpError:
             return True
 
@@ -63,6 +63,11 @@ class Pool(BaseOp):
         """How far the last window reaches beyond the padded image; 0 where it ends inside."""
         k, s, p = self.kernel[axis], self.stride[axis], self.pad[axis]
         return max(0, (self.windows(size, axis) - 1) * s + k - size - 2 * p)
+
+
+def rounded_up(op: Pool) -> Pool:
+    """The same pooling, as Caffe rounds."""
+    return replace(op, ceil=True)
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Create, Output
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
+from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.targets.caffe.layers import Fixed, Layer, Weight
 from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.render import render
 from resnetgen.targets.caffe.schema import message
-from resnetgen.targets.caffe.translate import CaffeNet, Layer, translate
+from resnetgen.targets.caffe.translate import CaffeNet, translate
 from resnetgen.weights.draw import Drawing, Drawn, keys, payload
 from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Array, Key, Weights
@@ -33,6 +33,7 @@ Progress = Callable[[int], None]
 class CaffePlan:
     """Files that are ready to be written: everything that can be refused has been."""
 
+    graph: Graph
     net: CaffeNet
     text: str
     names: dict[str, tuple[str, ...]]
@@ -44,16 +45,23 @@ class CaffePlan:
         return payload(self.shapes)
 
 
-def plan(graph: Graph, names: NameMap | None, batch: int | None, with_weights: bool) -> CaffePlan:
+def plan(
+    graph: Graph,
+    names: NameMap | None,
+    batch: int | None,
+    with_weights: bool,
+    dialect: Dialect = Dialect.BVLC,
+) -> CaffePlan:
     """Translate a graph, or refuse it. A caffemodel of 2 GB or more is refused here (exit 6)."""
     shapes = keys(graph)
-    size = payload(shapes)
+    net = translate(graph, names, batch or 1, dialect)
+    fixed = (blob.shape for layer in net.layers for blob in layer.blobs if isinstance(blob, Fixed))
+    size = payload(shapes) + sum(4 * prod(shape) for shape in fixed)
     if with_weights and size + 1000 * len(graph.nodes) > MAX_PROTOBUF:
         hint = "ONNX can hold them beside the model; --no-weights writes the prototxt alone"
         message = f"the weights take {size:,} bytes; a caffemodel cannot hold more than {MAX_PROTOBUF:,}"
         raise fail(Exit.LIMIT, Code.LIMIT, message, hint=hint)
-    net = translate(graph, names, batch or 1)
-    return CaffePlan(net, render(net), net.names, shapes)
+    return CaffePlan(graph, net, render(net), net.names, shapes)
 
 
 def write_caffemodel(
@@ -68,24 +76,26 @@ def write_caffemodel(
     layers = list(net.layer)
     del net.layer[:]
     checksums: dict[Key, int] = {}
-    order = [(layer.node, parameter) for layer in planned.net.layers for parameter in layer.blobs]
+    blobs = ((layer.node, blob) for layer in planned.net.layers for blob in layer.blobs)
+    order = [(node, blob.parameter) for node, blob in blobs if isinstance(blob, Weight)]
     drawn = iter(Drawing(weights, {key: planned.shapes[key] for key in order}))
     with create(path) as file:
         file.write(net.SerializeToString(deterministic=True))
         for layer, head in zip(planned.net.layers, layers, strict=True):
-            blobs = list(_blobs(layer, drawn, checksums))
-            _write_layer(file, head.SerializeToString(deterministic=True), blobs)
-            progress(sum(blob.nbytes for blob in blobs))
+            values = list(_values(layer, drawn, checksums))
+            _write_layer(file, head.SerializeToString(deterministic=True), values)
+            progress(sum(blob.nbytes for blob in values))
     return checksums
 
 
-def _blobs(layer: Layer, drawn: Iterator[Drawn], checksums: dict[Key, int]) -> Iterator[Array]:
-    for key, values, check in islice(drawn, len(layer.blobs)):
+def _values(layer: Layer, drawn: Iterator[Drawn], checksums: dict[Key, int]) -> Iterator[Array]:
+    for blob in layer.blobs:
+        if isinstance(blob, Fixed):
+            yield blob.fill(blob.shape)
+            continue
+        key, values, check = next(drawn)
         checksums[key] = check
-        yield values
-    if layer.type == "BatchNorm":
-        # The third blob scales the first two: the statistics are blob / factor.
-        yield np.ones(1, np.float32)
+        yield values.reshape(blob.shape or values.shape)
 
 
 def _write_layer(file: Output, head: bytes, blobs: list[Array]) -> None:

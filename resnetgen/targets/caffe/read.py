@@ -6,11 +6,12 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
-from resnetgen.ir.ops import Op, OpError, Pair
+from resnetgen.ir.ops import Input, Op, OpError, Pair, Shape
+from resnetgen.targets.caffe.forms import Cut, Done, Form, Made, Value, bad, begin, go_on, rounded_down, unfinished
 from resnetgen.targets.caffe.schema import message
 
 
@@ -25,84 +26,96 @@ def parse_prototxt(text: str, shown: str) -> Any:
 def read_graph(net: Any) -> Graph:
     """The network as the IR says it; a node bears the name of its (last) layer.
 
-    Raises Failure (exit 4) for what the IR has no word for.
+    A fixed convolution that pads channels is a convolution here: what it does stands in the caffemodel. Raises Failure
+    (exit 4) for what the IR has no word for.
     """
     return _Reader(net).graph()
-
-
-def _bad(what: str) -> Failure:
-    return fail(Exit.MODEL, Code.BAD_MODEL, what)
 
 
 class _Reader:
     def __init__(self, net: Any) -> None:
         self.net = net
         self.nodes: dict[str, Node] = {}
+        self.shapes: dict[str, Shape] = {}
+        self.forms: dict[str, Form] = {}
+        """What is half done, by the layer and the number of its top."""
+        self.pending: dict[str, Form] = {}
+        """The forms that no layer has read yet."""
         self.writer: dict[str, str] = {}
-        """Blob -> the node that wrote it last: layers may work in place."""
-        self.unscaled: set[str] = set()
-        """BatchNorm layers whose Scale has not been met yet."""
+        """Blob -> the node or the form that was written last: layers may work in place."""
 
     def graph(self) -> Graph:
         if len(self.net.input) != 1 or len(self.net.input_dim) != 4:
-            raise _bad("the net has not one input of four dimensions")
+            raise bad("the net has not one input of four dimensions")
         _, channels, height, width = self.net.input_dim
         try:
-            self._add(self.net.input[0], ops.Input((channels, height, width)), ())
+            self._add(self.net.input[0], Input((channels, height, width)), ())
             for layer in self.net.layer:
                 self._layer(layer)
-            if self.unscaled:
-                raise _bad(f"BatchNorm without a Scale: {', '.join(sorted(self.unscaled))}")
+            if self.pending:
+                what = ", ".join(f"{unfinished(form)}: {name}" for name, form in sorted(self.pending.items()))
+                raise bad(f"what is begun is not ended: {what}")
             return Graph(self.net.name, tuple(self.nodes.values()))
         except (InvalidGraph, OpError) as error:
-            raise _bad(f"the net is inconsistent: {error}") from None
+            raise bad(f"the net is inconsistent: {error}") from None
 
     def _add(self, name: str, op: Op, inputs: tuple[str, ...], top: str = "") -> None:
         if name in self.nodes:
-            raise _bad(f"two layers are called {name}")
+            raise bad(f"two layers are called {name}")
+        if missing := [source for source in inputs if source not in self.nodes]:
+            raise bad(f"{name} is a part of {missing[0]}, which is a part of something else")
         self.nodes[name] = Node(name, op, inputs)
+        self.shapes[name] = op.shape(*(self.shapes[source] for source in inputs))
         self.writer[top or name] = name
 
     def _layer(self, layer: Any) -> None:
         unknown = [blob for blob in layer.bottom if blob not in self.writer]
-        if unknown or not layer.bottom or len(layer.top) != 1:
-            raise _bad(f"{layer.name} has a bottom that no layer writes, no bottom at all, or not one top")
-        inputs = tuple(self.writer[blob] for blob in layer.bottom)
-        top = layer.top[0]
-        if layer.type == "Scale":
-            self._scale(layer, inputs, top)
-            return
-        if early := self.unscaled.intersection(inputs):
-            raise _bad(f"{layer.name} reads {', '.join(early)} before its Scale")
-        if layer.type == "BatchNorm":
-            self.unscaled.add(layer.name)
+        tops = {"Slice": 2, "Silence": 0}.get(layer.type, 1)
+        if unknown or not layer.bottom or min(len(layer.top), 2) != tops:
+            raise bad(f"{layer.name} has a bottom that no layer writes, no bottom at all, or too few or too many tops")
+        values = [self._value(self.writer[blob]) for blob in layer.bottom]
         try:
-            self._add(layer.name, self._op(layer), inputs, top)
+            if any(value.form for value in values):
+                made: Made | None = go_on(layer, values)
+            else:
+                made = begin(layer, values, self.net.input_dim[0])
+            if made is None:
+                inputs = tuple(self.writer[blob] for blob in layer.bottom)
+                self._add(layer.name, self._op(layer), inputs, layer.top[0])
+            else:
+                self._made(layer, made)
         except OpError as error:
-            raise _bad(f"{layer.name}: {error}") from None
+            raise bad(f"{layer.name}: {error}") from None
 
-    def _scale(self, layer: Any, inputs: tuple[str, ...], top: str) -> None:
-        """The second half of a norm; or, with two bottoms, the product with a flattened gate."""
-        param = layer.scale_param
-        if len(inputs) == 2 and param.axis == 0 and not param.bias_term:
-            image, gate = inputs
-            flat = self.nodes.pop(gate, None)
-            if flat is None or not isinstance(flat.op, ops.Flatten):
-                raise _bad(f"{layer.name} scales by what is not flattened")
-            self._add(layer.name, ops.Mul(), (image, flat.inputs[0]), top)
-            return
-        if len(inputs) != 1 or inputs[0] not in self.unscaled or not param.bias_term or param.axis != 1:
-            raise _bad(f"the Scale {layer.name} is not the second half of a norm")
-        self.unscaled.remove(inputs[0])
-        norm = self.nodes.pop(inputs[0])
-        self._add(layer.name, norm.op, norm.inputs, top)
+    def _value(self, name: str) -> Value:
+        """Taken from what is pending, too: somebody goes on with it."""
+        form = self.pending.pop(name, None) or self.forms.get(name)
+        node = None if form else self.nodes.get(name)
+        if form is None and node is None:
+            raise bad(f"{name} is a part of something else, and read by another layer")
+        return Value(node, form, self.shapes[form.source if form else name])
+
+    def _made(self, layer: Any, made: Made) -> None:
+        for number, (one, top) in enumerate(zip(made, layer.top, strict=True)):
+            done = self._rounded_down(one) if isinstance(one, Cut) and number == 0 else one
+            if isinstance(done, Done):
+                self.nodes.pop(done.replaces, None)
+                self._add(layer.name, done.op, done.inputs, top)
+                continue
+            name = f"{layer.name} ({top})"
+            self.forms[name] = done
+            if number == 0:  # what is cut off need not be read
+                self.pending[name] = done
+            self.writer[top] = name
+
+    def _rounded_down(self, cut: Cut) -> Cut | Done:
+        node = self.nodes[cut.source]
+        return (rounded_down(node, self.shapes[node.inputs[0]], cut) if node.inputs else None) or cut
 
     def _op(self, layer: Any) -> Op:
         match layer.type:
             case "Convolution":
                 return _conv(layer.convolution_param)
-            case "BatchNorm" if layer.batch_norm_param.use_global_stats:
-                return ops.BatchNorm(shortest(layer.batch_norm_param.eps))
             case "ReLU" if layer.relu_param.negative_slope == 0:
                 return ops.Relu()
             case "ReLU":
@@ -111,6 +124,12 @@ class _Reader:
                 return ops.Dropout(shortest(layer.dropout_param.dropout_ratio))
             case "Sigmoid":
                 return ops.Sigmoid()
+            case "Clip" if (layer.clip_param.min, layer.clip_param.max) == (0, 6):
+                return ops.Relu6()
+            case "Swish" if layer.swish_param.beta == 1:
+                return ops.Silu()
+            case "LRN" if layer.lrn_param.norm_region == layer.lrn_param.ACROSS_CHANNELS:
+                return _lrn(layer.lrn_param)
             case "Pooling":
                 return _pooling(layer.pooling_param)
             case "Flatten" if layer.flatten_param.axis == 1:
@@ -124,7 +143,11 @@ class _Reader:
             case "Eltwise" if not layer.eltwise_param.coeff:
                 return _eltwise(layer.eltwise_param)
             case _:
-                raise _bad(f"the IR has no word for the {layer.type} layer {layer.name}")
+                raise bad(f"the IR has no word for the {layer.type} layer {layer.name}")
+
+
+def _lrn(param: Any) -> ops.Lrn:
+    return ops.Lrn(param.local_size, shortest(param.alpha), shortest(param.beta), shortest(param.k))
 
 
 def _eltwise(param: Any) -> Op:
@@ -132,7 +155,7 @@ def _eltwise(param: Any) -> Op:
         return ops.Add()
     if param.operation == param.PROD:
         return ops.Mul()
-    raise _bad("the IR has no word for the maximum of two blobs")
+    raise bad("the IR has no word for the maximum of two blobs")
 
 
 def _conv(param: Any) -> ops.Conv:
@@ -152,7 +175,7 @@ def _pooling(param: Any) -> Op:
         return ops.GlobalAvgPool()
     kinds: dict[int, type[ops.MaxPool] | type[ops.AvgPool]] = {param.MAX: ops.MaxPool, param.AVE: ops.AvgPool}
     if param.pool not in kinds or param.global_pooling:
-        raise _bad("the IR has no word for this pooling")
+        raise bad("the IR has no word for this pooling")
     kind = kinds[param.pool]
     return kind(
         kernel=_pair(param, "kernel", [param.kernel_size] if param.HasField("kernel_size") else [], (0, 0)),

@@ -7,7 +7,8 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from resnetgen.resources import TEMPLATES
-from resnetgen.targets.caffe.translate import CaffeNet, Enum, Value
+from resnetgen.targets.caffe.layers import Enum, Value
+from resnetgen.targets.caffe.translate import CaffeNet
 
 
 def render(net: CaffeNet) -> str:
@@ -26,6 +27,7 @@ def _template() -> Template:
         autoescape=False,  # prototxt, not HTML: every value goes through `literal`
     )
     environment.filters["literal"] = literal
+    environment.tests["message"] = lambda value: isinstance(value, tuple)
     return environment.get_template("caffe/net.prototxt.j2")
 
 

@@ -27,13 +27,20 @@ def message(name: str) -> Any:
 
 PARAM_FIELDS = {
     "BatchNorm": "batch_norm_param",
+    "Clip": "clip_param",
     "Concat": "concat_param",
     "Convolution": "convolution_param",
+    "Crop": "crop_param",
     "Dropout": "dropout_param",
     "Eltwise": "eltwise_param",
     "InnerProduct": "inner_product_param",
+    "LRN": "lrn_param",
+    "MVN": "mvn_param",
     "Pooling": "pooling_param",
+    "Power": "power_param",
     "ReLU": "relu_param",
+    "Reshape": "reshape_param",
     "Scale": "scale_param",
+    "Slice": "slice_param",
 }
 """Layer type -> the field of its layer that holds its parameters, of the types that resnetgen emits."""

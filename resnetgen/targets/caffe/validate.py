@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import zlib
+from dataclasses import replace
 from math import prod
 from pathlib import Path
-from struct import pack
 from typing import Any, BinaryIO
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.ir import ops
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
 from resnetgen.targets.caffe.emit import CaffePlan
 from resnetgen.targets.caffe.read import parse_prototxt, read_graph
 from resnetgen.targets.caffe.schema import message
-from resnetgen.weights.source import Key
+from resnetgen.weights.source import Array, Key, checksum
 from resnetgen.weights.wire import Field, Truncated, field_bytes, fields, range_checksum
-
-_BLOBS = {
-    "Convolution": ("weight", "bias"),
-    "BatchNorm": ("mean", "variance"),
-    "Scale": ("gamma", "beta"),
-    "InnerProduct": ("weight", "bias"),
-}
-"""Layer type -> the parameters that are its blobs, in Caffe's order."""
 
 
 def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]:
@@ -37,7 +30,7 @@ def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]
         return [problem.message for problem in failure.problems]
     except UnicodeDecodeError as error:
         return [f"it is not UTF-8 text: {error}"]
-    lines = differences(graph, found, planned.names)
+    lines = differences(_as_text(graph), found, planned.names)
     if tuple(net.input_dim) != planned.net.dims:
         lines.append(f"the input is {tuple(net.input_dim)}, not {planned.net.dims}")
     if net != parse_prototxt(planned.text, "the prototxt"):
@@ -57,20 +50,64 @@ def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int
     lines = [] if len(found) == len(layers) else [f"{len(found)} layers instead of {len(layers)}"]
     if rest != net:
         lines.append("the net's name or input differs from the prototxt's")
+    owners = {name: node for node, names in planned.names.items() for name in names}
     for layer, (head, read) in zip(layers, found, strict=False):
         if head != layer:
             lines.append(f"the layer {layer.name} differs from the prototxt's")
-        if read != _wanted(layer, planned, checksums):
+        if read != _wanted(layer, owners[layer.name], planned, checksums):
             lines.append(f"the blobs of {layer.name} differ from its weights")
     return lines
 
 
-def _wanted(layer: Any, planned: CaffePlan, checksums: dict[Key, int]) -> list[Blob]:
+def _as_text(graph: Graph) -> Graph:
+    """The graph as far as a prototxt can say it: what a fixed convolution does stands in the caffemodel."""
+    nodes = (
+        replace(node, op=ops.Conv((1, 1), node.op.out_channels, node.op.stride))
+        if isinstance(node.op, ops.ChannelPad)
+        else node
+        for node in graph.nodes
+    )
+    return Graph(graph.name, tuple(nodes))
+
+
+def _wanted(layer: Any, node: str, planned: CaffePlan, checksums: dict[Key, int]) -> list[Blob]:
     """The blobs of a layer, as Caffe's layers take them: nothing here is asked of the emitter."""
-    node = next(node for node, names in planned.names.items() if layer.name in names)
-    own = [(node, parameter) for parameter in _BLOBS.get(layer.type, ())]
-    blobs = [(planned.shapes[key], checksums.get(key, -1)) for key in own if key in planned.shapes]
-    return [*blobs, ((1,), zlib.crc32(pack("<f", 1)))] if layer.type == "BatchNorm" else blobs
+
+    def weight(parameter: str) -> list[Blob]:
+        key = (node, parameter)
+        return [(planned.shapes[key], checksums.get(key, -1))] if key in planned.shapes else []
+
+    match layer.type, planned.graph.by_name[node].op:
+        case "Convolution", ops.ChannelPad() as op:
+            return [_fixed(_picked(op, planned.graph.shapes[planned.graph.by_name[node].inputs[0]][0]))]
+        case "Convolution", ops.BlurPool():
+            blur = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 16
+            return [_fixed(np.array([[blur]] * planned.graph.shapes[node][0]))]
+        case "Convolution", ops.ChannelConv():
+            return [((*shape, 1), check) for shape, check in weight("weight")]
+        case "Convolution" | "InnerProduct", _:
+            return weight("weight") + weight("bias")
+        case "BatchNorm", ops.GroupNorm(groups):
+            channels = planned.net.dims[0] * groups
+            return [_fixed(np.zeros(size, np.float32)) for size in (channels, channels, 1)]
+        case "BatchNorm", _:
+            return weight("mean") + weight("variance") + [_fixed(np.ones(1, np.float32))]
+        case "Scale", _:
+            return weight("gamma") + weight("beta")
+        case _:
+            return []
+
+
+def _picked(op: ops.ChannelPad, channels: int) -> Array:
+    """The kernel that gives the input's channels, one after another, and zeros around them."""
+    kernel = np.zeros((op.out_channels, channels, 1, 1), np.float32)
+    for channel in range(channels):
+        kernel[op.before(channels) + channel, channel] = 1
+    return kernel
+
+
+def _fixed(values: Array) -> Blob:
+    return values.shape, checksum(values)
 
 
 Blob = tuple[tuple[int, ...], int]

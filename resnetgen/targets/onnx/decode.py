@@ -10,7 +10,7 @@ from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import Op, OpError, Pair
-from resnetgen.targets.onnx.forms import Call, Constant, Done, Form, begin, go_on, unreadable
+from resnetgen.targets.onnx.forms import Call, Constant, Done, Form, Softplus, begin, go_on, unreadable
 from resnetgen.targets.onnx.read import OnnxFile
 from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 
@@ -109,11 +109,11 @@ class _Decoder:
     def _read(self, call: Call) -> None:
         """A node of the graph is called as its output is."""
         forms = [self.forms[name] for name in call.data if name in self.forms]
-        if forms and len(call.data) != 1:
+        if forms and len(call.data) != 1 and not isinstance(forms[0], Softplus):
             raise unreadable(f"the IR has no word for {call.kind} of what is half done")
         if forms:
             self._step(call, go_on(call, forms[0], self.shapes.get(forms[0].source, ())))
-        elif call.kind in ("Pad", "Slice", "Reshape"):
+        elif call.kind in ("Pad", "Slice", "Reshape", "Softplus"):
             self._step(call, begin(call, self.shapes.get(call.data[0], ())))
         else:
             self._add(call, self._op(call), call.data, call.weights)

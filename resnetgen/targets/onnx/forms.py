@@ -80,7 +80,15 @@ class Grouped:
     gamma: str = ""
 
 
-Form: TypeAlias = Padded | Reflected | Taken | Sequence | Grouped
+@dataclass(frozen=True)
+class Softplus:
+    """ln(1 + exp(x)); then the tanh of that."""
+
+    source: str
+    tanh: bool = False
+
+
+Form: TypeAlias = Softplus | Padded | Reflected | Taken | Sequence | Grouped
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,8 @@ def begin(call: Call, shape: Shape) -> Form | Done:
     match call.kind, constants:
         case _ if call.weights or len(call.data) != 1:
             pass
+        case "Softplus", []:
+            return Softplus(source)
         case "Pad", [(0, 0, 1, 1, 0, 0, 1, 1)] if mode == b"reflect":
             return Reflected(source)
         case "Pad", [(0, 0, top, left, 0, 0, bottom, right)] if mode == b"constant" and (top, left) != (0, 0):
@@ -119,6 +129,10 @@ def go_on(call: Call, form: Form, shape: Shape) -> Form | Done:
     """The next node, of a form whose source has this shape. Raises Failure."""
     source, constants, at = form.source, _lists(call), call.at
     match call.kind, form:
+        case "Tanh", Softplus(tanh=False) if not call.weights and not constants:
+            return replace(form, tanh=True)
+        case "Mul", Softplus(tanh=True) if call.data[0] == source and len(call.data) == 2:
+            return Done(ops.Mish(), source)
         case "AveragePool", Padded() if not call.weights and not constants:
             return _padded_average(call, form)
         case "Conv", Reflected() if _blurs(call, shape):

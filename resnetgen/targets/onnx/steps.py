@@ -91,6 +91,14 @@ def silu(shape: Shape, x: str, output: str) -> Iterator[Step]:
     yield Step("Mul", [x, gate], output)
 
 
+def mish(shape: Shape, x: str, output: str) -> Iterator[Step]:
+    """Before opset 18."""
+    softplus, gate = f"{output}/softplus", f"{output}/tanh"
+    yield Step("Softplus", [x], softplus, shape=shape)
+    yield Step("Tanh", [softplus], gate, shape=shape)
+    yield Step("Mul", [x, gate], output)
+
+
 def relu6(x: str, output: str) -> Step:
     low, high = (Constant(label, np.array(value, np.float32)) for label, value in (("min", 0), ("max", 6)))
     return Step("Clip", [x, low, high], output)

@@ -125,9 +125,10 @@ class Translation:
                 yield steps.relu6(x, output)
             case ops.Silu():
                 yield from steps.silu(shapes[0], x, output)
-            case ops.Mish():
-                self._need(18, node, "mish")
+            case ops.Mish() if self.opset >= 18:
                 yield Step("Mish", inputs, output)
+            case ops.Mish():
+                yield from steps.mish(shapes[0], x, output)
             case ops.Gelu():
                 self._need(20, node, "gelu")
                 yield Step("Gelu", inputs, output)

@@ -1,0 +1,50 @@
+"""The readers of Caffe files: each is given only what it knows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Dialect(StrEnum):
+    """Whose files are written. A feature below is a layer type, or a field, that not every reader has."""
+
+    BVLC = "bvlc"
+    """BVLC's master of 2018 and later."""
+    BVLC_1_0 = "bvlc-1.0"
+    """BVLC's release 1.0 of 2017, which most vendors' forks follow."""
+    OPENCV = "opencv"
+    """The importer of OpenCV 4."""
+
+    @property
+    def round_mode(self) -> bool:
+        """Whether a pooling may round down. Elsewhere what rounding up adds is cut off."""
+        return self is Dialect.BVLC
+
+    @property
+    def silence(self) -> bool:
+        """Whether a top that nothing reads must be silenced. OpenCV has no need of it, and takes the last layer for the
+        output."""
+        return self is not Dialect.OPENCV
+
+    @property
+    def swish(self) -> bool:
+        return self is Dialect.BVLC
+
+    @property
+    def clip(self) -> bool:
+        return self is Dialect.BVLC
+
+    @property
+    def exact_mvn(self) -> bool:
+        """Whether MVN adds eps to the variance, as norms do. BVLC's adds it to the standard deviation."""
+        return self is Dialect.OPENCV
+
+    @property
+    def lrn_k(self) -> bool:
+        """Whether an LRN may have another k than 1. OpenCV reads it and computes with 1."""
+        return self is not Dialect.OPENCV
+
+    @property
+    def norm_after_vectors(self) -> bool:
+        """Whether a norm may follow a sum or a product of vectors. OpenCV merges the two wrongly, up to 4.14."""
+        return self is not Dialect.OPENCV
