@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from helpers import bundled, compile_text, graph
 
-from resnetgen.errors import Code, Exit, Failure
-from resnetgen.ir.graph import Graph
+from resnetgen.errors import Code, Exit, Failure, Source, Span
+from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Add, Conv, Fc, Relu
+from resnetgen.spec.yaml import Scalar, parse
 from resnetgen.targets.caffe.emit import plan
 from resnetgen.targets.caffe.translate import translate
-from resnetgen.weights.names import NameMap, _letter, layer_names, load_name_map
+from resnetgen.weights.names import NameMap, layer_names, load_name_map, make_name_map
+from resnetgen.weights.patterns import _letter, parse_pattern, parse_templates
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 AUTHORS = [
@@ -149,6 +151,63 @@ LETTERS = [(0, "a"), (1, "b"), (25, "z"), (26, "aa"), (27, "ab"), (51, "az"), (5
 def test_letters_never_run_out() -> None:
     assert [(number, _letter(number)) for number, _ in LETTERS] == LETTERS
     assert len({_letter(number) for number in range(5000)}) == 5000
+
+
+# Patterns and names
+
+RULES = [
+    # A pattern of paths, a path, the names, and what these are; None where the path does not fit.
+    ("conv{s}_x/{b}/add", "conv3_x/12/add", "res{s}.{b}", ["res3.12"]),
+    ("conv{s}_x/{b}/add", "conv3_x/12/add", "layer{$s - 1}.{$b % 10} all", ["layer2.2", "all"]),
+    ("conv{s}_x/{b}/add", "conv3_x/12/add", "{b:letter} {$b - 12:letter} {b:numbered} {$b - 12:numbered}", "m a b12 a"),
+    ("conv{s}_x/{b}/add", "conv3_x/0/add", "{3 * ($s - 1)}{9 if $b == 0 else $b}{$s != 3}", ["690"]),
+    ("conv{s:3,14}_x/{b}/add", "conv14_x/0/add", "{s}", ["14"]),
+    ("conv{s:3,14}_x/{b}/add", "conv4_x/0/add", "{s}", None),
+    ("conv{s}_x/{b}/add", "conv3_x/0/add2", "{s}", None),
+    ("conv{s}_x/{b}/add", "conv3_x/0/main/add", "{s}", None),
+    ("conv{s}_x/{b}/add", "conv_x/0/add", "{s}", None),
+    ("a.c", "abc", "a", None),
+    ("head/fc", "head/fc", "fc{units} {units}{$units // 100}", ["fc1000", "100010"]),
+]
+
+
+def scalar(text: str) -> Scalar:
+    return Scalar(text, Span(Source("map.yaml", text), 0, len(text)), plain=True)
+
+
+@pytest.mark.parametrize(("pattern", "path", "names", "wanted"), RULES)
+def test_a_rule(pattern: str, path: str, names: str, wanted: str | list[str] | None) -> None:
+    captures = parse_pattern(scalar(pattern)).match(path)
+    templates = parse_templates(scalar(names))
+    found = None if captures is None else [each.fill(captures, Node(path, Fc(1000), ())) for each in templates]
+    assert found == (wanted.split() if isinstance(wanted, str) else wanted)
+
+
+@pytest.mark.parametrize(
+    ("names", "message", "column"),
+    [
+        ("bn {$s +}", "unexpected end of the text", 9),
+        ("bn {$s} {$k - 1}", "unknown name $k", 10),
+        ("bn {$s} {k}", "unknown name $k", 10),
+    ],
+)
+def test_a_rule_that_means_nothing(names: str, message: str, column: int) -> None:
+    with pytest.raises(Failure) as caught:
+        _ = [each.fill({"s": 2}, Node("x", Relu(), ())) for each in parse_templates(scalar(names))]
+    (problem,) = caught.value.problems
+    assert problem.message == message
+    assert problem.span is not None
+    assert problem.span.column == column
+
+
+def test_variants() -> None:
+    """The rules of a variant come first, and only where the network has its node."""
+    rules = "layers: {{a: plain, b: b}}\nvariants: {{{where}: {{a: deep}}}}"
+    net = graph((3, 8, 8), a=(Relu(), "data"), b=(Relu(), "a"))
+    for where, wanted in [("b", "deep"), ("c", "plain")]:
+        names = make_name_map(parse(Source("map.yaml", rules.format(where=where))), NameMap())
+        assert [names.of(net).names(node) for node in net.nodes] == [None, (wanted,), ("b",)]
+        assert names.names(net.by_name["a"]) == ("plain",)
 
 
 # What a map may not leave open

@@ -1,45 +1,51 @@
 """Name maps: data that turns a place in the IR, `conv3_x/0/main/conv2`, into the names of a world (`res3a_branch2b`).
 
-A map is a list of patterns in library/names/. In a path `{b}` stands for a number, `{s:3,4}` for one of those; in a
-name `{b}` repeats it, `{b:letter}` counts it a, b, c from 0 (`letter1` from 1), `{b:numbered}` a, b1, b2. What the path
-does not hold is an attribute of the op: `fc{units}`. Words divided by a space are the names of a node that becomes
-several layers. The first pattern that fits counts; a map's own come before those it extends. For a world whose weights
-have names of their own, `parameters` says what follows a layer's name: gamma: .weight.
+A map in library/names/ is a list of rules, each a pattern of paths and the names of the nodes that fit it (see
+patterns.py); words divided by a space name a node that becomes several layers. The first rule that fits counts.
+`variants` are rules for networks that have a certain node, a pattern too; they come before the others, and a map's own
+before those of the map that it extends. For a world whose weights have names of their own, `parameters` says what
+follows a layer's name: gamma: .weight.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from string import Formatter
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, spec_error
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.resources import NAME_MAPS
-from resnetgen.spec.yaml import Mapping, Scalar, Sequence, parse, read_source
+from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
+from resnetgen.weights.patterns import Pattern, Template, parse_pattern, parse_templates
 from resnetgen.weights.source import Key
 
-Piece = tuple[str, str | None, str]
-"""Literal text, then the capture that follows it, if any, and what stands behind its colon."""
+Rules = tuple[tuple[Pattern, tuple[Template, ...]], ...]
 
 
 @dataclass(frozen=True)
 class NameMap:
-    rules: tuple[tuple[tuple[Piece, ...], tuple[str, ...]], ...]
-    top_first: tuple[tuple[Piece, ...], ...]
+    rules: Rules = ()
+    variants: tuple[tuple[Pattern, Rules], ...] = ()
+    """Rules that count where some node of the network fits the pattern."""
+    top_first: tuple[Pattern, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
     """A parameter's name in the IR -> what the world's name of it has behind the layer's."""
 
+    def of(self, graph: Graph) -> NameMap:
+        """The map of a network: the rules of the variants that it has, and then all others."""
+        found = (rules for where, rules in self.variants if any(_fits(where, node) for node in graph.nodes))
+        return replace(self, rules=(*(rule for rules in found for rule in rules), *self.rules), variants=())
+
     def names(self, node: Node) -> tuple[str, ...] | None:
-        """The names of a node's layers; None where no pattern fits."""
+        """The names of a node's layers; None where no rule fits."""
         for pattern, templates in self.rules:
-            captures = _match(pattern, node.name)
+            captures = pattern.match(node.name)
             if captures is not None:
-                return tuple(_fill(template, captures, node) for template in templates)
+                return tuple(template.fill(captures, node) for template in templates)
         return None
 
     def prints_top_first(self, node: Node) -> bool:
-        return any(_match(pattern, node.name) is not None for pattern in self.top_first)
+        return any(_fits(pattern, node) for pattern in self.top_first)
 
 
 def load_name_map(name: str, span: Span | None = None) -> NameMap:
@@ -49,21 +55,21 @@ def load_name_map(name: str, span: Span | None = None) -> NameMap:
     if name not in known:
         raise spec_error(Code.NAME_MAP, f"no name map is called {name!r}", span, did_you_mean(name, known))
     document = parse(read_source(path))
-    layers, extends, top_first, spelt = (document.get(key) for key in ("layers", "extends", "top_first", "parameters"))
-    assert isinstance(layers, Mapping)
-    parent = load_name_map(extends.text) if isinstance(extends, Scalar) else NameMap((), ())
-    own = tuple((_pieces(key.text), tuple(value.text.split())) for key, value in layers if isinstance(value, Scalar))
-    first = (
-        tuple(_pieces(item.text) for item in top_first.items if isinstance(item, Scalar))
-        if isinstance(top_first, Sequence)
-        else ()
+    extends = document.get("extends")
+    return make_name_map(document, load_name_map(extends.text) if isinstance(extends, Scalar) else NameMap())
+
+
+def make_name_map(document: Mapping, parent: NameMap) -> NameMap:
+    """The name map that a document adds to the one that it extends. Raises Failure."""
+    top_first = document.get("top_first")
+    first = top_first.items if isinstance(top_first, Sequence) else ()
+    variants = tuple((parse_pattern(where), _rules(rules)) for where, rules in _entries(document.get("variants")))
+    return NameMap(
+        _rules(document.get("layers")) + parent.rules,
+        variants + parent.variants,
+        tuple(parse_pattern(item) for item in first if isinstance(item, Scalar)) + parent.top_first,
+        parent.parameters | {key.text: value.text for key, value in _texts(document.get("parameters"))},
     )
-    endings = (
-        {key.text: value.text for key, value in spelt if isinstance(value, Scalar)}
-        if isinstance(spelt, Mapping)
-        else {}
-    )
-    return NameMap(own + parent.rules, first + parent.top_first, parent.parameters | endings)
 
 
 def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> dict[str, tuple[str, ...]]:
@@ -75,6 +81,7 @@ def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> 
     found: dict[str, tuple[str, ...]] = {}
     owner: dict[str, Node] = {}
     problems = []
+    names = names.of(graph) if names else None
     for node in graph.nodes:
         given = names.names(node) if names else None
         if names and given is None:
@@ -99,6 +106,7 @@ def weight_names(graph: Graph, names: NameMap) -> dict[str, Key]:
     """
     found: dict[str, Key] = {}
     problems = []
+    names = names.of(graph)
     for node in graph.nodes:
         given = names.names(node)
         for parameter in graph.parameters(node):
@@ -126,53 +134,17 @@ def _extended(names: tuple[str, ...], count: int) -> tuple[str, ...]:
     return (*names[:count], *more)
 
 
-def _pieces(pattern: str) -> tuple[Piece, ...]:
-    return tuple((text, name, spec or "") for text, name, spec, _ in Formatter().parse(pattern))
+def _fits(pattern: Pattern, node: Node) -> bool:
+    return pattern.match(node.name) is not None
 
 
-def _match(pattern: tuple[Piece, ...], path: str) -> dict[str, int] | None:
-    captures: dict[str, int] = {}
-    at = 0
-    for text, name, allowed in pattern:
-        if not path.startswith(text, at):
-            return None
-        at += len(text)
-        if name is None:
-            continue
-        end = at
-        while end < len(path) and path[end].isdigit():
-            end += 1
-        digits = path[at:end]
-        if not digits or (allowed and digits not in allowed.split(",")):
-            return None
-        captures[name] = int(digits)
-        at = end
-    return captures if at == len(path) else None
+def _rules(value: Value | None) -> Rules:
+    return tuple((parse_pattern(key), parse_templates(names)) for key, names in _texts(value))
 
 
-def _fill(template: str, captures: dict[str, int], node: Node) -> str:
-    words = []
-    for text, name, style in _pieces(template):
-        words.append(text)
-        if name is not None:
-            value: Any = captures[name] if name in captures else getattr(node.op, name)
-            words.append(_styled(value, style))
-    return "".join(words)
+def _texts(value: Value | None) -> Iterator[tuple[Scalar, Scalar]]:
+    return ((key, entry) for key, entry in _entries(value) if isinstance(entry, Scalar))
 
 
-def _styled(value: Any, style: str) -> str:
-    match style:
-        case "letter":
-            return _letter(value)
-        case "letter1":
-            return _letter(value - 1)
-        case "numbered":
-            return f"b{value}" if value else "a"
-        case _:
-            return str(value)
-
-
-def _letter(index: int) -> str:
-    """a ... z, then aa, ab ...: names stay one to one however many blocks there are."""
-    letter = chr(ord("a") + index % 26)
-    return _letter(index // 26 - 1) + letter if index >= 26 else letter
+def _entries(value: Value | None) -> Iterator[tuple[Scalar, Value]]:
+    return iter(value) if isinstance(value, Mapping) else iter(())
