@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from resnetgen.compiler import compile_spec
-from resnetgen.job import Compiled
+from resnetgen.ir.ops import ChannelPad, Conv
+from resnetgen.job import Compiled, Job, Options, Quiet, Target
 from resnetgen.runtimes.onnxruntime import Provider, random_input
+from resnetgen.summary import summarise
 from resnetgen.targets.caffe import emit as caffe
 from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
 from resnetgen.verify import Settings, verify_against_spec
@@ -23,12 +25,39 @@ PUBLISHED = {
     "wrn_28_10": 36_479_194,
     "preact_resnet200": 64_666_280,
     "preact_resnet1001": 10_327_706,
+    "resnet110_cifar": 1_727_962,
+    "resnet1202_cifar": 19_421_274,
+    "googlenet": 6_998_552,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_64x4d": 83_455_272,
+    "senet154": 115_088_984,
+    "resnet50_gn": 25_557_032,  # ResNet-50 v1.5's: gamma and beta are of each channel, whatever the norm
+    "resnet34_a": 21_623_848,  # plain-34's: option A has no weights
+    "resnet50_os8": 25_557_032,  # a dilation has none either
+}
+PRINTED = {
+    # Millions, as the papers' tables print them.
+    "resnet20_cifar": "0.27",
+    "resnet32_cifar": "0.46",
+    "resnet44_cifar": "0.66",
+    "resnet56_cifar": "0.85",
+    "resnet110_cifar": "1.7",
+    "resnet1202_cifar": "19.4",
+    "resnext29_8x64d": "34.4",
+    "wrn_40_4": "8.9",
+    "wrn_28_10": "36.5",
+    "preact_resnet164": "1.7",
 }
 SMALL = {
-    "darknet53": ("3x64x64", {}),
-    "d2l_resnet18": ("1x32x32", {}),
-    "wrn_28_10": ("3x16x16", {"n": 1, "k": 2}),
-    "preact_resnet164": ("3x16x16", {"n": 2}),
+    # An input, and what a child of the spec says.
+    "darknet53": ("3x64x64", ""),
+    "d2l_resnet18": ("1x32x32", ""),
+    "wrn_28_10": ("3x16x16", "params: {n: 1, k: 2}"),
+    "preact_resnet164": ("3x16x16", "params: {n: 2}"),
+    "resnet20_cifar": ("3x17x16", "params: {n: 1}"),
+    "googlenet": ("3x64x64", "stages: {head: gap | fc 10}"),
+    "resnext29_8x64d": ("3x8x8", "params: {C: 2, d: 4}"),
+    "resnet50_gn": ("3x33x33", ""),
 }
 
 
@@ -37,9 +66,54 @@ def test_parameters_are_the_published_ones(name: str) -> None:
     assert compile_spec(name).graph.parameter_count == PUBLISHED[name]
 
 
-def small(name: str) -> Compiled:
-    image, settings = SMALL[name]
-    return compile_spec(name, settings, image=image)
+@pytest.mark.parametrize("name", PRINTED)
+def test_parameters_are_those_that_papers_print(name: str) -> None:
+    digits = len(PRINTED[name].partition(".")[2])
+    assert f"{compile_spec(name).graph.parameter_count / 1e6:.{digits}f}" == PRINTED[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_summary_leaves_no_parameter_out(name: str) -> None:
+    compiled = compile_spec(name)
+    assert summarise(compiled.spec, compiled.graph).total.parameters == compiled.graph.parameter_count
+
+
+def test_a_setting_makes_resnet_1202() -> None:
+    """resnetgen build resnet110_cifar --set n=200"""
+    deeper, own = compile_spec("resnet110_cifar", {"n": 200}), compile_spec("resnet1202_cifar")
+    assert [(node.name, node.op) for node in deeper.graph.nodes] == [(node.name, node.op) for node in own.graph.nodes]
+
+
+@pytest.mark.parametrize(
+    ("name", "projections", "pads"),
+    [
+        ("plain34", 0, 0),
+        ("resnet34_a", 0, 3),
+        ("resnet34", 3, 0),
+        ("resnet34_c", 16, 0),
+        ("resnet20_cifar", 0, 2),
+        ("resnet20_cifar_b", 2, 0),
+        ("resnet20_cifar_c", 9, 0),
+    ],
+)
+def test_options_of_shortcuts(name: str, projections: int, pads: int) -> None:
+    """The paper's options A, B and C: nowhere, where the shape changes, or in every block."""
+    shortcuts = [node.op for node in compile_spec(name).graph.nodes if "/shortcut/" in node.name]
+    assert sum(isinstance(op, Conv) for op in shortcuts) == projections
+    assert sum(isinstance(op, ChannelPad) for op in shortcuts) == pads
+
+
+@pytest.mark.parametrize("target", [Target.ONNX, Target.CAFFE])
+@pytest.mark.parametrize("name", ["resnet1202_cifar", "preact_resnet1001"])
+def test_the_deepest_compile(name: str, target: Target) -> None:
+    Job(compile_spec(name), Options(targets=(target,)), Quiet()).plan()
+
+
+def small(name: str, folder: Path) -> Compiled:
+    image, patch = SMALL[name]
+    child = folder / "small.yaml"
+    child.write_text(f"extends: {name}\nnames: null\n{patch}\n")
+    return compile_spec(str(child), image=image)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -47,7 +121,7 @@ def test_folded_model_equals_the_unfolded_one(name: str, tmp_path: Path) -> None
     """Pre-activation keeps norms whose convolution is not before them, or has another reader."""
     from resnetgen.passes.pipeline import run_passes
 
-    graph = small(name).graph
+    graph = small(name, tmp_path).graph
     weights = Initialised(graph, 1, Init.RANDOM_STATS)
     folded, folded_weights = run_passes(graph, weights)
     model = tmp_path / "model.onnx"
@@ -64,7 +138,7 @@ def test_caffe_files_on_opencv_equal_the_onnx_model(name: str, tmp_path: Path) -
     import numpy as np
     import onnxruntime
 
-    graph = small(name).graph
+    graph = small(name, tmp_path).graph
     weights = Initialised(graph, 1, Init.RANDOM_STATS)
     text, model, onnx = (tmp_path / f"net.{end}" for end in ("prototxt", "caffemodel", "onnx"))
     planned = caffe.plan(graph, None, None, with_weights=True)
