@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from resnetgen.compiler import compile_spec
 from resnetgen.errors import Exit, Failure
-from resnetgen.job import Job, Options, Quiet, Target
+from resnetgen.job import Target
 from resnetgen.spec.find import bundled
+from resnetgen.targets.caffe.dialect import Dialect
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,23 @@ class Entry:
     parameters: int
     macs: int
     targets: tuple[str, ...]
+    dialects: tuple[str, ...]
+    """Those of Caffe that can say it, of which were tried."""
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "targets": list(self.targets)}
+        return {
+            "name": self.name,
+            "input": self.input,
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "targets": list(self.targets),
+        }
 
 
-def catalogue(pattern: str = "") -> list[Entry]:
-    """The bundled specs that `pattern` means, compiled."""
-    return [_entry(name) for name in matching(pattern)]
+def catalogue(names: Iterable[str], dialects: Sequence[Dialect] = (Dialect.BVLC,)) -> Iterator[Entry]:
+    """These bundled specs, compiled one after another, and held against these of Caffe's dialects."""
+    for name in names:
+        yield _entry(name, dialects)
 
 
 def matching(pattern: str) -> list[str]:
@@ -36,25 +47,33 @@ def matching(pattern: str) -> list[str]:
     return [name for name in bundled() if (fnmatchcase(name, pattern) if wild else pattern in name)]
 
 
-def markdown(entries: list[Entry]) -> str:
+def markdown(entries: Iterable[Entry]) -> str:
     """The entries as the table of docs/zoo.md."""
-    head = "| spec | input | parameters | GMACs | targets |\n|---|---|---:|---:|---|\n"
+    head = "| spec | input | parameters | GMACs | targets | Caffe dialects |\n|---|---|---:|---:|---|---|\n"
     return head + "".join(
-        f"| `{e.name}` | {e.input} | {e.parameters:,} | {e.macs / 1e9:.3f} | {', '.join(e.targets)} |\n"
+        f"| `{e.name}` | {e.input} | {e.parameters:,} | {e.macs / 1e9:.3f} "
+        f"| {', '.join(e.targets)} | {', '.join(e.dialects)} |\n"
         for e in entries
     )
 
 
-def _entry(name: str) -> Entry:
+def _entry(name: str, dialects: Sequence[Dialect]) -> Entry:
+    from resnetgen.targets.caffe.translate import translate
+    from resnetgen.targets.onnx.emit import OnnxOptions, plan
+
     compiled = compile_spec(name)
     graph = compiled.graph
-    targets = []
-    for target in (Target.ONNX, Target.CAFFE):
-        try:
-            Job(compiled, Options(targets=(target,), weights=target is Target.ONNX), Quiet()).plan()
-        except Failure as failure:
-            if failure.exit not in (Exit.SPEC, Exit.LIMIT):
-                raise
-        else:
-            targets.append(target.value)
-    return Entry(name, str(compiled.spec.input), graph.parameter_count, graph.mac_count, tuple(targets))
+    said = tuple(d.value for d in dialects if _can(translate, graph, compiled.names, 1, d))
+    targets = [Target.ONNX] * _can(plan, graph, OnnxOptions()) + [Target.CAFFE] * bool(said)
+    return Entry(name, str(compiled.spec.input), graph.parameter_count, graph.mac_count, tuple(targets), said)
+
+
+def _can(say: Callable[..., object], *arguments: object) -> bool:
+    """Whether a target says this, or refuses it."""
+    try:
+        say(*arguments)
+    except Failure as failure:
+        if failure.exit not in (Exit.SPEC, Exit.LIMIT):
+            raise
+        return False
+    return True

@@ -376,22 +376,23 @@ def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names
     PATTERN is a part of the name, or a pattern such as "torchvision/*".
     """
     from resnetgen.catalogue import catalogue, markdown, matching
+    from resnetgen.targets.caffe.dialect import Dialect
 
     if only_names:
         print(*matching(pattern or ""), sep="\n")
         return
-    entries = catalogue(pattern or "")
+    names = matching(pattern or "")
     if as_markdown:
-        print(markdown(entries), end="")
+        print(markdown(catalogue(names, tuple(Dialect))), end="")
         return
     if as_json:
-        _print_json([entry.to_json() for entry in entries])
+        _print_json([entry.to_json() for entry in catalogue(names)])
         return
-    width = max((len(entry.name) for entry in entries), default=0)
-    for entry in entries:
+    width = max(map(len, names), default=0)
+    for entry in catalogue(names):
         numbers = f"{entry.parameters:>13,} parameters  {entry.macs / 1e9:>7.3f} GMACs"
-        print(f"{entry.name:<{width}}  {entry.input:>9}  {numbers}  {', '.join(entry.targets)}")
-    if not entries:
+        print(f"{entry.name:<{width}}  {entry.input:>9}  {numbers}  {', '.join(entry.targets)}", flush=True)
+    if not names:
         print(f"no bundled spec matches {pattern!r}", file=sys.stderr)
 
 

@@ -350,7 +350,7 @@ def test_list(run: Run) -> None:
         "targets": ["onnx", "caffe"],
     }
     words = "plain34 3x224x224 21,623,848 parameters 3.644 GMACs onnx, caffe"
-    assert " ".join(run("list", "plain").out.split()) == words
+    assert " ".join(run("list", "plain34").out.split()) == words
     nothing = run("list", "alexnet")
     assert (nothing.code, nothing.out, nothing.err) == (0, "", "no bundled spec matches 'alexnet'\n")
 

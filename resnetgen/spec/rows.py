@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -54,6 +54,13 @@ def _parser() -> Lark:
 
 
 def _parse(start: str, scalar: Scalar, kind: type[T]) -> T:
+    value = _syntax(start, scalar)
+    assert isinstance(value, kind)
+    return value
+
+
+@lru_cache(maxsize=4096)  # a row that many specs of one process inherit is read once
+def _syntax(start: str, scalar: Scalar) -> object:
     if len(scalar.text) > _MAX_ROW:
         hint = "make a part of it a block"
         raise spec_error(Code.ROW_SYNTAX, f"a row of more than {_MAX_ROW} characters", scalar.span, hint)
@@ -63,11 +70,9 @@ def _parse(start: str, scalar: Scalar, kind: type[T]) -> T:
         raise _syntax_error(error, scalar, start) from None
     _check_depth(tree, scalar)
     try:
-        value = _ToSyntax(scalar).transform(tree)
+        return _ToSyntax(scalar).transform(tree)
     except VisitError as error:
         raise error.orig_exc from None
-    assert isinstance(value, kind)
-    return value
 
 
 def _check_depth(tree: Tree[Token], scalar: Scalar) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -151,6 +151,7 @@ def read_source(path: Path, shown: str | None = None, named: Span | None = None)
     return source
 
 
+@lru_cache(maxsize=512)  # so is a file that many specs of one process draw on
 def parse(source: Source) -> Mapping:
     """The one YAML document of a source. Raises Failure with the place of what is wrong."""
     try:

@@ -39,13 +39,14 @@ def translate(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dial
     for node in graph.nodes:
         if isinstance(node.op, ops.Input):
             continue
-        first = names.prints_top_first(node) if names else False
-        for layer in _place(graph, node, made[node.name], called[node.name], blobs):
-            placed.append(replace(layer, top_first=first))
+        top_first = names.prints_top_first(node) if names else False
+        placed += _place(graph, node, made[node.name], called[node.name], blobs, top_first)
     return CaffeNet(graph.name, blobs[source.name], (batch, *graph.shapes[source.name]), tuple(placed), called)
 
 
-def _place(graph: Graph, node: Node, made: Layers, names: tuple[str, ...], blobs: dict[str, str]) -> Iterator[Layer]:
+def _place(
+    graph: Graph, node: Node, made: Layers, names: tuple[str, ...], blobs: dict[str, str], top_first: bool
+) -> Iterator[Layer]:
     """Names, bottoms and tops of a node's layers; the blob of its output is added to `blobs`."""
     here = {str(number): blobs[name] for number, name in enumerate(node.inputs)}
     before = tuple(here.values())
@@ -55,7 +56,7 @@ def _place(graph: Graph, node: Node, made: Layers, names: tuple[str, ...], blobs
         tops = tuple(f"{name}/{label}" if number else name for number, label in enumerate(layer.writes))
         if layer.in_place and sole:
             tops = bottoms
-        yield replace(layer, name=name, bottoms=bottoms, tops=tops, node=node.name)
+        yield replace(layer, name=name, bottoms=bottoms, tops=tops, node=node.name, top_first=top_first)
         here |= zip(layer.writes, tops, strict=True)
         before, sole = tops or before, True
     blobs[node.name] = here.get("out", before[0])
