@@ -7,6 +7,7 @@ from math import prod
 
 from resnetgen.errors import Code, Exit, Span, fail
 from resnetgen.expand.bind import located
+from resnetgen.expand.origins import origins
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Input, Op, OpError, Shape, show
 
@@ -35,7 +36,7 @@ class Builder:
             shape = op.shape(*shapes)
             sizes = [prod(shape), *(p.size for p in op.parameters(*shapes))]
         except OpError as error:
-            raise located(error, span) from None
+            raise located(error, span, origins(op, inputs, self.nodes, self.shapes)) from None
         if max(sizes) > MAX_ELEMENTS:
             message = f"{name} would hold a tensor of {max(sizes):,} elements (output {show(shape)})"
             raise fail(Exit.LIMIT, Code.LIMIT, message, span, f"the most is {MAX_ELEMENTS:,}")

@@ -129,6 +129,10 @@ class _Checker:
         for argument in call.arguments:
             if argument.name not in (None, "/") and argument.name not in block.params:
                 hint = did_you_mean(argument.name or "", block.params)
+                if argument.name in spellings(Conv):
+                    written = argument.span.source.text[argument.span.start : argument.span.end]
+                    own = ", ".join(block.params) or "none"
+                    hint = f"its parameters: {own}; a unit takes it: [3x3, 64, {written}; ...]"
                 message = f"{call.name} has no parameter {argument.name!r}"
                 self.problems.add(Code.BAD_ARGUMENT, message, argument.span, hint)
             self.argument(argument, names)

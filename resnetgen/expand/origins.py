@@ -1,0 +1,65 @@
+"""Where a shape came from that an op cannot take: notes for its error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from resnetgen.ir.graph import Node
+from resnetgen.ir.ops import ChannelPad, Conv, Fc, Input, Op, OpError, Shape, show
+
+_CHANNELS, _SIZE = slice(0, 1), slice(1, None)
+"""Where they stand in a shape."""
+
+
+def origins(op: Op, inputs: Sequence[str], nodes: Sequence[Node], shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+    """A line for each input: its shape, and the node that made of it what keeps the inputs apart."""
+    by_name = {node.name: node for node in nodes}
+    apart = _apart(op, [shapes[name] for name in inputs])
+    notes = []
+    for name in inputs:
+        node = by_name[name]
+        makers = [(aspect, _maker(node, aspect, by_name, shapes)) for aspect in apart]
+        made = [f", {_made(aspect, maker)}" for aspect, maker in makers if maker is not node]
+        source = "the input" if isinstance(node.op, Input) else node.name
+        notes.append(f"{show(shapes[name])} comes from {source}{''.join(made) or _place(node)}")
+    return tuple(notes)
+
+
+def _apart(op: Op, shapes: Sequence[Shape]) -> list[slice]:
+    """The channels, the size, or both: what several inputs differ in, to the op's dislike."""
+    if len(shapes) < 2:
+        return []
+    first = shapes[0]
+    one_channels = [(*first[_CHANNELS], *shape[_SIZE]) for shape in shapes]
+    one_size = [(*shape[_CHANNELS], *first[_SIZE]) for shape in shapes]
+    return [aspect for aspect, rest in ((_CHANNELS, one_size), (_SIZE, one_channels)) if not _fits(op, rest)]
+
+
+def _fits(op: Op, shapes: Sequence[Shape]) -> bool:
+    try:
+        op.shape(*shapes)
+    except OpError:
+        return False
+    return True
+
+
+def _maker(node: Node, aspect: slice, by_name: Mapping[str, Node], shapes: Mapping[str, Shape]) -> Node:
+    """The node that gave a tensor its channels or its size: the last that says them, or has them otherwise before."""
+    wanted = shapes[node.name][aspect]
+    while not (aspect == _CHANNELS and isinstance(node.op, Conv | Fc | ChannelPad)):
+        same = [source for source in node.inputs if shapes[source][aspect] == wanted]
+        if not same:
+            break
+        node = by_name[same[0]]
+    return node
+
+
+def _made(aspect: slice, maker: Node) -> str:
+    what, are = ("channels", "are") if aspect == _CHANNELS else ("size", "is")
+    if isinstance(maker.op, Input):
+        return f"whose {what} {are} the input's"
+    return f"whose {what} {maker.name} made{_place(maker)}"
+
+
+def _place(node: Node) -> str:
+    return f" ({node.span})" if node.span else ""
