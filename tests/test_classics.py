@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,15 @@ def test_options_of_shortcuts(name: str, projections: int, pads: int) -> None:
 @pytest.mark.parametrize("name", ["resnet1202_cifar", "preact_resnet1001"])
 def test_the_deepest_compile(name: str, target: Target) -> None:
     Job(compile_spec(name), Options(targets=(target,)), Quiet()).plan()
+
+
+def test_compile_time_of_a_node_does_not_grow_with_their_number() -> None:
+    """At 20,000 nodes at most 1.3 times that at 1,000; a step that looks at all nodes for each would show as 20."""
+    command = [sys.executable, "-m", "benchmarks.compile_time", "--runs", "1"]
+    table = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True).stdout
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["onnx", "caffe"]
+    assert [row for row in rows if float(row[-1]) > 1.3] == []
 
 
 def small(name: str, folder: Path) -> Compiled:
