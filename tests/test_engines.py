@@ -243,7 +243,7 @@ ALL = [pytest.param(lambda row=row, size=size: cells(row, size), id=f"{row} @{si
 ALL += [pytest.param(lambda net=net: net, id=name) for name, net in BRANCHES.items()]
 Make = Callable[[], Graph]
 OPSETS = (9, 11, 13, 17, 18, 20, 21, 23)
-OLDEST = {Relu6: 11, BlurPool: 11, ChannelPad: 11, Mish: 18, Gelu: 20}
+OLDEST = {Relu6: 11, BlurPool: 11, ChannelPad: 11, Gelu: 20}
 """The opset from which ONNX can say an op."""
 NEWER = [
     pytest.param(net, opset, id=f"{name}, opset {opset}")
@@ -310,10 +310,10 @@ def test_newer_ops_on_onnx(net: Graph, opset: int, tmp_path: Path) -> None:
     agrees_on_onnx(net, tmp_path, opset)
 
 
-@pytest.mark.parametrize(
-    "opset",
-    [pytest.param(17, marks=pytest.mark.xfail(reason="forms.py takes the first Reshape for channelconv's")), 21],
-)
+MISREAD = pytest.mark.xfail(strict=True, reason="targets/onnx/forms.py takes its first node for channelconv's")
+
+
+@pytest.mark.parametrize("opset", [pytest.param(17, marks=MISREAD), 21])
 def test_a_norm_of_one_group(opset: int, tmp_path: Path) -> None:
     """Of the whole image: layer normalisation."""
     agrees_on_onnx(cells("groupnorm 1"), tmp_path, opset)
@@ -467,7 +467,6 @@ def test_every_opset_says_the_same(tmp_path: Path) -> None:
         ("relu6", 11),
         ("blurpool", 11),
         ("channelpad 9, /2", 11),
-        ("mish", 18),
         ("gelu", 20),
     ],
 )
@@ -559,7 +558,7 @@ def random_op(chance: random.Random, shape: Shape, for_caffe: bool) -> Op:
             pad = ChannelPad(shape[0] + chance.randint(0, 3), pair(1, 3), chance.random() < 0.5)
             norm = GroupNorm(shape[0], 0.1) if shape[0] > 1 else Silu()
             return chance.choice(
-                [Relu6(), Silu(), Lrn(), BlurPool(pair(1, 3)), pad, norm, AvgPool(pair(1, 5), same=True)]
+                [Relu6(), Silu(), Mish(), Lrn(), BlurPool(pair(1, 3)), pad, norm, AvgPool(pair(1, 5), same=True)]
             )
     return chance.choice([Relu(), Sigmoid(), BatchNorm(1e-3), Softmax(), GlobalAvgPool(), Flatten(), Fc(5)])
 
@@ -654,7 +653,7 @@ IN_PLACE = [
 
 @pytest.mark.parametrize(("net", "node", "blob"), IN_PLACE, ids=lambda value: value if isinstance(value, str) else "")
 def test_in_place(net: Graph, node: str, blob: str) -> None:
-    tops = {layer.node: layer.top for layer in translate(net, None).layers}
+    tops = {layer.node: layer.tops[-1] for layer in translate(net, None).layers}
     assert tops[node] == blob
 
 
