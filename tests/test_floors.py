@@ -85,7 +85,7 @@ def test_one_target_does_not_import_another() -> None:
                 assert parts[2] == own[1], f"{room(path)} imports {module}"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if room(p) != "cli"], ids=room)
+@pytest.mark.parametrize("path", [p for p in MODULES if not room(p).startswith("cli/")], ids=room)
 def test_only_the_command_line_prints_or_exits(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):

@@ -1,0 +1,5 @@
+"""python -m resnetgen.cli"""
+
+from resnetgen.cli import run
+
+run()

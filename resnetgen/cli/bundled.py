@@ -1,0 +1,50 @@
+"""resnetgen list and resnetgen schema: what the package brings."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from resnetgen.cli.group import main
+from resnetgen.cli.options import json_option
+from resnetgen.cli.show import print_json
+
+
+@main.command("list")
+@click.argument("pattern", required=False)
+@json_option
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--names", "only_names", is_flag=True, help="Print the names alone.")
+def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names: bool) -> None:
+    """List the bundled specs: parameters, MACs, input, and the targets that can say them.
+
+    PATTERN is a part of the name, or a pattern such as "torchvision/*".
+    """
+    from resnetgen.catalogue import catalogue, markdown, matching
+    from resnetgen.targets.caffe.dialect import Dialect
+
+    if only_names:
+        print(*matching(pattern or ""), sep="\n")
+        return
+    names = matching(pattern or "")
+    if as_markdown:
+        print(markdown(catalogue(names, tuple(Dialect))), end="")
+        return
+    if as_json:
+        print_json([entry.to_json() for entry in catalogue(names)])
+        return
+    width = max(map(len, names), default=0)
+    for entry in catalogue(names):
+        numbers = f"{entry.parameters:>13,} parameters  {entry.macs / 1e9:>7.3f} GMACs"
+        print(f"{entry.name:<{width}}  {entry.input:>9}  {numbers}  {', '.join(entry.targets)}", flush=True)
+    if not names:
+        print(f"no bundled spec matches {pattern!r}", file=sys.stderr)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of specs, for editors."""
+    from resnetgen.spec.schema import json_schema
+
+    print_json(json_schema())

@@ -1,0 +1,56 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+def _setting(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, int | float]:
+    """name=value pairs, the values numbers."""
+    settings: dict[str, int | float] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        try:
+            settings[name] = float(value) if "." in value else int(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"{text!r} is not of the form classes=10")
+    return settings
+
+
+settings_option = click.option(
+    "--set",
+    "settings",
+    callback=_setting,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a parameter of the spec: --set classes=10.",
+)
+image_option = click.option(
+    "--input",
+    "image",
+    metavar="CxHxW",
+    help="An input in place of the spec's own; its size columns then do not count.",
+)
+output_dir_option = click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    default=Path("generated"),
+    show_default=True,
+    help="The folder of outputs; each spec has one of its own below it.",
+)
+provider_option = click.option(
+    "--provider",
+    type=click.Choice(["cpu", "cuda", "auto"]),
+    help="Where ONNX Runtime is to verify: cpu (the default), cuda, which fails where any node ran elsewhere, or auto.",
+)
+dialect_option = click.option(
+    "--dialect",
+    type=click.Choice(["bvlc", "bvlc-1.0", "opencv"]),
+    help="Who reads the Caffe files: BVLC's master (the default), its release 1.0, or OpenCV 4's importer.",
+)
+max_nodes_option = click.option("--max-nodes", type=click.IntRange(1), default=20_000, show_default=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
