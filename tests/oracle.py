@@ -1,28 +1,57 @@
-"""PyTorch's libraries as oracles: their networks, with norms that are not the identity, and their weights.
+"""PyTorch's libraries as oracles: their networks, figures, weights, and outputs, with norms that are not the identity.
 
-torch is imported where it is used. The tests that need it have the marker `torch` and skip where it is absent.
+A network is named as its spec is, `timm/resnet50d`. torch is imported where it is used. The tests that need it have the
+marker `torch` and skip where it is absent.
 """
 
 from __future__ import annotations
 
 import ast
+import gc
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pytest
+from helpers import error, on_onnxruntime, write_onnx
 
 from resnetgen.expand import expand
 from resnetgen.ir.graph import Graph
 from resnetgen.spec.load import load
 from resnetgen.spec.syntax import Size
-from resnetgen.weights.names import NameMap, weight_names
+from resnetgen.weights.names import NameMap, load_name_map, weight_names
 from resnetgen.weights.source import Array, Key
 
 Module: TypeAlias = Any
 """A torch.nn.Module."""
+
+
+def model(network: str, **options: Any) -> Module:
+    """A library's network with random weights, the same in every run."""
+    torch = pytest.importorskip("torch")
+    library, _, name = network.partition("/")
+    if importlib.util.find_spec(library) is None:  # importorskip would import it, which a CPU torch does not survive
+        pytest.skip(f"needs {library}")
+    models = torchvision_models()  # timm imports torchvision, which this makes possible
+    torch.manual_seed(0)
+    if library == "torchvision":
+        return getattr(models, name)(**options)
+    import timm
+
+    return timm.create_model(name, pretrained=False, **options)
+
+
+def trained(network: str, *extents: int, **options: Any) -> tuple[Module, Array]:
+    """The same with norms that are not the identity, and two images of a size."""
+    found = model(network, **options)
+    data = np.random.default_rng(1).standard_normal((2, *extents), dtype=np.float32)
+    randomise_norms(found, data)
+    return found, data
 
 
 @cache
@@ -52,27 +81,29 @@ def _define_missing_ops() -> None:
 
 
 def randomise_norms(model: Module, data: Array, seed: int = 0) -> None:
-    """Give every norm random statistics, scales and shifts, about those of the data so that nothing vanishes."""
+    """Give every norm random scales and shifts, and statistics about those of the data, so that nothing vanishes.
+
+    Scales are small and variances at least the data's, as in a trained network. Else a deep network of gates is
+    chaotic: its own library, in float32 and in float64, agrees with itself in no digit.
+    """
     import torch
 
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d | torch.nn.GroupNorm)]
     generator = torch.Generator().manual_seed(seed)
 
-    def uniform(like: Any) -> Any:
-        return torch.rand(like.shape, generator=generator) + 0.5
+    def uniform(like: Any, low: float, high: float) -> Any:
+        return torch.empty_like(like).uniform_(low, high, generator=generator)
 
-    def normal(like: Any) -> Any:
-        return 0.2 * torch.randn(like.shape, generator=generator)
-
-    for norm in norms:
-        norm.momentum = 1.0
     with torch.no_grad():
+        for norm in norms:
+            norm.momentum = 1.0  # the statistics become those of the only batch
+            norm.weight.copy_(uniform(norm.weight, 0.1, 0.5))
+            norm.bias.copy_(uniform(norm.bias, -0.3, 0.3))
         model.train()(torch.from_numpy(data))
         for norm in norms:
-            norm.running_mean += normal(norm.bias) * norm.running_var.sqrt()
-            norm.running_var *= uniform(norm.bias)
-            norm.weight.copy_(uniform(norm.weight))
-            norm.bias.copy_(normal(norm.bias))
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.running_mean += uniform(norm.bias, -0.3, 0.3) * norm.running_var.sqrt()
+                norm.running_var *= uniform(norm.bias, 1, 2)
     model.eval()
 
 
@@ -92,6 +123,26 @@ def shapes(model: Module) -> dict[str, tuple[int, ...]]:
     }
 
 
+def digest(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """SHA-256 of lines such as `conv1.weight 64x3x7x7`, sorted."""
+    lines = sorted(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+    return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def macs(model: Module, image: tuple[int, ...]) -> int:
+    """Of the convolutions and fully connected layers, for one image: each output takes one of the weight's rows."""
+    import torch
+
+    counts = []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Linear):
+            hook = lambda module, _, output: counts.append(module.weight[0].numel() * output.numel())  # noqa: E731
+            module.register_forward_hook(hook)
+    with torch.no_grad():
+        model.eval()(torch.empty(1, *image, device=next(model.parameters()).device))
+    return sum(counts)
+
+
 @dataclass(frozen=True)
 class Stored:
     """The weights in a state dict."""
@@ -104,6 +155,8 @@ class Stored:
 
 
 def stored(model: Module, graph: Graph, names: NameMap) -> Stored:
+    """A model's weights as a graph's; none may be missing, and none left over."""
+    assert own_shapes(graph, names) == shapes(model)
     return Stored(model.state_dict(), {key: name for name, key in weight_names(graph, names).items()})
 
 
@@ -117,3 +170,19 @@ def at(path: Path, *extents: int) -> Graph:
     """The network of a spec for an input of another size."""
     spec = load(path)
     return expand(spec.at(Size(extents, spec.span)))
+
+
+def folded_error(spec: Path, network: str, size: int, folder: Path, **options: Any) -> float:
+    """How far a spec's folded model with a library's weights, on ONNX Runtime, is from the library's own network."""
+    model, data = trained(network, 3, size, size, **options)
+    wanted = run(model, data)
+    assert wanted.std() > 0.01 * np.abs(wanted).max()  # the classes are not all one
+    assert error(wanted[0], wanted[1]) > 0.01  # nor are the images
+    graph = at(spec, 3, size, size)
+    weights = stored(model, graph, load_name_map(network.partition("/")[0]))
+    path = write_onnx(graph, weights, folder, fold=True).path
+    del model, weights  # before ONNX Runtime holds them as well
+    found = on_onnxruntime(path, data)
+    path.unlink()  # up to 2 GB
+    gc.collect()
+    return error(found, wanted)
