@@ -43,25 +43,26 @@ class Initialised:
     """Weights drawn as they are asked for; each tensor has a random stream of its own, so their order is free.
 
     `he`: weights from a normal distribution of standard deviation sqrt(2 / fan_in) (He et al. 2015, equation 10),
-    biases 0, norms the identity (mean 0, variance 1, gamma 1, beta 0).
-    `random-stats`: the same weights, but random biases, gammas, betas, means and variances. The statistics are drawn
-    about the moments that the activations are expected to have, so that these neither vanish nor explode.
+    biases 0, gamma 1, beta 0 and mean 0. The variance of a norm is the one to expect of its input, so that the network
+    computes as it would in its first batch of training: with 1, each block of a deep network would double its input,
+    and gates would be of no meaning.
+    `random-stats`: the same weights, but random biases, gammas, betas, means and variances, about the ones above.
     """
 
     def __init__(self, graph: Graph, seed: int = 0, init: Init = Init.HE) -> None:
         self.seed = seed
         self.init = init
         self._shapes = keys(graph)
-        self._moments = input_moments(graph) if init is Init.RANDOM_STATS else {}
+        self._moments = input_moments(graph)
 
     def tensor(self, node: str, parameter: str) -> Array:
         shape = self._shapes[node, parameter]
         random = self._stream(node, parameter)
         if parameter == "weight":
             return normal(random.bit_generator, prod(shape), sqrt(2 / prod(shape[1:]))).reshape(shape)
-        if self.init is Init.HE:
-            return np.full(shape, 1 if parameter in ("gamma", "variance") else 0, np.float32)
         moment = self._moments[node]
+        if self.init is Init.HE:
+            return np.full(shape, {"gamma": 1, "variance": moment}.get(parameter, 0), np.float32)
         match parameter:
             case "gamma":
                 values = random.uniform(0.5, 1.5, shape)

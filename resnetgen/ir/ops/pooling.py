@@ -136,5 +136,5 @@ class BlurPool(BaseOp):
         channels, *extent = as_image("blurpool", inputs[0])
         if min(extent) < 2:
             message = f"blurpool reflects the second pixel, but its input is {show(inputs[0])}"
-            raise OpError(Code.SHAPE_MISMATCH, message)
+            raise OpError(Code.SHAPE_MISMATCH, message, "blur before the image is so small, or leave it out")
         return (channels, *((size - 1) // s + 1 for size, s in zip(extent, self.stride, strict=True)))

@@ -145,6 +145,8 @@ def go_on(call: Call, form: Form, shape: Shape) -> Form | Done:
                 return replace(form, weight=call.weights[0], kernel=kernel)
         case "Reshape", Sequence(weight=weight) if weight and constants == [(0, -1, 1, 1)]:
             return Done(ops.ChannelConv(form.kernel), source, (weight,))
+        case "InstanceNormalization", Sequence(weight="") if constants == [(1.0,), (0.0,)]:
+            return Grouped(source, 1, at["epsilon"])  # the norm of one group begins as a channelconv does
         case "InstanceNormalization", Grouped(groups=n, eps=0) if constants == [(1.0,) * n, (0.0,) * n]:
             return replace(form, eps=at["epsilon"])
         case "Reshape", Grouped(is_image=False) if form.eps and constants == [(0, *shape)]:
