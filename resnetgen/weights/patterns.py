@@ -54,7 +54,7 @@ class Template:
 def parse_pattern(scalar: Scalar) -> Pattern:
     source, at = "", 0
     for field in _FIELD.finditer(scalar.text):
-        digits = "|".join(field[2].split(",")) if field[2] else "[0-9]+"
+        digits = field[2].replace(",", "|") if field[2] else "[0-9]+"
         source += f"{re.escape(scalar.text[at : field.start()])}(?P<{field[1]}>{digits})"
         at = field.end()
     return Pattern(re.compile(source + re.escape(scalar.text[at:])))
