@@ -1,0 +1,143 @@
+"""The directory of a zip file: where its members lie. What is stored there is read from the file itself.
+
+zipfile reads the directory and inflates; what it would take on trust is held against the file here.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
+
+from resnetgen.weights.checkpoint.entry import MAX_TENSORS
+from resnetgen.weights.checkpoint.ranges import Place, Ranges
+
+MAX_MEMBERS = MAX_TENSORS + 1000
+"""A member a tensor, and what the format adds."""
+_MAX_DIRECTORY = 32 << 20
+"""Bytes; so many members take less, and a directory becomes ten times its size in memory."""
+_LOCAL = struct.Struct("<4s22xHH")
+"""The head of a member as far as it is needed: signature, and the lengths of the name and the extra field behind it."""
+_ENCRYPTED = 0x1
+_BROKEN = (BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, zlib.error)
+"""What zipfile raises for bytes that are no zip file."""
+
+
+@dataclass(frozen=True)
+class Member:
+    info: ZipInfo
+    start: int
+    """Where its bytes begin in the file, as they are stored there."""
+
+    @property
+    def name(self) -> str:
+        return self.info.filename
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds: more than it takes in the file where it is deflated."""
+        return self.info.file_size
+
+    @property
+    def place(self) -> Place:
+        return self.start, self.start + self.info.compress_size
+
+    @property
+    def is_deflated(self) -> bool:
+        return self.info.compress_type == ZIP_DEFLATED
+
+
+def read_members(ranges: Ranges) -> dict[str, Member]:
+    """By name, in the directory's order. Raises Failure (exit 4) for a file that is no zip file or only a part of one,
+    and for members that are encrypted, compressed by a rare method, or not where the directory says.
+    """
+    with ranges.open() as file:
+        try:
+            infos = ZipFile(cast(Any, _Bounded(file, ranges.size))).infolist()
+        except _BROKEN as error:
+            raise ranges.refuse(f"it is no zip file, or only a part of one: {error}") from None
+        if len(infos) > MAX_MEMBERS:
+            raise ranges.refuse(f"it has {len(infos):,} members; {MAX_MEMBERS:,} are allowed")
+        found: dict[str, Member] = {}
+        for info in infos:
+            if info.filename in found:
+                raise ranges.refuse(f"two members are called {info.filename[:200]!r}")
+            found[info.filename] = _member(ranges, file, info)
+    return found
+
+
+def read_member(ranges: Ranges, member: Member, limit: int) -> bytes:
+    """All of a small member that is stored. Raises Failure (exit 4)."""
+    if member.is_deflated:
+        raise ranges.refuse(f"the member {member.name!r} is compressed", member.place)
+    if member.size > limit:
+        what = f"the member {member.name!r} has {member.size:,} bytes; {limit:,} are allowed"
+        raise ranges.refuse(what, member.place)
+    data = ranges.bytes(*member.place)
+    verify(ranges, member, zlib.crc32(data))
+    return data
+
+
+def verify(ranges: Ranges, member: Member, check: int) -> None:
+    """Hold the CRC-32 of a member against the directory's; 0 is what torch writes there if told not to compute it."""
+    if member.info.CRC not in (0, check):
+        what = f"the member {member.name!r} is damaged: its CRC-32 is {check:08x}, not {member.info.CRC:08x}"
+        raise ranges.refuse(what, member.place)
+
+
+@contextmanager
+def inflating(ranges: Ranges, member: Member) -> Iterator[ZipExtFile]:
+    """What a deflated member holds, inflated as far as it is read, and never beyond the size that it claims.
+
+    Raises Failure (exit 4) where it is damaged.
+    """
+    with ranges.open() as file:
+        file.seek(member.start)
+        try:
+            yield ZipExtFile(cast(Any, file), "r", member.info)
+        except _BROKEN as error:
+            raise ranges.refuse(f"the member {member.name!r} is damaged: {error}", member.place) from None
+
+
+def _member(ranges: Ranges, file: BinaryIO, info: ZipInfo) -> Member:
+    called = f"the member {info.filename[:200]!r}"
+    head = (info.header_offset, info.header_offset + _LOCAL.size)
+    if head[0] < 0 or head[1] > ranges.size:
+        raise ranges.refuse(f"{called} begins beyond the file, which has {ranges.size:,} bytes", head)
+    if info.flag_bits & _ENCRYPTED:
+        raise ranges.refuse(f"{called} is encrypted", head)
+    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        raise ranges.refuse(f"{called} is compressed by method {info.compress_type}, which is not read", head)
+    file.seek(head[0])
+    signature, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+    member = Member(info, head[1] + name + extra)
+    if signature != b"PK\3\4" or member.place[1] > ranges.size:
+        raise ranges.refuse(f"{called} is cut short, or not where the directory says", member.place)
+    if not member.is_deflated and info.file_size != info.compress_size:
+        raise ranges.refuse(f"{called} is stored, but claims {info.file_size:,} bytes", member.place)
+    return member
+
+
+class _Bounded:
+    """A file for zipfile to read a directory from: seeks that leave it and reads that are too long are refused."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        at = offset + (0, self._file.tell(), self._size)[whence]
+        if not 0 <= at <= self._size:
+            raise BadZipFile(f"its directory lies at byte {at:,} of {self._size:,}")
+        return self._file.seek(at)
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _MAX_DIRECTORY:
+            raise BadZipFile(f"its directory claims {size:,} bytes; {_MAX_DIRECTORY:,} are allowed")
+        return self._file.read(size)

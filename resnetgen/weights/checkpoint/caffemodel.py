@@ -1,0 +1,148 @@
+"""Caffe's weights: a NetParameter whose layers hold blobs. Both layouts are read, that of today and `layers` of 2014.
+
+A blob's tensor is called `<layer>.<index>`. Of a BatchNorm, which stores [mean f, variance f, f], the tensors are the
+mean and the variance themselves, `.0` and `.1`. The numbers are those of caffe.proto.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+
+import numpy as np
+
+from resnetgen.weights.checkpoint.dtypes import Values
+from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry, shown
+from resnetgen.weights.checkpoint.messages import Messages
+from resnetgen.weights.checkpoint.ranges import Ranges
+from resnetgen.weights.checkpoint.repeated import Repeated
+from resnetgen.weights.wire import Field, Truncated
+
+_LAYER = 100  # NetParameter
+OLD_LAYER = (2, True)  # its number, and that it is a message; in other kinds of files it is something else
+_NAME, _TYPE, _BLOBS = 1, 2, 7  # LayerParameter
+_V0, _V1_NAME, _V1_TYPE, _V1_BLOBS = 1, 4, 5, 6  # V1LayerParameter
+_LEGACY_SHAPE, _DATA, _SHAPE, _DOUBLES = (1, 2, 3, 4), 5, 7, 8  # BlobProto; the others are gradients
+_DIM = 1  # BlobShape
+
+_V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
+"""The types of V1LayerParameter that hold blobs, by today's names."""
+BATCH_NORM = "BatchNorm"
+_MAX_BLOBS = 16
+"""Of a layer; an LSTM has the most of Caffe's, 4."""
+
+
+@dataclass(frozen=True)
+class _Blob:
+    shape: tuple[int, ...]
+    values: Repeated
+
+
+def is_layer(field: Field) -> bool:
+    return field.number == _LAYER and field.is_delimited
+
+
+def _is_old_layer(field: Field) -> bool:
+    return (field.number, field.is_delimited) == OLD_LAYER
+
+
+def read(ranges: Ranges) -> Contents:
+    """Raises Failure (exit 4)."""
+    contents = Contents(ranges, ranges.size)
+    with ranges.open() as file:
+        messages = Messages(ranges, file)
+        try:
+            for field in messages.fields(0, ranges.size):
+                if is_layer(field) or _is_old_layer(field):
+                    _add(contents, messages, field)
+        except Truncated as error:
+            raise ranges.refuse(f"it is only a part of a caffemodel, or damaged: {error}") from None
+    return contents
+
+
+def _add(contents: Contents, messages: Messages, field: Field) -> None:
+    place = (field.start, field.end)
+    name, kind, blobs = _layer(messages, field)
+    if not blobs:
+        return
+    if name in contents.layers:
+        raise contents.ranges.refuse(f"two layers with blobs are called {name[:200]!r}", place)
+    contents.layers[name] = kind
+    ranges = contents.ranges
+    factor = None
+    if kind == BATCH_NORM:
+        if len(blobs) != 3 or blobs[2].values.elements != 1:
+            what = f"the BatchNorm {name[:200]!r} does not have the three blobs mean, variance and their factor"
+            raise ranges.refuse(what, place)
+        factor = blobs.pop().values.load(ranges, ())
+    for index, blob in enumerate(blobs):
+        start, end = blob.values.place()
+        load = partial(blob.values.load, ranges, blob.shape)
+        entry = Entry(f"{name}.{index}", blob.values.dtype, blob.shape, start, end)
+        contents.add(entry, load if factor is None else partial(_divided, load, factor))
+
+
+def _divided(load: partial[Values], factor: Values) -> Values:
+    """As Caffe does it: times the reciprocal, and zeros where the factor is 0, of statistics that were never taken."""
+    values = load()
+    with np.errstate(all="ignore"):  # values that are not finite are the caller's matter
+        values *= factor.dtype.type(0) if factor == 0 else 1 / factor
+    return values
+
+
+def _layer(messages: Messages, layer: Field) -> tuple[str, str, list[_Blob]]:
+    """Name, type and blobs."""
+    is_old = _is_old_layer(layer)
+    name = kind = ""
+    blobs: list[_Blob] = []
+    for field in messages.fields(layer.start, layer.end):
+        if is_old and field.number == _V0 and field.is_delimited:
+            hint = "Caffe's upgrade_net_proto_binary makes a caffemodel of it that is read"
+            raise messages.ranges.refuse("it is a caffemodel of 2013", (layer.start, layer.end), hint)
+        if field.number == (_V1_NAME if is_old else _NAME) and field.is_delimited:
+            name = messages.text(field)
+        elif is_old and field.number == _V1_TYPE and not field.is_delimited:
+            number = messages.integers(field)[-1]
+            kind = _V1_TYPES.get(number, f"V1 type {number}")
+        elif not is_old and field.number == _TYPE and field.is_delimited:
+            kind = messages.text(field)
+        elif field.number == (_V1_BLOBS if is_old else _BLOBS) and field.is_delimited:
+            if len(blobs) == _MAX_BLOBS:
+                raise Truncated(f"a layer of more than {_MAX_BLOBS} blobs at byte {layer.start:,}")
+            blobs.append(_blob(messages, field))
+    return name, kind, blobs
+
+
+def _blob(messages: Messages, blob: Field) -> _Blob:
+    legacy: dict[int, int] = {}
+    dims: list[int] = []
+    floats, doubles = Repeated("float32"), Repeated("float64")
+    at = blob.start
+    while at < blob.end:
+        field = next(messages.fields(at, blob.end))
+        at = field.end
+        if field.number == _DATA:
+            at = floats.add(messages, field, blob.end)
+        elif field.number == _DOUBLES:
+            at = doubles.add(messages, field, blob.end)
+        elif field.number in _LEGACY_SHAPE and not field.is_delimited:
+            legacy[field.number] = messages.integers(field)[-1]
+        elif field.number == _SHAPE and field.is_delimited:
+            dims += _dims(messages, field)
+    # Caffe itself looks at `shape` only where there is none of the four.
+    shape = tuple(legacy.get(number, 0) for number in _LEGACY_SHAPE) if legacy else tuple(dims)
+    values = doubles if doubles.elements else floats
+    if (floats.elements and doubles.elements) or len(shape) > MAX_RANK or prod(shape) != values.elements:
+        what = f"a blob of {shown(shape)} holds {floats.elements + doubles.elements:,} values"
+        raise messages.ranges.refuse(what, (blob.start, blob.end))
+    return _Blob(shape, values)
+
+
+def _dims(messages: Messages, shape: Field) -> list[int]:
+    return [
+        dim
+        for field in messages.fields(shape.start, shape.end)
+        if field.number == _DIM
+        for dim in messages.integers(field)
+    ]

@@ -1,0 +1,74 @@
+"""Protobuf messages of a file by the numbers of their fields: what wire.py finds, decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from resnetgen.weights.checkpoint.dtypes import Values
+from resnetgen.weights.checkpoint.ranges import Ranges
+from resnetgen.weights.wire import Field, Truncated, fields
+
+_MAX_FIELDS = 1_000_000
+"""That a file's messages are read of; a tensor has about ten, and so many take some four seconds."""
+MAX_VARINT = 10
+"""Bytes of a number."""
+_MAX_TEXT = 64 << 10
+"""Bytes of a text; the longest are names."""
+
+
+class Messages:
+    """The fields of a file's messages, a bounded number of them. All methods raise Truncated for damaged ones."""
+
+    def __init__(self, ranges: Ranges, file: BinaryIO) -> None:
+        self.ranges = ranges
+        self.file = file
+        self._left = _MAX_FIELDS
+
+    def fields(self, start: int, end: int) -> Iterator[Field]:
+        for field in fields(self.file, start, end):
+            self._left -= 1
+            if self._left < 0:
+                raise Truncated(f"it has more than {_MAX_FIELDS:,} fields")
+            yield field
+
+    def bytes(self, field: Field) -> bytes:
+        if field.end - field.start > _MAX_TEXT:
+            raise Truncated(f"a text of {field.end - field.start:,} bytes at byte {field.start:,}")
+        self.file.seek(field.start)
+        return self.file.read(field.end - field.start)
+
+    def text(self, field: Field) -> str:
+        try:
+            return self.bytes(field).decode("utf-8")
+        except UnicodeDecodeError:
+            raise Truncated(f"the text at byte {field.start:,} is not UTF-8") from None
+
+    def integers(self, field: Field) -> list[int]:
+        """Of a varint, or of many packed into one field."""
+        return [int(value) for value in varints(self.bytes(field))]
+
+    def kind(self, field: Field) -> int:
+        """The wire type."""
+        self.file.seek(field.head)
+        return self.file.read(1)[0] & 7
+
+
+def varints(data: bytes) -> Values:
+    """The numbers that are packed into some bytes, as int64. Raises Truncated."""
+    octets = np.frombuffer(data, np.uint8)
+    last = np.flatnonzero(octets < 0x80)
+    if octets.size and octets[-1] >= 0x80:
+        raise Truncated("a number does not end")
+    first = np.concatenate([[0], last[:-1] + 1]) if last.size else last
+    lengths = last - first + 1
+    if lengths.max(initial=0) > MAX_VARINT:
+        raise Truncated("a number does not end")
+    values = np.zeros(last.size, np.uint64)
+    for position in range(int(lengths.max(initial=0))):
+        has = lengths > position
+        septets = octets[first[has] + position] & np.uint8(0x7F)
+        values[has] |= septets.astype(np.uint64) << np.uint64(7 * position)
+    return values.view(np.int64)

@@ -1,0 +1,97 @@
+"""numpy's .npz: a zip file of .npy members, each a header and its values, stored or deflated."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from io import BytesIO
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from resnetgen.weights.checkpoint.archive import Member, inflating, verify
+from resnetgen.weights.checkpoint.dtypes import DTYPES, Order, Values, loaded, stored
+from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry
+from resnetgen.weights.checkpoint.ranges import Ranges
+
+SUFFIX = ".npy"
+_MAX_HEADER = 4096
+"""Bytes; of a tensor's shape and type numpy makes 128."""
+_MAX_RATIO = 64
+"""How much a deflated file may grow. Weights hardly do; only constants do, up to a thousandfold."""
+_SLACK = 16 << 20
+"""Bytes that it may have besides, so that a small file may well be all zeros."""
+
+
+def read(ranges: Ranges, members: Mapping[str, Member]) -> Contents:
+    """Raises Failure (exit 4)."""
+    is_deflated = any(member.is_deflated for member in members.values())
+    capacity = _MAX_RATIO * ranges.size + _SLACK if is_deflated else ranges.size
+    claimed = sum(member.size for member in members.values())
+    if claimed > capacity:
+        what = f"its {ranges.size:,} bytes claim to inflate to {claimed:,}; {capacity:,} are allowed"
+        raise ranges.refuse(what, hint="np.savez writes arrays that are not compressed")
+    contents = Contents(ranges, capacity)
+    for member in members.values():
+        _add(contents, member)
+    return contents
+
+
+def _add(contents: Contents, member: Member) -> None:
+    ranges = contents.ranges
+    name = member.name.removesuffix(SUFFIX)
+    called = f"the array {name[:200]!r}"
+    head = _head(ranges, member)
+    try:
+        shape, is_fortran, described, skip = _parse(head)
+    except (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError) as error:
+        raise ranges.refuse(f"{called} has no readable header: {type(error).__name__}", member.place) from None
+    dtype = described.newbyteorder("=").name
+    if dtype not in DTYPES or described.hasobject or described.shape:
+        raise ranges.refuse(f"{called} is of the type {str(described)[:40]}, which is not read", member.place)
+    if len(shape) > MAX_RANK or any(type(dim) is not int or dim < 0 for dim in shape):
+        raise ranges.refuse(f"{called} has no sensible shape", member.place)
+    if skip + prod(shape) * described.itemsize != member.size:
+        what = f"{called} of {prod(shape):,} values of {dtype} has {member.size - skip:,} bytes"
+        raise ranges.refuse(what, member.place)
+    order: Order = ">" if described.byteorder == ">" else "<"
+    start, end = (0, 0) if member.is_deflated else (member.start + skip, member.place[1])
+    load = partial(_load, ranges, member, head[:skip], dtype, order, shape, is_fortran)
+    contents.add(Entry(name, dtype, shape, start, end), load)
+
+
+def _head(ranges: Ranges, member: Member) -> bytes:
+    if not member.is_deflated:
+        return ranges.bytes(member.start, min(member.place[1], member.start + _MAX_HEADER))
+    with inflating(ranges, member) as stream:
+        return stream.read(_MAX_HEADER)
+
+
+def _parse(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether the first axis is the fastest, type, and the header's length."""
+    file = BytesIO(head)
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(version)
+    parse = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, is_fortran, dtype = parse(file, max_header_size=_MAX_HEADER)
+    return shape, is_fortran, dtype, file.tell()
+
+
+def _load(
+    ranges: Ranges, member: Member, head: bytes, dtype: str, order: Order, shape: tuple[int, ...], is_fortran: bool
+) -> Values:
+    values = np.empty(shape[::-1] if is_fortran else shape, stored(dtype, order))
+    if member.is_deflated:
+        target = values.reshape(-1).view(np.uint8).data
+        with inflating(ranges, member) as stream:
+            stream.read(len(head))
+            if stream.readinto(target) != len(target):  # reading to its end holds it against its CRC-32
+                raise ranges.refuse(f"the member {member.name!r} is cut short", member.place)
+    else:
+        verify(ranges, member, ranges.fill(values, member.start + len(head), zlib.crc32(head)))
+    values = loaded(values, dtype)
+    return values.T.copy("C") if is_fortran else values

@@ -1,0 +1,73 @@
+"""A weight file -> its tensors. What it is is told by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from resnetgen.weights.checkpoint import caffemodel, npz, onnx, safetensors, torch
+from resnetgen.weights.checkpoint.archive import read_members
+from resnetgen.weights.checkpoint.entry import Checkpoint, Contents
+from resnetgen.weights.checkpoint.foreign import HEAD, kind
+from resnetgen.weights.checkpoint.messages import Messages
+from resnetgen.weights.checkpoint.ranges import Ranges
+from resnetgen.weights.wire import Truncated
+
+_HINT = "weights are read from .caffemodel, .onnx, .safetensors, torch's .pth and numpy's .npz"
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Read what a weight file holds, and none of its values.
+
+    Raises Failure: exit 4 for a file that is damaged, that holds no tensor, or that is none of the formats that are
+    read; exit 5 where there is no file, or it cannot be read.
+    """
+    ranges = Ranges(path)
+    name, read = _format(ranges)
+    contents = read()
+    if not contents.entries:
+        raise ranges.refuse("it holds no weights")
+    return Checkpoint(name, contents)
+
+
+def _format(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
+    head = ranges.bytes(0, HEAD)
+    if not head:
+        raise ranges.refuse("it is empty", hint=_HINT)
+    if head.startswith(b"PK\3\4"):
+        return _archive(ranges)
+    # A header of 16 MiB has three bytes of length that count; in a protobuf message they would be text.
+    if head[5:8] == bytes(3) and head[8:9] == b"{":
+        return "safetensors", lambda: safetensors.read(ranges)
+    if foreign := kind(head):
+        raise ranges.refuse(foreign.what, hint=foreign.hint)
+    return _message(ranges)
+
+
+def _archive(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
+    members = read_members(ranges)
+    if any(name == torch.PICKLE or name.endswith(f"/{torch.PICKLE}") for name in members):
+        return "torch", lambda: torch.read(ranges, members)
+    if all(name.endswith(npz.SUFFIX) for name in members):
+        return "npz", lambda: npz.read(ranges, members)
+    raise ranges.refuse("it is a zip file, but holds neither torch's tensors nor numpy's arrays", hint=_HINT)
+
+
+def _message(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
+    """By the fields of the outermost message; both formats may come in fragments, in any order."""
+    why = ""
+    seen = set()
+    with ranges.open() as file:
+        try:
+            for field in Messages(ranges, file).fields(0, ranges.size):
+                if caffemodel.is_layer(field):
+                    return "caffemodel", lambda: caffemodel.read(ranges)
+                if onnx.is_graph(field):
+                    return "onnx", lambda: onnx.read(ranges)
+                seen.add((field.number, field.is_delimited))
+        except Truncated as error:
+            why = f": {error}"
+    # The layers of old are numbered as a text of ONNX, or TensorFlow's graph; but there field 1 is a version.
+    if caffemodel.OLD_LAYER in seen and (1, False) not in seen:
+        return "caffemodel", lambda: caffemodel.read(ranges)
+    raise ranges.refuse(f"it is no weight file that is known, or only a part of one{why}", hint=_HINT)

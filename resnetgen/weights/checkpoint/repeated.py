@@ -1,0 +1,140 @@
+"""Protobuf's repeated fields of numbers, which are what holds the values of a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+from typing import BinaryIO
+
+import numpy as np
+
+from resnetgen.weights.checkpoint.dtypes import Values, loaded, stored, width
+from resnetgen.weights.checkpoint.messages import Messages, varints
+from resnetgen.weights.checkpoint.ranges import Place, Ranges
+from resnetgen.weights.wire import Field, Truncated
+
+_RECORDS = 1 << 18
+"""Values that stand each in a field of their own, looked at in one go."""
+_CHUNK = 1 << 20
+"""Bytes of varints at a time: their numbers take many times as much."""
+_KINDS = {4: 5, 8: 1}
+"""Bytes of a number -> its wire type where it stands in a field of its own."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    start: int
+    elements: int
+    step: int
+    """Bytes from one value to the next."""
+
+
+@dataclass
+class Repeated:
+    """The values of a repeated field of numbers of 4 or 8 bytes: packed into one field or several, or a field each."""
+
+    dtype: str
+    pieces: list[_Piece] = field(default_factory=list)
+    elements: int = 0
+
+    def add(self, messages: Messages, found: Field, end: int) -> int:
+        """Take up a field, and all that follow it at once before byte `end`; returns where they end."""
+        size = width(self.dtype)
+        if found.is_delimited:
+            elements, rest = divmod(found.end - found.start, size)
+            if rest:
+                raise Truncated(f"{found.end - found.start:,} bytes at byte {found.start:,} are no {self.dtype} values")
+            self._take(_Piece(found.start, elements, size))
+            return found.end
+        if messages.kind(found) != _KINDS[size]:
+            raise Truncated(f"the field at byte {found.head:,} is no {self.dtype} value")
+        step = found.end - found.head
+        elements = _run(messages.file, found, end, step)
+        self._take(_Piece(found.start, elements, step))
+        return found.head + elements * step
+
+    def place(self) -> tuple[int, int]:
+        """The bytes of the values where they stand in one piece, else 0 to 0."""
+        if len(self.pieces) != 1 or self.pieces[0].step != width(self.dtype):
+            return 0, 0
+        return self.pieces[0].start, self.pieces[0].start + self.elements * width(self.dtype)
+
+    def load(self, ranges: Ranges, shape: tuple[int, ...]) -> Values:
+        size = width(self.dtype)
+        values = np.empty(self.elements, stored(self.dtype))
+        at = 0
+        for piece in self.pieces:
+            target = values[at : at + piece.elements]
+            at += piece.elements
+            if piece.step == size:
+                ranges.fill(target, piece.start)
+                continue
+            # From the first value to the end of the last: between two of them stands the head of the second.
+            records = np.zeros((piece.elements, piece.step), np.uint8)
+            ranges.fill(records.reshape(-1)[: (piece.elements - 1) * piece.step + size], piece.start)
+            target.view(np.uint8).reshape(-1, size)[:] = records[:, :size]
+        return loaded(values.reshape(shape), self.dtype)
+
+    def _take(self, piece: _Piece) -> None:
+        self.pieces.append(piece)
+        self.elements += piece.elements
+
+
+@dataclass
+class Varints:
+    """The values of a repeated field of varints, packed into one field or several."""
+
+    places: list[Place] = field(default_factory=list)
+
+    def add(self, found: Field) -> None:
+        if not found.is_delimited:
+            raise Truncated(f"the numbers at byte {found.head:,} are not packed")
+        self.places.append((found.start, found.end))
+
+    @property
+    def nbytes(self) -> int:
+        return sum(end - start for start, end in self.places)
+
+    def load(self, ranges: Ranges, dtype: str, shape: tuple[int, ...]) -> Values:
+        """Each varint is a value, of a float its bits. Raises Failure (exit 4) where there are more or fewer."""
+        elements = prod(shape)
+        bits = np.empty(elements, f"u{width(dtype)}")
+        at = 0
+        try:
+            for start, end in self.places:
+                for numbers in _numbers(ranges, start, end):
+                    target = bits[at : at + numbers.size]
+                    target[:] = numbers[: target.size].astype(bits.dtype)
+                    at += numbers.size
+        except Truncated as error:
+            raise ranges.refuse(f"a tensor's values are damaged: {error}", self.places[0]) from None
+        if at != elements:
+            raise ranges.refuse(f"a tensor of {elements:,} values holds {at:,}", self.places[0])
+        return loaded(bits.view(stored(dtype, "=")).reshape(shape), dtype)
+
+
+def _numbers(ranges: Ranges, start: int, end: int) -> Iterator[Values]:
+    rest = b""
+    while start < end:
+        data = rest + ranges.bytes(start, min(start + _CHUNK, end))
+        start += _CHUNK
+        whole = len(data) if start >= end else len(data) - next(n for n in range(len(data)) if data[-1 - n] < 0x80)
+        yield varints(data[:whole])
+        rest = data[whole:]
+
+
+def _run(file: BinaryIO, found: Field, end: int, step: int) -> int:
+    """How many fields of the same head and length follow one another, the first of them included."""
+    size = found.start - found.head
+    file.seek(found.head)
+    head = np.frombuffer(file.read(size), np.uint8)
+    count = 1
+    while left := min((end - found.head) // step - count, _RECORDS):
+        file.seek(found.head + count * step)
+        records = np.frombuffer(file.read(left * step), np.uint8).reshape(-1, step)
+        others = np.flatnonzero((records[:, :size] != head).any(axis=1))
+        if others.size:
+            return count + int(others[0])
+        count += left
+    return count
