@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,7 +22,10 @@ if TYPE_CHECKING:
     from resnetgen.diff.difference import Difference
     from resnetgen.diff.net import Net
     from resnetgen.targets.caffe.emit import CaffePlan
-    from resnetgen.verify import Report, Settings
+    from resnetgen.verify import Network, Report, Settings, Subject
+    from resnetgen.verify.origin import Origin
+    from resnetgen.verify.run import Progress as Steps
+    from resnetgen.weights.source import Weights
 
 
 def compile_spec(
@@ -86,42 +88,81 @@ def build(words: Sequence[str], options: Options, progress: Progress | None = No
         jobs[0].close()
 
 
-def verify(word: str, output_dir: Path, params: dict[str, int | float], settings: Settings) -> Report:
-    """Run a built model and hold it against its spec; against itself, where its spec cannot be found.
+@dataclass(frozen=True)
+class Verified:
+    """What is to be verified, and against what."""
 
-    `word` is a model's path, or a spec whose built model stands below `output_dir`. The weights of the reference are
-    drawn as the model says that its own were. Raises Failure.
-    """
-    from resnetgen.targets.onnx.read import read_file
-    from resnetgen.verify import verify_against_spec, verify_alone
-
-    if word.endswith(".onnx"):
-        path, spec = Path(word), None
-    else:
-        spec = compile_spec(word, params).spec
-        path = output_dir / spec.name / f"{spec.stem}.onnx"
-        if not path.is_file():
-            hint = f"resnetgen build {word} --target onnx --output-dir {output_dir}"
-            raise fail(Exit.IO, Code.MISSING_FILE, f"{path} has not been built", hint=hint)
-    origin = {entry.key: entry.value for entry in read_file(path).model.metadata_props}
-    compiled = _origin(word if spec else origin.get("resnetgen.spec", ""), origin, params)
-    if compiled is None and spec is None:
-        return verify_alone(path, settings)
-    if compiled is None:
-        hint = f"build it anew: resnetgen build {word}"
-        raise fail(Exit.VERIFICATION, Code.VERIFICATION, f"{path} was built from another state of the spec", hint=hint)
-    init, seed = Init(origin["resnetgen.init"]), int(origin["resnetgen.seed"])
-    return verify_against_spec(path, compiled.graph, Initialised(compiled.graph, seed, init), settings)
+    word: str
+    """A spec whose files stand below `output_dir`, or the path of a model or a prototxt."""
+    on: tuple[str, ...] = ()
+    """The sides, as verify.words knows them; the first is what the others are held against. One alone is held against
+    the reference: onnx's evaluator on the network as its spec says it."""
+    against: str | None = None
+    """Another side to hold them against."""
+    output_dir: Path = Path("generated")
+    params: dict[str, int | float] = field(default_factory=dict)
+    save: Path | None = None
+    """Where the outputs of the first side of `on` are to be written."""
 
 
-def _origin(word: str, origin: dict[str, str], params: dict[str, int | float]) -> Compiled | None:
-    """The spec of a model as it was when the model was built; None where it cannot be found or has changed."""
+def verify(given: Verified, settings: Settings, progress: Steps = lambda done, total: None) -> Report:
+    """Run what was built, and compare it tensor by tensor. Raises Failure."""
+    from resnetgen.verify import REFERENCE, open_side, verify_sides
+
+    subject = _subject(given)
+    words = list(given.on or ("opencv" if given.word.endswith(".prototxt") else "onnxruntime",))
+    sides = [open_side(word, subject, settings) for word in words]
+    against = given.against or (REFERENCE if len(words) == 1 else None)
+    held = [open_side(against, subject, settings)] if against else []
+    shown = sides[0].facts().file if len(sides) == 1 else subject.name
+    return verify_sides(shown, held + sides, settings, progress, (sides[0], given.save) if given.save else None)
+
+
+def _subject(given: Verified) -> Subject:
+    """The files, and the network that they should be: as it was when they were built."""
+    from resnetgen.verify import Subject, origin
+
+    if given.word.endswith((".onnx", ".prototxt")):
+        path = Path(given.word)
+        said = origin.of_onnx(path) if given.word.endswith(".onnx") else origin.of_caffe(path)
+        found = _compiled_as(said.spec, said, given.params)
+        return Subject(path.name, path.with_suffix(""), _network(found, said) if found else None)
+    compiled = compile_spec(given.word, given.params)
+    spec = compiled.spec
+    stem = given.output_dir / spec.name / spec.stem
+    build = f"resnetgen build {given.word} --output-dir {given.output_dir}"
+    files = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("onnx", "prototxt")}
+    read = {"onnx": origin.of_onnx, "prototxt": origin.of_caffe}
+    built = {kind: read[kind](path) for kind, path in files.items() if path.is_file()}
+    # Only a model says what was --set.
+    settings = dict(built["onnx"].params if "onnx" in built else {}) | given.params
+    then = {kind: _compiled_as(given.word, said, settings) for kind, said in built.items()}
+    stale = tuple(kind for kind, one in then.items() if one is None)
+    # The reference's weights are those of the file that is run, where they have been drawn anew in between.
+    kinds = sorted(built, reverse=set(given.on) == {"opencv"})
+    network = next((_network(one, built[kind]) for kind in kinds if (one := then[kind])), None)
+    return Subject(given.word, stem, network or _network(compiled, None), build, stale)
+
+
+def _network(compiled: Compiled, origin: Origin | None) -> Network:
+    from resnetgen.verify import Network
+
+    return Network(compiled.graph, _weights(compiled, origin), compiled.names)
+
+
+def _weights(compiled: Compiled, origin: Origin | None) -> Weights:
+    """Those that files should hold, by what they say of their origin; of files that are not built, those of a build."""
+    said = origin.weights if origin else {}
+    return Initialised(compiled.graph, int(said.get("seed", "0")), Init(said.get("init", Init.HE)))
+
+
+def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Compiled | None:
+    """The spec of a file as it was when that was built; None where it cannot be found or has changed."""
     try:
-        built = json.loads(origin.get("resnetgen.params", "{}"))
-        compiled = compile_spec(word, built | params, image=origin.get("resnetgen.input"))
+        compiled = compile_spec(word, dict(origin.params) | params, image=origin.image)
     except (Failure, ValueError, TypeError):
         return None
-    return compiled if compiled.digest == origin.get("resnetgen.spec_sha256") else None
+    return compiled if compiled.digest == origin.digest else None
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,19 @@ def updated(folder: Path, spec: Spec, entries: dict[str, Entry]) -> str:
 
 def read(folder: Path) -> dict[str, Any]:
     """The entries of a folder's manifest; none where there is no manifest or it is not ours."""
-    try:
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    files = _document(folder).get("files")
     return files if isinstance(files, dict) else {}
+
+
+def spec_name(folder: Path) -> str:
+    """The name of the spec that a folder's files come from; empty where there is no manifest or it is not ours."""
+    name = _document(folder).get("spec")
+    return name if isinstance(name, str) else ""
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    try:
+        document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

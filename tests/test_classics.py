@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import image
 
 from resnetgen.compiler import compile_spec
 from resnetgen.ir.ops import ChannelPad, Conv
 from resnetgen.job import Compiled, Job, Options, Quiet, Target
-from resnetgen.runtimes.onnxruntime import Provider, random_input
 from resnetgen.summary import summarise
 from resnetgen.targets.caffe import emit as caffe
 from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
@@ -121,10 +121,10 @@ def test_compile_time_of_a_node_does_not_grow_with_their_number() -> None:
 
 
 def small(name: str, folder: Path) -> Compiled:
-    image, patch = SMALL[name]
+    size, patch = SMALL[name]
     child = folder / "small.yaml"
     child.write_text(f"extends: {name}\nnames: null\n{patch}\n")
-    return compile_spec(str(child), image=image)
+    return compile_spec(str(child), image=size)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -137,7 +137,7 @@ def test_folded_model_equals_the_unfolded_one(name: str, tmp_path: Path) -> None
     folded, folded_weights = run_passes(graph, weights)
     model = tmp_path / "model.onnx"
     write(plan(folded, OnnxOptions()), folded_weights, model)
-    report = verify_against_spec(model, graph, weights, Settings(Provider.CPU, batch=2))
+    report = verify_against_spec(model, graph, weights, Settings(batches=(2,)))
     assert report.passed, report.first_difference
 
 
@@ -156,7 +156,7 @@ def test_caffe_files_on_opencv_equal_the_onnx_model(name: str, tmp_path: Path) -
     text.write_text(planned.text)
     caffe.write_caffemodel(planned, weights, model)
     write(plan(graph, OnnxOptions()), weights, onnx)
-    data = random_input((1, *graph.shapes["data"]), 0)
+    data = image(graph)
     net = cv2.dnn.readNetFromCaffe(str(text), str(model))
     net.enableFusion(False)  # OpenCV folds a norm into a sum before it wrongly
     net.setInput(data)

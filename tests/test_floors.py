@@ -14,15 +14,15 @@ PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
     {"errors", "resources"},
-    {"files"},
+    {"files", "preprocess"},
     {"spec", "ir"},
     {"weights", "manifest"},
     {"expand", "passes", "targets"},
     {"runtimes"},
-    {"verify", "diff", "summary"},
+    {"verify", "diff", "summary", "pretrained"},
     {"job"},
     {"compiler"},
-    {"catalogue"},
+    {"catalogue", "convert"},
     {"cli"},
 )
 HEAVY = {
@@ -31,6 +31,7 @@ HEAVY = {
     "jinja2": {"targets/caffe/render"},
     "rich": {"cli"},
     "click": {"cli"},
+    "cv2": {"runtimes/opencv"},
     "lark": {"spec/rows", "targets/caffe/text"},
     "ruamel": {"spec/yaml"},
 }

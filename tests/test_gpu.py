@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not has_gpu(), reason="no GPU"
 
 @pytest.mark.parametrize("fold", [True, False])
 def test_every_node_runs_on_cuda_and_agrees(tmp_path: Path, fold: bool) -> None:
-    settings = Settings(Provider.CUDA, batch=2)
+    settings = Settings(Provider.CUDA, batches=(2,))
     options = Options(output_dir=tmp_path, init=Init.RANDOM_STATS, fold=fold, verify=settings)
     (built,) = build(["resnet50"], options)
     assert built.report is not None

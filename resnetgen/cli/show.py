@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 
@@ -21,9 +22,36 @@ def size(count: int) -> str:
     return f"{count / 1024**steps:.1f} {('KiB', 'MiB', 'GiB')[steps - 1]}"
 
 
+def table(*columns: str, **options: Any) -> Any:
+    """A rich table with these columns; those that begin with > hold numbers."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, **options)
+    for name in columns:
+        made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    return made
+
+
+def print_table(table: Any) -> None:
+    """Without the lines and the spaces that rich puts around a table."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    with console.capture() as printed:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in printed.get().splitlines() if line.strip()))
+
+
+_PATIENCE = 1.0
+"""Seconds of work that need no bar."""
+
+
 @contextmanager
 def progress_bars() -> Iterator[Any]:
-    """A bar on a terminal, which is gone when the work is done; silence in a pipe."""
+    """On a terminal a bar, once the work has taken a second, which is gone when it is done; silence in a pipe."""
     from resnetgen.job import Quiet
 
     if not sys.stderr.isatty():
@@ -33,8 +61,15 @@ def progress_bars() -> Iterator[Any]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    later = Timer(_PATIENCE, bars.start)
+    later.start()
+    try:
         yield _Bars(bars)
+    finally:
+        later.cancel()
+        later.join()
+        bars.stop()
 
 
 class _Bars:
@@ -46,3 +81,9 @@ class _Bars:
         task = self.bars.add_task(what, total=total or None)
         yield lambda done: self.bars.advance(task, done)
         self.bars.remove_task(task)
+
+
+def say_warnings(lines: Iterable[str]) -> None:
+    """To whoever reads the terminal, not to the pipe."""
+    for line in lines:
+        print(f"warning: {line}", file=sys.stderr)

@@ -8,7 +8,7 @@ import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import image_option, json_option, max_nodes_option, settings_option
-from resnetgen.cli.show import print_json
+from resnetgen.cli.show import print_json, print_table
 
 if TYPE_CHECKING:
     from resnetgen.summary import Summary
@@ -42,7 +42,6 @@ def summary(
 
 def _print_summary(result: Summary) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     total = result.total
@@ -61,12 +60,7 @@ def _print_summary(result: Summary) -> None:
         table.add_row(stage.name, stage.output, stage.blocks, *numbers)
     params = "".join(f", {name}={value}" for name, value in result.params.items())
     print(f"{result.title}: input {result.input}{params}, {result.nodes} nodes")
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 200
-    with console.capture() as printed:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in printed.get().splitlines() if line.strip()))
+    print_table(table)
     print(f"{total.parameters:,} parameters, {total.macs:,} MACs, {total.flops:,} FLOPs")
 
 

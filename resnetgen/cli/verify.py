@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,42 +10,120 @@ import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import json_option, output_dir_option, provider_option, settings_option
-from resnetgen.cli.show import print_json, progress_bars
+from resnetgen.cli.show import print_json, print_table, progress_bars, table
 
 if TYPE_CHECKING:
-    from resnetgen.verify import Report
+    from resnetgen.verify import Comparison, Layer, Report
+
+
+def _tolerances(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[float | None, dict[str, float]]:
+    """1e-4 for all, NAME=1e-3 for one."""
+    default, named = None, {}
+    for text in given:
+        name, equals, value = text.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0
+        if not 0 < number <= 1 or (equals and not name):
+            raise click.BadParameter(f"{text!r} is not of the form 1e-4 or NAME=1e-3, more than 0 and at most 1")
+        if equals:
+            named[name] = number
+        else:
+            default = number
+    return default, named
+
+
+def _provider_options(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    for text in given:
+        if not text.partition("=")[0] or "=" not in text:
+            raise click.BadParameter(f"{text!r} is not of the form device_id=1")
+    return dict(text.split("=", 1) for text in given)
 
 
 @main.command()
-@click.argument("model", metavar="SPEC|MODEL.onnx")
+@click.argument("model", metavar="SPEC|MODEL.onnx|NET.prototxt")
+@click.option(
+    "--on",
+    metavar="SIDE",
+    multiple=True,
+    help="What is to be compared; may be repeated, and the first is what the others are held against: "
+    "onnxruntime[:cpu|:cuda|:auto], opencv, reference, MODEL.onnx, NET.prototxt[:NET.caffemodel], or saved outputs, "
+    "FILE.npz. One alone is held against the reference.",
+)
+@click.option("--against", metavar="SIDE", help="What they are held against instead.")
 @output_dir_option
 @settings_option
 @provider_option
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Of the input, if it is dynamic.")
-@click.option("--input-seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random input.")
+@click.option(
+    "--provider-option",
+    "provider_options",
+    callback=_provider_options,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of CUDA's provider: device_id=1. TF32 is off unless use_tf32=1 is given.",
+)
+@click.option("--batch", type=click.IntRange(1), multiple=True, help="Images at once; may be repeated.  [default: 1]")
+@click.option("--seeds", type=click.IntRange(1), help="How many random images.  [default: as many as the batch]")
+@click.option("--input-seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random images.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Images instead of random ones, as the network takes them: .npy or .npz; may be repeated.",
+)
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=1e-4,
-    show_default=True,
-    help="Largest difference, relative to a layer's largest value.",
+    "tolerances",
+    callback=_tolerances,
+    multiple=True,
+    metavar="[NAME=]X",
+    help="Largest difference, relative to a tensor's largest value: of all, or of one by its name.  [default: 1e-4]",
 )
-@click.option("--layers", is_flag=True, help="Print every layer.")
+@click.option(
+    "--save-outputs", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write the outputs of the first --on."
+)
+@click.option("--layers", is_flag=True, help="Print every layer, and where every node ran.")
 @json_option
-def verify(model: str, output_dir: Path, as_json: bool, layers: bool, **given: Any) -> None:
-    """Run a built ONNX model on ONNX Runtime and compare it, layer by layer, with onnx's reference evaluator.
+def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
+    """Run a network on two engines or more, and compare what they compute, layer by layer. Exit 7: they differ.
 
-    For a SPEC it is the model that `build` wrote; the reference is the network as the spec says it, with norms unfolded
-    and weights drawn anew. For MODEL.onnx it is the same, if the bundled spec that the file names can be found, else
-    the file itself.
+    For a SPEC it is what `build` wrote: on ONNX Runtime (the default) the .onnx, on OpenCV the .prototxt and the
+    .caffemodel. The reference is the network as the spec says it, with norms unfolded and weights drawn anew, on onnx's
+    evaluator. For MODEL.onnx and NET.prototxt it is the same, if the bundled spec that they name can be found; else the
+    .onnx itself.
     """
     from resnetgen import compiler
     from resnetgen.runtimes.onnxruntime import Provider
-    from resnetgen.verify import Settings
+    from resnetgen.verify import TOLERANCE, Settings
 
-    settings = Settings(Provider(given["provider"] or "cpu"), given["batch"], given["input_seed"], given["tolerance"])
-    with progress_bars() as progress, progress.task("running the model twice", 0):
-        report = compiler.verify(model, output_dir, given["settings"], settings)
+    default, named = given["tolerances"]
+    provider = Provider(given["provider"] or "cpu")
+    if given["provider_options"] and not (provider != "cpu" or any(side.endswith(":cuda") for side in given["on"])):
+        raise click.UsageError("--provider-option is for CUDA; no side runs there: --on onnxruntime:cuda")
+    settings = Settings(
+        provider,
+        tuple(dict.fromkeys(given["batch"])),
+        given["input_seed"],
+        given["seeds"],
+        given["data"],
+        default or TOLERANCE,
+        named,
+        given["provider_options"],
+    )
+    what = compiler.Verified(
+        model, given["on"], given["against"], given["output_dir"], given["settings"], given["save_outputs"]
+    )
+    with progress_bars() as progress, progress.task("running every side", 1000) as advance:
+        shown = 0
+
+        def step(done: int, total: int) -> None:
+            nonlocal shown
+            advance(1000 * done // total - shown)
+            shown = 1000 * done // total
+
+        report = compiler.verify(what, settings, step)
     if as_json:
         print_json(report.to_json())
     else:
@@ -54,12 +133,49 @@ def verify(model: str, output_dir: Path, as_json: bool, layers: bool, **given: A
 
 
 def print_report(report: Report, layers: bool = False) -> None:
-    for layer in report.layers if layers else ():
-        mark = " " if layer.error <= report.tolerance else "!"
-        print(f"{mark} {layer.error:9.2e}  {layer.name}  {layer.place}")
-    print(f"{report.model}: {'equal' if report.passed else 'DIFFERENT'}")
-    print(f"  ran on     {report.provider}, batch {report.batch}")
-    print(f"  against    {report.reference}")
-    largest = report.largest
-    print(f"  difference {largest.error:.1e} at most, in {largest.name} (of {len(report.layers)} tensors)")
-    print(f"  tolerance  {report.tolerance:.0e} of each tensor's largest value")
+    """Who ran what; then, of each comparison, how far they are apart."""
+    print(f"{report.subject}: {'equal' if report.passed else 'DIFFERENT'}")
+    sides = table("side", "ran", "engine", "on")
+    for side in report.sides:
+        sides.add_row(side.name, side.file, side.engine, ", ".join((side.ran_on, *side.notes)))
+    print_table(sides)
+    print()
+    for one in report.comparisons if layers else ():
+        _print_layers(one)
+    measures = (">difference", "in", ">mean", ">cosine", ">top-1", ">top-5")
+    found = table(f"against {report.sides[0].name}", ">batch", ">images", ">tensors", *measures)
+    for one in report.comparisons:
+        found.add_row(*_row(one))
+    print_table(found)
+    print(f"\ntolerance {report.tolerance:.0e} of each tensor's largest value; images: {report.inputs}")
+    if layers:
+        for side in report.sides:
+            for node, where in side.nodes.items():
+                print(f"{side.name}: {node} on {where}")
+
+
+def _row(one: Comparison) -> Iterator[str]:
+    largest = one.first_difference or one.largest
+    yield from (one.side.name, str(one.batch), str(one.images), str(len(one.layers)))
+    yield from (_number(largest.error), largest.name, _number(largest.mean), f"{largest.cosine:.6f}")
+    agreed = one.agreement
+    yield from (f"{agreed.top1}/{agreed.images}", f"{agreed.top5}/{agreed.images}") if agreed else ("", "")
+
+
+def _print_layers(one: Comparison) -> None:
+    title = f"{one.side.name}, batch {one.batch}"
+    listed = table("", ">difference", ">mean", ">cosine", title, "at", "faults")
+    for layer in one.layers:
+        listed.add_row(*_layer_row(layer))
+    print_table(listed)
+    print()
+
+
+def _layer_row(layer: Layer) -> Iterator[str]:
+    yield "" if layer.passed else "!"
+    yield from (_number(layer.error), _number(layer.mean), f"{layer.cosine:.6f}", layer.name, layer.place)
+    yield "; ".join(layer.faults)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1e}"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, fail
@@ -31,34 +32,73 @@ class Provider(StrEnum):
 
 
 @dataclass(frozen=True)
-class Run:
-    outputs: dict[str, Array]
-    providers: dict[str, str]
-    """Node as ONNX Runtime executed it (it fuses and renames some) -> its provider."""
+class Device:
+    """Where a model is to run."""
+
+    provider: Provider = Provider.CPU
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Of CUDA's provider, such as device_id; they come before our own."""
+
+    @property
+    def cuda_options(self) -> dict[str, str]:
+        return _CUDA_OPTIONS | dict(self.options)
+
+    @property
+    def tf32(self) -> bool:
+        return self.cuda_options["use_tf32"] != "0"
+
+
+class Session:
+    """A loaded model, which runs any number of inputs."""
+
+    def __init__(self, model: Path | bytes, device: Device) -> None:
+        """Raises Failure: exit 4 where the model does not load, exit 7 where `cuda` was asked for and is not there."""
+        self.device = device
+        self.nodes: dict[str, str] = {}
+        """After the first run: node as ONNX Runtime executed it (it fuses and renames some) -> its provider."""
+        self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-")
+        self._session = _session(model, device, Path(self._folder.name))
+        (self.input, *self.more_inputs) = self._session.get_inputs()
+        self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
 
     @property
     def summary(self) -> str:
         """CUDAExecutionProvider (54 nodes), CPUExecutionProvider (2 nodes)."""
-        counts = Counter(self.providers.values())
+        counts = Counter(self.nodes.values())
         return ", ".join(f"{provider} ({count} nodes)" for provider, count in sorted(counts.items()))
 
+    def run(self, data: npt.NDArray[Any]) -> dict[str, Array]:
+        """All outputs for one input. Raises Failure (exit 7) where `cuda` was asked for and any node ran elsewhere.
 
-def run(model: Path | bytes, feeds: dict[str, npt.NDArray[Any]], provider: Provider) -> Run:
-    """All outputs of a model for one input.
+        Input and outputs are bound to the memory of the device, so that nothing is copied behind our back.
+        """
+        binding = self._session.io_binding()
+        on_gpu = CUDA in self._session.get_providers()
+        place = ("cuda", int(self.device.cuda_options.get("device_id", "0"))) if on_gpu else ("cpu", 0)
+        value = _engine().OrtValue.ortvalue_from_numpy(data, *place)
+        binding.bind_ortvalue_input(self.input.name, value)
+        for name in self.outputs:
+            binding.bind_output(name, *place)
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise _refused(error) from None
+        if not self.nodes:
+            self._look_where_it_ran()
+        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
 
-    Raises Failure: exit 4 where the model does not load, exit 7 where `cuda` was asked for and any node ran elsewhere.
-    """
-    with tempfile.TemporaryDirectory(prefix="resnetgen-profile-") as folder:
-        session = _session(model, provider, Path(folder))
-        names = [output.name for output in session.get_outputs()]
-        values: list[Array] = session.run(names, feeds)
-        nodes = _node_providers(Path(session.end_profiling()))
-    strays = sorted(node for node, where in nodes.items() if where != CUDA)
-    if provider is Provider.CUDA and strays:
-        listed = ", ".join(strays[:10]) + (" ..." if len(strays) > 10 else "")
-        message = f"{len(strays)} of {len(nodes)} nodes did not run on CUDA: {listed}"
-        raise fail(Exit.VERIFICATION, Code.PROVIDER, message, hint="--provider auto accepts this")
-    return Run(dict(zip(names, values, strict=True)), nodes)
+    def _look_where_it_ran(self) -> None:
+        self.nodes = _node_providers(Path(self._session.end_profiling()))
+        self._folder.cleanup()
+        strays = sorted(node for node, where in self.nodes.items() if where != CUDA)
+        if self.device.provider is Provider.CUDA and strays:
+            listed = ", ".join(strays[:10]) + (" ..." if len(strays) > 10 else "")
+            message = f"{len(strays)} of {len(self.nodes)} nodes did not run on CUDA: {listed}"
+            raise fail(Exit.VERIFICATION, Code.PROVIDER, message, hint="--provider auto accepts this")
+
+
+def version() -> str:
+    return f"onnxruntime {_engine().__version__}"
 
 
 @cache
@@ -69,24 +109,27 @@ def _engine() -> Any:
     return onnxruntime
 
 
-def _session(model: Path | bytes, provider: Provider, folder: Path) -> Any:
+def _session(model: Path | bytes, device: Device, folder: Path) -> Any:
     engine = _engine()
     options = engine.SessionOptions()
     options.log_severity_level = 4
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "run")
-    wants_cuda = provider is not Provider.CPU and CUDA in engine.get_available_providers()
-    if provider is Provider.CUDA and not wants_cuda:
+    wants_cuda = device.provider is not Provider.CPU and CUDA in engine.get_available_providers()
+    if device.provider is Provider.CUDA and not wants_cuda:
         raise _no_cuda("this ONNX Runtime was built without it")
-    providers: list[Any] = [(CUDA, _CUDA_OPTIONS), CPU] if wants_cuda else [CPU]
+    if wants_cuda and not device.tf32:
+        # cuBLAS and cuDNN have a switch of their own, which they read when they are loaded.
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+    providers: list[Any] = [(CUDA, device.cuda_options), CPU] if wants_cuda else [CPU]
     source = str(model) if isinstance(model, Path) else model
     try:
         session = engine.InferenceSession(source, options, providers=providers)
     except Exception as error:
         # ONNX Runtime raises classes of its own, without a common base.
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"ONNX Runtime refuses the model: {_first_line(error)}") from None
+        raise _refused(error) from None
     session.disable_fallback()
-    if provider is Provider.CUDA and CUDA not in session.get_providers():
+    if device.provider is Provider.CUDA and CUDA not in session.get_providers():
         raise _no_cuda("the session fell back to the CPU: no GPU, no driver, or a CUDA or cuDNN library is missing")
     return session
 
@@ -96,8 +139,9 @@ def _no_cuda(why: str) -> Failure:
     return fail(Exit.VERIFICATION, Code.PROVIDER, f"nothing ran on CUDA: {why}", hint=hint)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _refused(error: Exception) -> Failure:
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return fail(Exit.MODEL, Code.BAD_MODEL, f"ONNX Runtime refuses the model: {first_line}")
 
 
 def _node_providers(profile: Path) -> dict[str, str]:
@@ -108,8 +152,3 @@ def _node_providers(profile: Path) -> dict[str, str]:
         for event in events
         if event.get("cat") == "Node" and event["name"].endswith(suffix)
     }
-
-
-def random_input(shape: tuple[int, ...], seed: int) -> Array:
-    """Standard normal values: what a normalised image looks like to a network."""
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)

@@ -32,3 +32,7 @@ def run_reference(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[An
     found = ReferenceEvaluator(proto, new_ops=[LRN]).run(None, feeds, intermediate=True)
     assert isinstance(found, dict)
     return found
+
+
+def version() -> str:
+    return f"onnx {onnx.__version__}"

@@ -1,0 +1,80 @@
+"""OpenCV's Caffe importer: runs a prototxt with its caffemodel as users of cv2.dnn do, in float32 and with fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.weights.source import Array
+
+
+class Net:
+    """A loaded net, which runs any number of inputs."""
+
+    def __init__(self, prototxt: str, caffemodel: bytes, layers: Sequence[str]) -> None:
+        """`layers` are those that the prototxt has: OpenCV drops the rest of a text that it cannot read, unsaid.
+
+        Raises Failure (exit 4) where it cannot read the net.
+        """
+        try:
+            self._net = _engine().dnn.readNetFromCaffe(_buffer(prototxt.encode()), _buffer(caffemodel))
+        except _engine().error as error:
+            raise _refused(error) from None
+        read = set(self._net.getLayerNames())
+        if lost := [name for name in layers if name not in read]:
+            raise _refused(f"of {len(layers)} layers it did not read {len(lost)}, first {lost[0]}")
+        self.outputs: tuple[str, ...] = tuple(self._net.getUnconnectedOutLayersNames())
+        """The layers that no other reads."""
+
+    def run(self, data: npt.NDArray[Any]) -> dict[str, Array]:
+        """Output layer -> its (first) top."""
+        if len(self.outputs) == 1:
+            return {self.outputs[0]: self._forward(data)}
+        return self.run_layers(data, self.outputs)
+
+    def run_layers(self, data: npt.NDArray[Any], layers: Sequence[str]) -> dict[str, Array]:
+        """The (first) tops of certain layers. OpenCV merges no layer into another one that is asked for."""
+        return dict(zip(layers, self._forward(data, list(layers)), strict=True)) if layers else {}
+
+    def _forward(self, data: npt.NDArray[Any], *names: list[str]) -> Any:
+        try:
+            self._net.setInput(data)
+            found = self._net.forward(*names)
+        except _engine().error as error:
+            raise _refused(error) from None
+        # The next run writes over what this one gives.
+        return [np.array(value) for value in found] if names else np.array(found)
+
+
+def version() -> str:
+    return f"OpenCV {_engine().__version__}"
+
+
+@cache
+def _engine() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        hint = "pip install 'resnetgen[caffe]'"
+        raise fail(Exit.IO, Code.MISSING_FILE, f"OpenCV cannot be imported: {error}", hint=hint) from None
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it says comes as an error, too
+    if not hasattr(cv2.dnn, "readNetFromCaffe"):
+        hint = "pip install 'resnetgen[caffe]' takes a version that has it"
+        raise fail(Exit.IO, Code.MISSING_FILE, f"OpenCV {cv2.__version__} has no Caffe importer", hint=hint)
+    return cv2
+
+
+def _buffer(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)
+
+
+def _refused(error: object) -> Failure:
+    """OpenCV(4.14.0) /its/own/source.cpp:98: error: (-2:Unspecified error) the reason in function 'that'."""
+    reason = str(error).strip().partition(" error: ")[2] or str(error).strip()
+    hint = "OpenCV reads what `resnetgen build --target caffe --dialect opencv` writes"
+    return fail(Exit.MODEL, Code.BAD_MODEL, f"OpenCV refuses the net: {reason}", hint=hint)

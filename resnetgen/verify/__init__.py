@@ -1,0 +1,44 @@
+"""Proof by execution: the same images on two or more sides, compared tensor by tensor.
+
+The reference runs the network as the spec says it, with its norms unfolded and its weights drawn anew; so a wrong fold,
+a changed weight or a wrong runtime shows, and the first layer that differs is named.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnetgen.ir.graph import Graph
+from resnetgen.verify.report import Comparison, Layer, Report
+from resnetgen.verify.run import verify_sides
+from resnetgen.verify.settings import TOLERANCE, Settings
+from resnetgen.verify.sides import OnnxSide, ReferenceSide
+from resnetgen.verify.subject import Network, Subject
+from resnetgen.verify.words import REFERENCE, open_side
+from resnetgen.weights.source import Weights
+
+
+def verify_against_spec(model: Path, graph: Graph, weights: Weights, settings: Settings) -> Report:
+    """Hold a model against the unfolded network that its spec describes, with its own weights.
+
+    Raises Failure where the model does not load, or did not run on the provider that was asked for.
+    """
+    device = settings.device()
+    side = OnnxSide(f"onnxruntime:{device.provider}", model, device)
+    reference = ReferenceSide.of_network(REFERENCE, Network(graph, weights, None))
+    return verify_sides(model.name, [reference, side], settings)
+
+
+__all__ = [
+    "REFERENCE",
+    "TOLERANCE",
+    "Comparison",
+    "Layer",
+    "Network",
+    "Report",
+    "Settings",
+    "Subject",
+    "open_side",
+    "verify_against_spec",
+    "verify_sides",
+]

@@ -1,0 +1,147 @@
+"""How far the tensors of one side are from those of another, image by image, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from resnetgen.weights.source import Array
+
+
+@dataclass
+class Distance:
+    """Of one tensor from what it is held against; `add` takes part after part of the images."""
+
+    largest: float = 0
+    """max |a - b|"""
+    scale: float = 0
+    """max |b|"""
+    total: float = 0
+    """sum |a - b|"""
+    count: int = 0
+    dot: float = 0
+    norms: tuple[float, float] = (0, 0)
+    faults: list[str] = field(default_factory=list)
+    """Other shapes, NaN and Inf: no such tensor equals another, not even one with the same."""
+
+    def add(self, found: Array, wanted: Array, names: tuple[str, str]) -> None:
+        if _extents(found) != _extents(wanted):
+            self.faults.append(f"the shape is {found.shape} in {names[0]}, {wanted.shape} in {names[1]}")
+            return
+        self.faults += [*_not_finite(found, names[0]), *_not_finite(wanted, names[1])]
+        if self.faults:
+            return
+        a, b = found.reshape(-1).astype(np.float64), wanted.reshape(-1).astype(np.float64)
+        self.dot += float(a @ b)
+        self.norms = (self.norms[0] + float(a @ a), self.norms[1] + float(b @ b))
+        self.scale = max(self.scale, float(np.abs(b).max(initial=0)))
+        difference = np.abs(a - b)
+        self.largest = max(self.largest, float(difference.max(initial=0)))
+        self.total += float(difference.sum())
+        self.count += a.size
+
+    @property
+    def error(self) -> float:
+        """max |a - b| / max |b|; infinite where something is not finite, or the shapes differ."""
+        return inf if self.faults else self.largest / (self.scale or 1)
+
+    @property
+    def mean(self) -> float:
+        """mean |a - b| / max |b|"""
+        return inf if self.faults else self.total / (self.count or 1) / (self.scale or 1)
+
+    @property
+    def cosine(self) -> float:
+        """Of the angle between the two; 1 where both are zero."""
+        if self.faults:
+            return 0.0
+        lengths = float(np.sqrt(self.norms[0]) * np.sqrt(self.norms[1]))
+        return self.dot / lengths if lengths else float(self.norms[0] == self.norms[1])
+
+
+def _extents(values: Array) -> tuple[int, ...]:
+    """The shape, but for extents of 1: a vector may be written NxC or NxCx1x1."""
+    return (len(values), *(extent for extent in values.shape[1:] if extent != 1))
+
+
+def _not_finite(values: Array, name: str) -> Iterator[str]:
+    if np.isfinite(values).all():
+        return
+    for what, count in (("NaN", np.isnan(values).sum()), ("Inf", np.isinf(values).sum())):
+        if count:
+            yield f"{count} {what} in {name}"
+
+
+@dataclass
+class Agreement:
+    """Of the classes that two sides put first."""
+
+    images: int = 0
+    top1: int = 0
+    """Images whose first class is the same."""
+    top5: int = 0
+    """Images whose first five classes are the same five."""
+
+    def add(self, found: Array, wanted: Array) -> None:
+        a, b = (values.reshape(len(values), -1) for values in (found, wanted))
+        if a.shape != b.shape:
+            return
+        self.images += len(a)
+        self.top1 += int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
+        first = (np.sort(np.argsort(-values, axis=1, kind="stable")[:, :5], axis=1) for values in (a, b))
+        self.top5 += int((next(first) == next(first)).all(axis=1).sum())
+
+    def to_json(self) -> dict[str, Any]:
+        return {"images": self.images, "top1": self.top1, "top5": self.top5}
+
+
+def is_scores(values: Array) -> bool:
+    """Whether an output gives a number for each of several classes."""
+    return values.ndim > 1 and values.size // max(1, len(values)) == values.shape[1] > 1
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two tensors that must be equal, by the names that each side has for them."""
+
+    found: str
+    wanted: str
+
+
+def pair_outputs(found: Iterable[str], wanted: Iterable[str]) -> list[Pair]:
+    """By name; where no name is the same but their number is, by their order. Formats name an output as they like."""
+    found, wanted = list(found), list(wanted)
+    same = [Pair(name, name) for name in found if name in wanted]
+    if same or len(found) != len(wanted):
+        return same
+    return [Pair(*names) for names in zip(found, wanted, strict=True)]
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The names of a side's inner tensors."""
+
+    names: tuple[str, ...]
+    folds: bool
+    norms: Mapping[str, str]
+
+
+def pair_inner(found: Tensors, wanted: Tensors) -> list[Pair]:
+    """The inner tensors that both sides have, in the order in which the second computes them."""
+    norms = {**found.norms, **wanted.norms}
+    theirs = {meaning: name for name, meaning in _meanings(found, norms)}
+    return [Pair(theirs[meaning], name) for name, meaning in _meanings(wanted, norms) if meaning in theirs]
+
+
+def _meanings(side: Tensors, norms: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What each tensor holds. A norm that is lacking was folded: the convolution before it computes its values."""
+    own = set(side.names)
+    for name in side.names:
+        meaning = name
+        while side.folds and (norm := norms.get(meaning)) and norm not in own:
+            meaning = norm
+        yield name, meaning

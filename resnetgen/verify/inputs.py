@@ -1,0 +1,89 @@
+"""The images that every side is given: random ones from a seed, or those of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.ir.ops import Shape
+from resnetgen.verify import arrays
+from resnetgen.verify.settings import Settings
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a network takes: the shape of one image, and the type of its elements."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{'x'.join(map(str, self.shape))} of {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that run at once."""
+
+    first: int
+    """The number of the first of them."""
+    data: npt.NDArray[Any]
+
+    def pieces(self, size: int) -> Iterator[Part]:
+        for start in range(0, len(self.data), size):
+            yield Part(self.first + start, self.data[start : start + size])
+
+
+@dataclass(frozen=True)
+class Inputs:
+    data: npt.NDArray[Any]
+    """All images."""
+    origin: str
+    """random, seed 0; or the files."""
+
+    @property
+    def digest(self) -> str:
+        """Outputs that were saved are held against those of the same images alone."""
+        return sha256(self.data.tobytes()).hexdigest()
+
+    def parts(self, batch: int) -> list[Part]:
+        return list(Part(0, self.data).pieces(batch))
+
+
+def make(wanted: Format, batches: tuple[int, ...], settings: Settings) -> Inputs:
+    """Raises Failure for files that hold no images of this format."""
+    if settings.data:
+        read = [_read(path, wanted) for path in settings.data]
+        return Inputs(np.concatenate(read), ", ".join(path.name for path in settings.data))
+    count = settings.inputs or max(batches)
+    return Inputs(random_images(count, wanted, settings.seed), f"random, seed {settings.seed}")
+
+
+def random_images(count: int, wanted: Format, seed: int) -> npt.NDArray[Any]:
+    """Standard normal values: what a normalised image looks like to a network. Of bytes, any."""
+    random, shape = np.random.default_rng(seed), (count, *wanted.shape)
+    if wanted.dtype == np.uint8:
+        return random.integers(0, 256, shape, np.uint8)
+    return random.standard_normal(shape, np.float32).astype(wanted.dtype)
+
+
+def _read(path: Path, wanted: Format) -> npt.NDArray[Any]:
+    """The images of a file: N of them, or one."""
+    if path.suffix not in arrays.SUFFIXES:
+        hint = "an input is a .npy or .npz file that holds the images as the network takes them"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"--data does not know what {path} is", hint=hint)
+    found = arrays.load(path)
+    if len(found) != 1:
+        raise arrays.bad(path, f"it holds {len(found)} arrays, not one: {', '.join(found)}")
+    (data,) = found.values()
+    data = data[np.newaxis] if data.ndim == len(wanted.shape) else data
+    if not len(data) or data.shape[1:] != wanted.shape or data.dtype != wanted.dtype:
+        raise arrays.bad(path, f"it holds {data.shape} of {data.dtype}; the network takes images of {wanted}")
+    return np.ascontiguousarray(data)

@@ -1,0 +1,134 @@
+"""What a verification found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from resnetgen.errors import Code, Exit, Failure, Problem
+from resnetgen.verify.comparison import Agreement
+from resnetgen.verify.sides import Facts
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How far one tensor is from what it is held against."""
+
+    name: str
+    place: str
+    """Its line in the spec, or in the prototxt; empty where none is known."""
+    is_output: bool
+    error: float
+    """max |a - b| / max |b|; infinite where a value is not finite or the shapes differ."""
+    mean: float
+    """mean |a - b| / max |b|"""
+    cosine: float
+    tolerance: float
+    faults: tuple[str, ...] = ()
+    """NaN, Inf and other shapes, and where."""
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON knows no infinity."""
+        return {
+            "name": self.name,
+            "place": self.place,
+            "output": self.is_output,
+            "error": self.error if isfinite(self.error) else None,
+            "mean": self.mean if isfinite(self.mean) else None,
+            "cosine": self.cosine,
+            "tolerance": self.tolerance,
+            "faults": list(self.faults),
+            "passed": self.passed,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One side against the first, at one batch size."""
+
+    side: Facts
+    against: Facts
+    batch: int
+    images: int
+    layers: tuple[Layer, ...]
+    """In the order of computing; the outputs are the last, and come from the model as it is."""
+    agreement: Agreement | None
+    """Of the classes put first; None where the outputs are no scores."""
+
+    @property
+    def first_difference(self) -> Layer | None:
+        return next((layer for layer in self.layers if not layer.passed), None)
+
+    @property
+    def largest(self) -> Layer:
+        return max(self.layers, key=lambda layer: layer.error)
+
+    def to_json(self) -> dict[str, Any]:
+        first = self.first_difference
+        return {
+            "side": self.side.name,
+            "against": self.against.name,
+            "batch": self.batch,
+            "images": self.images,
+            "passed": first is None,
+            "first_difference": first.name if first else None,
+            "agreement": self.agreement.to_json() if self.agreement else None,
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+
+    def problem(self, first: Layer) -> Problem:
+        place = f" ({first.place})" if first.place else ""
+        what = f"{self.side.file} on {self.side.name}: the first layer that differs is {first.name}{place}: "
+        if first.faults:
+            what += "; ".join(first.faults)
+        else:
+            what += f"{first.error:.2e} of its largest value, the tolerance is {first.tolerance:.0e}"
+        hint = "the model was changed after it was built, or built from another spec, seed or --init"
+        notes = (f"held against {self.against.name}: {self.against.file}, batch {self.batch}",)
+        return Problem(Code.VERIFICATION, what, None, hint, notes)
+
+
+@dataclass(frozen=True)
+class Report:
+    subject: str
+    inputs: str
+    """Where the images come from."""
+    sides: tuple[Facts, ...]
+    """The first is what the others are held against."""
+    comparisons: tuple[Comparison, ...]
+    tolerance: float
+
+    @property
+    def failed(self) -> Comparison | None:
+        return next((one for one in self.comparisons if one.first_difference), None)
+
+    @property
+    def first_difference(self) -> Layer | None:
+        return self.failed.first_difference if self.failed else None
+
+    @property
+    def passed(self) -> bool:
+        return self.failed is None
+
+    def to_json(self) -> dict[str, Any]:
+        first = self.first_difference
+        return {
+            "subject": self.subject,
+            "passed": self.passed,
+            "first_difference": first.name if first else None,
+            "place": first.place if first else None,
+            "tolerance": self.tolerance,
+            "inputs": self.inputs,
+            "sides": [side.to_json() for side in self.sides],
+            "comparisons": [one.to_json() for one in self.comparisons],
+        }
+
+    def failure(self) -> Failure:
+        """The error of a report that has not passed: the first difference of each comparison. Exit 7."""
+        found = ((one, one.first_difference) for one in self.comparisons)
+        return Failure(Exit.VERIFICATION, tuple(one.problem(first) for one, first in found if first))

@@ -1,0 +1,153 @@
+"""Every side runs the same images; each is compared with the first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import lcm
+from pathlib import Path
+
+import numpy as np
+
+from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.verify import arrays
+from resnetgen.verify.comparison import Agreement, Distance, Pair, Tensors, is_scores, pair_inner, pair_outputs
+from resnetgen.verify.inputs import Format, Inputs, Part, make
+from resnetgen.verify.report import Comparison, Layer, Report
+from resnetgen.verify.settings import Settings
+from resnetgen.verify.sides import SAVED_INPUT, SavedSide, Side, Values
+from resnetgen.weights.source import Array
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many runs are done."""
+
+
+def verify_sides(
+    subject: str,
+    sides: Sequence[Side],
+    settings: Settings,
+    progress: Progress = lambda done, total: None,
+    save: tuple[Side, Path] | None = None,
+) -> Report:
+    """Hold every other side against the first. `save`: whose outputs are to be written, and where.
+
+    Raises Failure where the sides cannot be compared, or one did not run where it was to run.
+    """
+    wanted = _format(sides)
+    batches = settings.batches or (lcm(*(side.batch or 1 for side in sides)),)
+    inputs = make(wanted, batches, settings)
+    _check(sides, batches, inputs)
+    held, *others = sides
+    found = {(side.name, batch): _Comparing(side, held) for batch in batches for side in others}
+    outputs: dict[str, list[Array]] = defaultdict(list)
+    steps = [(batch, part) for batch in batches for part in inputs.parts(batch)]
+    for number, (batch, part) in enumerate(steps):
+        # What is inside is looked at once for each batch size: the outputs tell whether another image differs.
+        inner = part.first == 0
+        values = {}
+        for at, side in enumerate(sides):
+            values[side.name] = _run(side, part, inner)
+            progress(number * len(sides) + at + 1, len(steps) * len(sides))
+        for side in others:
+            found[side.name, batch].add(values[side.name], values[held.name])
+        if save and batch == batches[0]:
+            for name, array in values[save[0].name].outputs.items():
+                outputs[name].append(array)
+    comparisons = tuple(one.done(batch, len(inputs.data), settings) for (_, batch), one in found.items())
+    _check_tolerances(settings, comparisons)
+    if save:
+        whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
+        arrays.save(save[1], whole | {SAVED_INPUT: np.array(inputs.digest)})
+    return Report(subject, inputs.origin, tuple(side.facts() for side in sides), comparisons, settings.tolerance)
+
+
+def _format(sides: Sequence[Side]) -> Format:
+    """What all of them take. Raises Failure where they take different things."""
+    found = [(side, side.format) for side in sides if side.format]
+    if not found:
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "all sides are saved outputs", hint="name one that runs")
+    first, wanted = found[0]
+    for side, other in found[1:]:
+        if other != wanted:
+            message = f"{first.name} takes images of {wanted}, {side.name} of {other}"
+            raise fail(Exit.VERIFICATION, Code.VERIFICATION, message)
+    return wanted
+
+
+def _check(sides: Sequence[Side], batches: tuple[int, ...], inputs: Inputs) -> None:
+    """Raises Failure for a batch that a side cannot be given, and for outputs of other images."""
+    if len({side.name for side in sides}) < len(sides) or len(sides) < 2:
+        names = ", ".join(side.name for side in sides)
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"it takes two sides that differ, not {names}")
+    for side in sides:
+        for size in sorted({len(part.data) for batch in batches for part in inputs.parts(batch)}):
+            if size % (side.batch or 1):
+                message = f"{side.name} is fixed to a batch of {side.batch}; {size} images are no multiple of it"
+                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--batch {side.batch}")
+        if isinstance(side, SavedSide) and side.input not in ("", inputs.digest):
+            message = f"{side.name} holds the outputs of other images"
+            hint = "give the --data, or the --input-seed and --seeds, with which it was saved"
+            raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+
+
+def _run(side: Side, part: Part, inner: bool) -> Values:
+    """In pieces where the side's batch is fixed."""
+    found = [side.run(piece, inner) for piece in part.pieces(side.batch or len(part.data))]
+    return found[0] if len(found) == 1 else Values(*(_joined(found, what) for what in ("outputs", "inner")))
+
+
+def _joined(found: list[Values], what: str) -> dict[str, Array]:
+    return {name: np.concatenate([getattr(one, what)[name] for one in found]) for name in getattr(found[0], what)}
+
+
+@dataclass
+class _Comparing:
+    """One side against another, at one batch size."""
+
+    side: Side
+    held: Side
+    inner: dict[Pair, Distance] = field(default_factory=dict)
+    outputs: dict[Pair, Distance] = field(default_factory=dict)
+    agreement: Agreement | None = None
+
+    def add(self, found: Values, wanted: Values) -> None:
+        names = (self.side.name, self.held.name)
+        pairs = pair_outputs(found.outputs, wanted.outputs)
+        if not pairs:
+            message = f"{names[0]} gives {', '.join(found.outputs)}; {names[1]} gives {', '.join(wanted.outputs)}"
+            raise fail(Exit.VERIFICATION, Code.VERIFICATION, f"no output of the two corresponds: {message}")
+        for pair in pairs:
+            a, b = found.outputs[pair.found], wanted.outputs[pair.wanted]
+            self.outputs.setdefault(pair, Distance()).add(a, b, names)
+            if is_scores(a) and pair == pairs[-1]:
+                self.agreement = self.agreement or Agreement()
+                self.agreement.add(a, b)
+        for pair in pair_inner(_tensors(self.side, found), _tensors(self.held, wanted)):
+            a, b = found.inner[pair.found], wanted.inner[pair.wanted]
+            self.inner.setdefault(pair, Distance()).add(a, b, names)
+
+    def done(self, batch: int, images: int, settings: Settings) -> Comparison:
+        layers = [self._layer(pair, one, False, settings) for pair, one in self.inner.items()]
+        layers += [self._layer(pair, one, True, settings) for pair, one in self.outputs.items()]
+        return Comparison(self.side.facts(), self.held.facts(), batch, images, tuple(layers), self.agreement)
+
+    def _layer(self, pair: Pair, distance: Distance, is_output: bool, settings: Settings) -> Layer:
+        places = [self.side.places.get(pair.found), self.held.places.get(pair.wanted)]
+        place = next((one for one in places if one), "")
+        tolerance = settings.tolerances.get(pair.found, settings.tolerance)
+        faults = tuple(dict.fromkeys(distance.faults))
+        return Layer(pair.found, place, is_output, distance.error, distance.mean, distance.cosine, tolerance, faults)
+
+
+def _tensors(side: Side, values: Values) -> Tensors:
+    return Tensors(tuple(values.inner), side.folds, side.norms)
+
+
+def _check_tolerances(settings: Settings, comparisons: Sequence[Comparison]) -> None:
+    """A name that nothing bears would leave the default in force, unsaid."""
+    known = {layer.name for one in comparisons for layer in one.layers}
+    for name in settings.tolerances:
+        if name not in known:
+            message = f"--tolerance {name}: no tensor that was compared is called so"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=did_you_mean(name, known))

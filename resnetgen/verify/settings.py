@@ -1,0 +1,34 @@
+"""What a user chooses of a verification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnetgen.runtimes.onnxruntime import Device, Provider
+
+TOLERANCE = 1e-4
+"""Of the largest absolute value of a tensor. Engines order sums differently: 1e-6 to 1e-5 is usual."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    provider: Provider = Provider.CPU
+    """Of ONNX Runtime, where a side does not say another."""
+    batches: tuple[int, ...] = ()
+    """How many images at once, one run after the other; none: what the sides are fixed to, else 1."""
+    seed: int = 0
+    """Of the random input."""
+    inputs: int | None = None
+    """How many random images; None: as many as the largest batch."""
+    data: tuple[Path, ...] = ()
+    """Files of images to be taken instead of random ones."""
+    tolerance: float = TOLERANCE
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    """Of single tensors, by their names."""
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    """Of CUDA's provider."""
+
+    def device(self, provider: str = "") -> Device:
+        return Device(Provider(provider or self.provider), self.provider_options)

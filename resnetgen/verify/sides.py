@@ -1,0 +1,269 @@
+"""The sides of a comparison: each runs the same images, on another engine or from another file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.runtimes import onnxruntime, opencv, reference
+from resnetgen.runtimes.onnxruntime import CUDA, Device, Provider, Session
+from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
+from resnetgen.verify import arrays
+from resnetgen.verify.caffe import CaffeFiles
+from resnetgen.verify.inputs import Format, Part
+from resnetgen.verify.subject import Network
+from resnetgen.weights.source import Array
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a side computed of some images; each array's first dimension is theirs."""
+
+    outputs: dict[str, Array]
+    inner: dict[str, Array] = field(default_factory=dict)
+    """The tensors inside, in the order of computing; empty where they were not asked for, or cannot be had."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a report says of a side."""
+
+    name: str
+    """As --on calls it."""
+    file: str
+    """What ran."""
+    engine: str
+    ran_on: str
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Node, as the engine executed it -> where."""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "file": self.file,
+            "engine": self.engine,
+            "ran_on": self.ran_on,
+            "nodes": dict(self.nodes),
+            "notes": list(self.notes),
+        }
+
+
+class Side(Protocol):
+    name: str
+
+    @property
+    def format(self) -> Format | None:
+        """Of an image; None: whatever the others take."""
+        ...
+
+    @property
+    def batch(self) -> int | None:
+        """How many images it takes at once; None: any number."""
+        ...
+
+    @property
+    def folds(self) -> bool:
+        """Whether a norm that it lacks may have been folded into the layer before."""
+        ...
+
+    @property
+    def norms(self) -> Mapping[str, str]:
+        """What a norm reads -> the norm."""
+        ...
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Tensor -> its line in the spec or in the prototxt."""
+        ...
+
+    def run(self, part: Part, inner: bool) -> Values: ...
+
+    def facts(self) -> Facts:
+        """To be asked after a run."""
+        ...
+
+
+class OnnxSide:
+    """A model on ONNX Runtime."""
+
+    folds = True
+
+    def __init__(self, name: str, path: Path, device: Device) -> None:
+        self.name = name
+        self.path = path
+        self.device = device
+        self.session = Session(path, device)
+        source = self.session.input
+        if self.session.more_inputs:
+            raise _unfit(path, f"it has {1 + len(self.session.more_inputs)} inputs; verify knows networks of one")
+        if source.type not in _DTYPES:
+            raise _unfit(path, f"its input is {source.type}; verify knows {', '.join(_DTYPES)}")
+        first, *shape = source.shape or [None]
+        if not shape or not all(isinstance(extent, int) for extent in shape):
+            raise _unfit(path, f"its input has the shape {source.shape}: all but the batch must be numbers")
+        self.batch = first if isinstance(first, int) else None
+        self.format = Format(tuple(shape), np.dtype(_DTYPES[source.type]))
+        self.proto = onnx.load(str(path), load_external_data=False)
+        self.norms = _norms(self.proto)
+        self.places = _places(self.proto)
+        self._inner: Session | None = None
+
+    def run(self, part: Part, inner: bool) -> Values:
+        outputs = self.session.run(part.data)
+        if not inner:
+            return Values(outputs)
+        self._inner = self._inner or self._with_inner_tensors()
+        found = self._inner.run(part.data) if self._inner else {}
+        return Values(outputs, {name: value for name, value in found.items() if name not in outputs})
+
+    def _with_inner_tensors(self) -> Session | None:
+        """A copy in memory in which every tensor is an output.
+
+        Serialised messages merge when they are joined, so the additional outputs are simply appended. A model whose
+        weights stand beside it is too large to be copied: then only its output is compared.
+        """
+        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in self.proto.graph.initializer):
+            return None
+        more = onnx.ModelProto()
+        names = (name for node in self.proto.graph.node for name in node.output)
+        more.graph.output.extend(
+            onnx.ValueInfoProto(name=name) for name in names if name and name not in self.session.outputs
+        )
+        provider = Provider.AUTO if self.device.provider is Provider.CUDA else self.device.provider
+        return Session(self.path.read_bytes() + more.SerializeToString(), Device(provider, self.device.options))
+
+    def facts(self) -> Facts:
+        nodes = self.session.nodes
+        notes = (f"TF32 {'on' if self.device.tf32 else 'off'}",) if CUDA in nodes.values() else ()
+        return Facts(self.name, self.path.name, onnxruntime.version(), self.session.summary, nodes, notes)
+
+
+class ReferenceSide:
+    """onnx's reference evaluator, on a model in memory: numpy, node by node, and every tensor at once."""
+
+    folds = True
+
+    def __init__(self, name: str, proto: onnx.ModelProto, what: str) -> None:
+        self.name = name
+        self.proto = proto
+        self.what = what
+        source = proto.graph.input[0]
+        kind = source.type.tensor_type
+        first, *shape = (dim.dim_value for dim in kind.shape.dim)
+        self.batch = first or None
+        self.format = Format(tuple(shape), onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        self.norms = _norms(proto)
+        self.places = _places(proto)
+
+    @classmethod
+    def of_network(cls, name: str, network: Network) -> ReferenceSide:
+        """The network as its spec says it: norms unfolded, weights read or drawn anew."""
+        with tempfile.TemporaryDirectory(prefix="resnetgen-reference-") as folder:
+            path = Path(folder) / "reference.onnx"
+            write(plan(network.graph, OnnxOptions()), network.weights, path)
+            what = f"spec {network.graph.name}, unfolded, on onnx's reference evaluator"
+            return cls(name, onnx.load(str(path)), what)
+
+    @classmethod
+    def of_file(cls, name: str, path: Path) -> ReferenceSide:
+        return cls(name, onnx.load(str(path)), "the same file on onnx's reference evaluator")
+
+    def run(self, part: Part, inner: bool) -> Values:
+        graph = self.proto.graph
+        found = reference.run_reference(self.proto, {graph.input[0].name: part.data})
+        outputs = {value.name: found[value.name] for value in graph.output}
+        names = (name for node in graph.node for name in node.output if name not in outputs)
+        return Values(outputs, {name: found[name] for name in names} if inner else {})
+
+    def facts(self) -> Facts:
+        return Facts(self.name, self.what, reference.version(), f"numpy {np.__version__}")
+
+
+class CaffeSide:
+    """A prototxt and its caffemodel on OpenCV, which folds nothing that is asked for: a tensor is what it is called."""
+
+    folds = False
+
+    def __init__(self, name: str, files: CaffeFiles) -> None:
+        self.name = name
+        self.files = files
+        self.batch: int | None = files.dims[0]
+        self.format = Format(files.dims[1:], np.dtype(np.float32))
+        self.places, self.norms = files.places, files.norms
+        self.net = opencv.Net(files.text, files.read_caffemodel(), files.layers)
+
+    def run(self, part: Part, inner: bool) -> Values:
+        outputs = self.net.run(part.data)
+        wanted = [layer for layer in self.files.readable if layer not in outputs] if inner else []
+        found = self.net.run_layers(part.data, wanted)
+        called = self.files.called
+        return Values(
+            {called.get(layer, layer): value for layer, value in outputs.items()},
+            {called.get(layer, layer): value for layer, value in found.items()},
+        )
+
+    def facts(self) -> Facts:
+        where = f"its CPU backend, float32, fusion on ({len(self.files.layers)} layers)"
+        return Facts(self.name, self.files.shown, opencv.version(), where, notes=self.files.notes)
+
+
+class SavedSide:
+    """Outputs that another run saved."""
+
+    folds = False
+    format = None
+    batch = None
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self.path = path
+        self.found = arrays.load(path)
+        said = self.found.pop(SAVED_INPUT, None)
+        self.input = "" if said is None else str(said)
+        """The digest of the images; empty where the file does not say it."""
+        self.norms: dict[str, str] = {}
+        self.places: dict[str, str] = {}
+
+    def run(self, part: Part, inner: bool) -> Values:
+        last = part.first + len(part.data)
+        short = [name for name, values in self.found.items() if values.ndim < 2 or len(values) < last]
+        if short or not self.found:
+            raise arrays.bad(self.path, f"it holds no outputs of {last} images: {', '.join(short) or 'it is empty'}")
+        return Values({name: values[part.first : last] for name, values in self.found.items()})
+
+    def facts(self) -> Facts:
+        return Facts(self.name, self.path.name, "saved outputs", "as they were saved")
+
+
+SAVED_INPUT = "resnetgen.input"
+"""What the digest of the images is called in a file of outputs."""
+
+_DTYPES: dict[str, npt.DTypeLike] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
+
+
+def _unfit(path: Path, why: str) -> Exception:
+    return fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: {why}")
+
+
+def _norms(proto: onnx.ModelProto) -> dict[str, str]:
+    return {node.input[0]: node.output[0] for node in proto.graph.node if node.op_type == "BatchNormalization"}
+
+
+def _places(proto: onnx.ModelProto) -> dict[str, str]:
+    """Our models say where in the spec each node stands; what others write there may be anything."""
+    if proto.producer_name != "resnetgen":
+        return {}
+    return {name: node.doc_string.partition(" ")[0] for node in proto.graph.node for name in node.output}

@@ -1,0 +1,63 @@
+"""The words of --on: which side each means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.runtimes.onnxruntime import Provider
+from resnetgen.verify import arrays, caffe
+from resnetgen.verify.settings import Settings
+from resnetgen.verify.sides import CaffeSide, OnnxSide, ReferenceSide, SavedSide, Side
+from resnetgen.verify.subject import Subject
+
+REFERENCE = "reference"
+KNOWN = "reference, onnxruntime, onnxruntime:cpu, onnxruntime:cuda, opencv, MODEL.onnx, NET.prototxt, FILE.npz"
+
+
+def open_side(word: str, subject: Subject, settings: Settings) -> Side:
+    """Raises Failure for a word that means nothing, a file that is missing or an engine that is not installed."""
+    engine, _, rest = word.partition(":")
+    match engine, rest:
+        case "reference", "":
+            return _reference(subject)
+        case "onnxruntime", "" | "cpu" | "cuda" | "auto":
+            provider = Provider(rest or settings.provider)
+            return OnnxSide(f"onnxruntime:{provider}", subject.file("onnx"), settings.device(provider))
+        case "opencv", "":
+            prototxt, caffemodel = subject.file("prototxt"), subject.file("caffemodel")
+            return CaffeSide(word, caffe.load(prototxt, caffemodel, subject.network))
+    path = Path(word)
+    if path.suffix == ".onnx":
+        return OnnxSide(word, _existing(path), settings.device())
+    if path.suffix in arrays.SUFFIXES:
+        return SavedSide(word, path)
+    net, model = _caffe_files(word)
+    if net:
+        return CaffeSide(word, caffe.load(_existing(net), model, subject.network))
+    raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"--on does not know what {word!r} is", hint=f"known: {KNOWN}")
+
+
+def _reference(subject: Subject) -> Side:
+    if subject.network:
+        return ReferenceSide.of_network(REFERENCE, subject.network)
+    try:
+        return ReferenceSide.of_file(REFERENCE, subject.file("onnx"))
+    except Failure:
+        message = f"the spec of {subject.name} is not known, so there is no reference"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="name two sides: --on opencv --on MODEL.onnx") from None
+
+
+def _caffe_files(word: str) -> tuple[Path | None, Path]:
+    """net.prototxt, whose caffemodel lies beside it, or net.prototxt:net.caffemodel."""
+    name, ending, model = word.partition(".prototxt")
+    if not ending or (model and not model.startswith(":")):
+        return None, Path()
+    prototxt = Path(name + ending)
+    return prototxt, Path(model[1:]) if model else prototxt.with_suffix(".caffemodel")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: No such file or directory")
+    return path
