@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Problems, Source, Span, did_you_mean, fail, spec_error
+from resnetgen.preprocess import Preprocess
 from resnetgen.spec import schema
 from resnetgen.spec.build import make_block, make_defaults, make_row, patch_row
 from resnetgen.spec.expressions import is_usable
 from resnetgen.spec.find import find_library, find_parent, name_of, short_path
+from resnetgen.spec.preprocess import check_resize, make_preprocess
 from resnetgen.spec.rows import parse_row, parse_size
 from resnetgen.spec.syntax import Size
 from resnetgen.spec.table import Block, Row, Spec
@@ -61,6 +63,9 @@ class _Merged:
     keys: dict[str, Value] = field(default_factory=dict)
     params: dict[str, Value] = field(default_factory=dict)
     defaults: Mapping | None = None
+    preprocess: Mapping | None = None
+    resized_for: Value | None = None
+    """The input of the spec that says `preprocess.resize`: for another input, it is another."""
     blocks: dict[str, tuple[Scalar, Mapping]] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
@@ -78,12 +83,15 @@ class _Merged:
             parent_path = find_parent(parent.text, parent.span, path)
             self._check_chain(parent_path, chain, parent.span)
             self.read(parent_path, short_path(parent_path), chain, problems, parent.span)
+        inherited = self._resize
         self.use(document.get("use"), path)
         self.sources.append(source)
         self.merge(document)
         for key in ("name", "names", "input"):
             if (value := document.get(key)) is not None:
                 self.keys[key] = value
+        if self._resize is not inherited:
+            self.resized_for = self.keys.get("input")
         if isinstance(params := document.get("params"), Mapping):
             self.params |= {key.text: value for key, value in params}
         if isinstance(stages := document.get("stages"), Mapping):
@@ -116,11 +124,17 @@ class _Merged:
 
     def merge(self, document: Mapping) -> None:
         if isinstance(defaults := document.get("defaults"), Mapping):
-            self.defaults = _deep_merge(self.defaults, defaults) if self.defaults else defaults
+            self.defaults = _deep_merge(self.defaults, defaults)
+        if (preprocess := document.get("preprocess")) is not None:
+            self.preprocess = _deep_merge(self.preprocess, preprocess) if isinstance(preprocess, Mapping) else None
         if isinstance(blocks := document.get("blocks"), Mapping):
             for key, block in blocks:
                 assert isinstance(block, Mapping)
                 self.blocks[key.text] = (key, block)
+
+    @property
+    def _resize(self) -> Value | None:
+        return self.preprocess.get("resize") if self.preprocess else None
 
     def patch(self, stage: Scalar, value: Value) -> None:
         """Merge one row: a whole one replaces the cells of its namesake, a mapping single fields."""
@@ -157,6 +171,7 @@ class _Merged:
         if isinstance(written := self.keys.get("input"), Scalar):
             with problems:
                 size = input_size(written)
+                preprocess = self._preprocess(size)
         problems.raise_if_any()
         title = self.keys.get("name")
         names = self.keys.get("names")
@@ -165,6 +180,7 @@ class _Merged:
             title=title.text if isinstance(title, Scalar) else name,
             span=title.span if title else span,
             input=size,
+            preprocess=preprocess,
             params=params,
             names=names if isinstance(names, Scalar) and names.value is not None else None,
             defaults=defaults,
@@ -172,6 +188,16 @@ class _Merged:
             rows=tuple(self.rows.values()),
             sources=tuple(self.sources),
         )
+
+    def _preprocess(self, size: Size) -> Preprocess | None:
+        if self.preprocess is None:
+            return None
+        preprocess = make_preprocess(self.preprocess, size)
+        if isinstance(self.resized_for, Scalar):
+            _, height, width = input_size(self.resized_for).extents
+            preprocess = replace(preprocess, crop=(height, width)).at(preprocess.crop)
+        check_resize(preprocess, self.preprocess)
+        return preprocess
 
     def _params(self, settings: dict[str, int | float], problems: Problems) -> dict[str, int | float]:
         params: dict[str, int | float] = {}
@@ -190,7 +216,9 @@ class _Merged:
         return params | settings
 
 
-def _deep_merge(old: Mapping, new: Mapping) -> Mapping:
+def _deep_merge(old: Mapping | None, new: Mapping) -> Mapping:
+    if old is None:
+        return new
     items = dict(old.items)
     for key, value in new:
         before = old.get(key.text)

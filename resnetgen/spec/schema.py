@@ -85,6 +85,22 @@ DEFAULTS = _keys(
     bracket=BRACKET,
 )
 
+_PER_CHANNEL: Schema = {"type": "array", "items": {"type": "number"}}
+_NONE: Schema = {"type": "null", "description": "as if it were not given"}
+PREPROCESS = _either(
+    _keys(
+        "what is done to an image before the network sees it; in a spec that extends another, a patch",
+        color={"enum": ["rgb", "bgr", "gray"], "description": "the order of the channels"},
+        divide={"type": "number", "description": "what a pixel of 0 to 255 is divided by; else 1"},
+        mean=_either({**_PER_CHANNEL, "description": "subtracted, one a channel in the order of color"}, _NONE),
+        std=_either({**_PER_CHANNEL, "description": "divided by at last, one a channel"}, _NONE),
+        resize=_either({"type": ["number", "string"], "description": "the shorter side: 256, or 256x256"}, _NONE),
+        crop=_either({"type": ["number", "string"], "description": "the centre: 224, or 224x224"}, _NONE),
+        interpolation={"enum": ["bilinear", "bicubic", "nearest"], "description": "of the resizing"},
+    ),
+    {"type": "null", "description": "that of the extended spec is taken away"},
+)
+
 BLOCK = _keys(
     "a block: `body`, or `branches`, or `choose`",
     doc=_text("one line for a reader"),
@@ -125,6 +141,7 @@ SPEC = _keys(
     ),
     names=_either(_text("the name map for Caffe layers, such as msra"), {"type": "null"}),
     input=_text("channels x height x width: 3x224x224"),
+    preprocess=PREPROCESS,
     params=_variables("numbers that rows use as $name and `--set name=value` changes", {"type": "number"}),
     defaults=DEFAULTS,
     blocks=_map("blocks of this spec", BLOCK),
@@ -134,6 +151,7 @@ SPEC = _keys(
 LIBRARY = _keys(
     "a library file",
     doc=_text("what it holds"),
+    preprocess=PREPROCESS,
     defaults=DEFAULTS,
     blocks=_map("blocks", BLOCK),
 )

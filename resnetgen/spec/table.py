@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from resnetgen.errors import Source, Span
+from resnetgen.preprocess import Preprocess
 from resnetgen.spec.syntax import Cell, Expression, Kernel, Size
 from resnetgen.spec.yaml import Scalar
 
@@ -103,6 +104,7 @@ class Spec:
     """The network's name, which models carry."""
     span: Span
     input: Size
+    preprocess: Preprocess | None
     params: dict[str, int | float]
     names: Scalar | None
     defaults: Defaults
@@ -113,7 +115,11 @@ class Spec:
 
     def at(self, size: Size) -> Spec:
         """The same network for an input of another size, against which the size columns are not held."""
-        return replace(self, input=size, rows=tuple(replace(row, size=None) for row in self.rows))
+        channels, height, width = size.extents
+        kept = self.preprocess if channels == self.input.extents[0] else None
+        preprocess = kept.at((height, width)) if kept else None
+        rows = tuple(replace(row, size=None) for row in self.rows)
+        return replace(self, input=size, preprocess=preprocess, rows=rows)
 
     @property
     def stem(self) -> str:
