@@ -1,0 +1,372 @@
+"""Weight files that are as they should be: read bit by bit, by content, tensor by tensor."""
+
+from __future__ import annotations
+
+import hashlib
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from checkpoint_files import (
+    CAFFE,
+    FILES,
+    TENSORS,
+    Raw,
+    Values,
+    blob,
+    call,
+    field,
+    glob,
+    layer,
+    legacy_blob,
+    model,
+    npz_of,
+    opened,
+    pth,
+    pth_of,
+    random,
+    safetensors_of,
+    same,
+    state,
+    storage,
+    tensor,
+    v1_layer,
+)
+from helpers import cells, random_weights, write_caffe, write_onnx
+
+from resnetgen.errors import Code, Exit, Failure
+from resnetgen.files import staging
+from resnetgen.targets.caffe.schema import message
+from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_every_format_is_told_by_its_content(format: str, tmp_path: Path) -> None:
+    read = opened(tmp_path / "weights.of_some_kind", FILES[format])
+    assert read.format == format.removesuffix(", deflated")
+    same(read, CAFFE if format == "caffemodel" else TENSORS)
+    assert read.checksum() == hashlib.sha256(FILES[format]).hexdigest()
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_reading_from_threads(format: str, tmp_path: Path) -> None:
+    read = opened(tmp_path / "weights", FILES[format])
+    wanted = {name: read.array(name).tobytes() for name in read.entries}
+    with ThreadPoolExecutor(8) as pool:
+        names = list(read.entries) * 50
+        for name, values in zip(names, pool.map(read.array, names), strict=True):
+            assert values.tobytes() == wanted[name]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(Failure) as caught:
+            open_checkpoint(path)
+        assert caught.value.exit is Exit.IO
+        assert caught.value.problems[0].code is Code.MISSING_FILE
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    read = opened(tmp_path / "weights", FILES["safetensors"])
+    (tmp_path / "weights").write_bytes(FILES["safetensors"][:-4])
+    with pytest.raises(Failure, match="changed while it was read"):
+        read.array("conv1.weight")
+
+
+# bfloat16
+
+
+def narrowed(values: Values) -> Values:
+    """The upper half of floats: their bits as bfloat16."""
+    return (values.view("<u4") >> 16).astype("<u2")
+
+
+BRAIN = random("float32", 6, 5)
+BITS = narrowed(BRAIN)
+WIDE = (BITS.astype("<u4") << 16).view("<f4")
+
+
+def brain_files() -> dict[str, bytes]:
+    fake = safetensors_of({"w": BITS}).replace(b'"U16"', b'"BF16"').replace(b"{", b"{", 1)
+    size = int.from_bytes(fake[:8], "little") + 1  # the header is a letter longer
+    typed = onnx.helper.make_tensor("w", onnx.TensorProto.BFLOAT16, BITS.shape, WIDE.ravel())
+    raw = onnx.TensorProto(name="w", dims=BITS.shape, data_type=onnx.TensorProto.BFLOAT16, raw_data=BITS.tobytes())
+    return {
+        "safetensors": size.to_bytes(8, "little") + fake[8:],
+        "torch": pth({"w": tensor("BFloat16Storage", "0", BITS.size, BITS.shape)}, {"0": BITS.tobytes()}),
+        "torch, transposed": pth(
+            {"w": tensor("BFloat16Storage", "0", BITS.size, BITS.shape, strides=(1, 6))}, {"0": BITS.tobytes("F")}
+        ),
+        "onnx, typed": model(typed),
+        "onnx, raw": model(raw),
+    }
+
+
+@pytest.mark.parametrize("format", brain_files())
+def test_bfloat16_comes_as_float32(format: str, tmp_path: Path) -> None:
+    read = opened(tmp_path / "w", brain_files()[format])
+    assert read.entries["w"].dtype == "bfloat16"
+    found = read.array("w")
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    assert np.array_equal(found, WIDE)
+
+
+# numpy
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_numpy_writes(compressed: bool, tmp_path: Path) -> None:
+    """Both byte orders and both orders of axes; what is read is always this machine's, the last axis the fastest."""
+    values = random("float32", 5, 4, 3)
+    others = {"fortran": np.asfortranarray(values), "big": values.astype(">f4"), "bool": values > 0}
+    read = opened(tmp_path / "w", npz_of(others, compressed))
+    for name, wanted in others.items():
+        found = read.array(name)
+        assert found.dtype == wanted.dtype.newbyteorder("=")
+        assert found.flags.c_contiguous
+        assert np.array_equal(found, wanted)
+
+
+# torch, by hand
+
+
+def test_a_tensor_with_strides(tmp_path: Path) -> None:
+    values = random("float32", 6, 5)
+
+    def view(shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Raw:
+        return tensor("FloatStorage", "0", 30, shape, strides, offset)
+
+    views = {
+        "transposed": (view((5, 6), (1, 5)), values.T),
+        "a column": (view((6,), (5,), 2), values[:, 2]),
+        "a part": (view((2, 3), (5, 1), 11), values[2:4, 1:4]),
+        "again and again": (view((4, 5), (0, 1), 5), np.broadcast_to(values[1], (4, 5))),
+        "channels last": (view((1, 5, 2, 3), (30, 1, 15, 5)), values.reshape(1, 2, 3, 5).transpose(0, 3, 1, 2)),
+        "an axis of one": (view((6, 1, 5), (5, 77, 1)), values[:, None]),
+    }
+    read = opened(tmp_path / "w", pth({name: raw for name, (raw, _) in views.items()}, {"0": values.tobytes()}))
+    for name, (_, wanted) in views.items():
+        found = read.array(name)
+        assert found.flags.c_contiguous
+        assert np.array_equal(found, wanted), name
+
+
+def test_byte_orders(tmp_path: Path) -> None:
+    values = random("float32", 6, 5)
+    value = {"w": tensor("FloatStorage", "0", 30, (6, 5)), "t": tensor("FloatStorage", "0", 30, (5, 6), (1, 5))}
+    for order, data in {"big": values.astype(">f4"), "little": values, None: values}.items():
+        read = opened(tmp_path / "w", pth(value, {"0": data.tobytes()}, order))
+        assert np.array_equal(read.array("w"), values)
+        assert np.array_equal(read.array("t"), values.T)
+        assert read.array("w").dtype.isnative
+
+
+HOOKS = call(glob("collections", "OrderedDict"))
+
+
+def test_other_ways_to_say_a_tensor(tmp_path: Path) -> None:
+    values = random("uint16", 3, 2)
+    parts = (storage("storage.UntypedStorage", "0", 12), 0, (3, 2), (2, 1), False, HOOKS, glob("torch", "uint16"))
+    untyped = call(glob("torch._utils", "_rebuild_tensor_v3"), *parts)
+    parameter = call(glob("torch._utils", "_rebuild_parameter"), untyped, True, HOOKS)
+    size = call(glob("torch", "Size"), (3, 2))
+    sized = call(glob("torch._utils", "_rebuild_tensor"), storage("ShortStorage", "0", 6), 0, size, (2, 1))
+    read = opened(tmp_path / "w", pth({"a": untyped, "b": parameter, "c": sized}, {"0": values.tobytes()}))
+    assert np.array_equal(read.array("a"), values)
+    assert np.array_equal(read.array("b"), values)
+    assert np.array_equal(read.array("c"), values.view(np.int16))
+
+
+NOTES = {
+    "epoch": 90,
+    "arch": "resnet50",
+    "best_acc1": tensor("FloatStorage", "0", 1, (1,)),
+    "args": call(glob("argparse", "Namespace")),
+    "loss": call(glob("numpy.core.multiarray", "scalar"), call(glob("numpy", "dtype"), "f8", False, True), "?"),
+    "optimizer": {"state": {0: {"momentum": tensor("FloatStorage", "1", 4, (4,))}}, "param_groups": [{"lr": 0.1}]},
+}
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_ema", "net"])
+def test_what_training_scripts_save(key: str, tmp_path: Path) -> None:
+    values, storages = state({"one": np.zeros(1, np.float32), "momentum": random("float32", 4)} | TENSORS)
+    del values["one"], values["momentum"]
+    same(opened(tmp_path / "w", pth(NOTES | {key: values}, storages)), TENSORS)
+
+
+def test_several_dicts_of_tensors(tmp_path: Path) -> None:
+    values, storages = state(TENSORS)
+    with pytest.raises(Failure) as caught:
+        opened(tmp_path / "w", pth({"epoch": 1, "model": values, "model_ema": values}, storages))
+    assert "it has several dicts of tensors, under 'model', 'model_ema': save the one that is meant" in str(
+        caught.value
+    )
+    with pytest.raises(Failure, match="it has no dict of tensors; its keys are 'epoch', 'best'"):
+        opened(tmp_path / "w", pth({"epoch": 1, "best": "model.pth"}, {}))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
+def test_wrappers_leave_no_trace(prefix: str, tmp_path: Path) -> None:
+    same(opened(tmp_path / "w", pth_of({prefix + name: values for name, values in TENSORS.items()})), TENSORS)
+    some = {"module.a": TENSORS["fc.bias"], "b": TENSORS["fc.bias"]}
+    same(opened(tmp_path / "w", pth_of(some)), some)
+
+
+# Caffe
+
+
+def test_what_we_write_for_caffe(tmp_path: Path) -> None:
+    """Against protobuf, which parses the file with Caffe's schema."""
+    graph = cells("[3x3, 4; 3x3, 4] x2 | gap | fc 10")
+    path = write_caffe(graph, random_weights(graph), tmp_path).caffemodel
+    read = open_checkpoint(path)
+    layers = [layer for layer in message("NetParameter").FromString(path.read_bytes()).layer if layer.blobs]
+    assert read.layers == {layer.name: layer.type for layer in layers}
+    assert {"Convolution", "BatchNorm", "Scale", "InnerProduct"} == {*read.layers.values()}
+    blobs = {
+        f"{layer.name}.{index}": np.float32(blob.data).reshape(tuple(blob.shape.dim))
+        for layer in layers
+        for index, blob in enumerate(layer.blobs[:2])
+    }
+    for name, wanted in blobs.items():
+        assert np.array_equal(read.array(name), wanted)
+    assert list(blobs) == list(read.entries)
+
+
+def test_layouts_of_caffe(tmp_path: Path) -> None:
+    values = random("float32", 5, 4)
+    old = field(1, b"an old net") + v1_layer("fc", 14, legacy_blob(values)) + v1_layer("relu", 18)
+    read = opened(tmp_path / "w", old)
+    assert read.layers == {"fc": "InnerProduct"}
+    same(read, {"fc.0": values.reshape(1, 1, 5, 4)})
+    unpacked = b"".join(b"\x2d" + value.tobytes() for value in values.ravel())
+    doubles = values.astype("<f8")
+    shape = field(7, field(1, b"\x05\x04"))
+    blobs = {
+        "legacy": (legacy_blob(values), values.reshape(1, 1, 5, 4)),
+        "a field each": (shape + unpacked, values),
+        "in pieces": (field(5, values[:2].tobytes()) + shape + field(5, values[2:].tobytes()), values),
+        "packed, then a field each": (field(5, values[:2].tobytes()) + unpacked[8 * 5 :] + shape, values),
+        "doubles": (shape + field(8, doubles.tobytes()), doubles),
+        "doubles, a field each": (shape + b"".join(b"\x41" + v.tobytes() for v in doubles.ravel()), doubles),
+        "with gradients": (shape + field(5, values.tobytes()) + field(6, values.tobytes()), values),
+        "dims a field each": (field(7, b"\x08\x05\x08\x04") + field(5, values.tobytes()), values),
+    }
+    for name, (data, wanted) in blobs.items():
+        read = opened(tmp_path / "w", field(1, b"n") + layer("l", "InnerProduct", data))
+        assert read.array("l.0").tobytes() == wanted.tobytes(), name
+        assert read.entries["l.0"].shape == wanted.shape, name
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.0, 2.0, 999.98236])
+def test_statistics_are_divided_by_their_factor(factor: float, tmp_path: Path) -> None:
+    mean, variance = random("float32", 4), random("float32", 4)
+    data = layer("bn", "BatchNorm", *(blob(v) for v in (mean, variance, np.float32([factor]))))
+    read = opened(tmp_path / "w", data)
+    assert list(read.entries) == ["bn.0", "bn.1"]
+    with np.errstate(all="ignore"):
+        for name, values in (("bn.0", mean), ("bn.1", variance)):
+            found = read.array(name)
+            if factor == 1:
+                assert np.array_equal(found, values)
+            else:
+                wanted = values / np.float32(factor) if factor else np.zeros(4, np.float32)
+                np.testing.assert_allclose(found, wanted, rtol=2e-7)
+
+
+# ONNX
+
+
+ONNX_TYPES = ["float32", "float16", "float64", "int64", "int32", "int8", "uint8", "uint64"]
+
+
+@pytest.mark.parametrize("dtype", ONNX_TYPES)
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_what_onnx_writes(dtype: str, is_raw: bool, tmp_path: Path) -> None:
+    values = random(dtype, 4, 3, 2)
+    number = onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+    held = values.tobytes() if is_raw else values.ravel()
+    written = onnx.helper.make_tensor("w", number, values.shape, held, raw=is_raw)
+    read = opened(tmp_path / "w", model(written))
+    assert read.array("w").tobytes() == onnx.numpy_helper.to_array(written).tobytes()
+    same(read, {"w": values})
+
+
+def test_what_we_write_for_onnx(tmp_path: Path) -> None:
+    """Our models come in fragments, which onnx itself merges."""
+    graph = cells("[3x3, 4; 3x3, 4] x2 | gap | fc 10")
+    path = write_onnx(graph, random_weights(graph), tmp_path).path
+    wanted = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+    assert len(wanted) > 5
+    same(open_checkpoint(path), wanted)
+
+
+def test_external_data(tmp_path: Path) -> None:
+    graph = onnx.helper.make_graph([], "g", [], [], [onnx.numpy_helper.from_array(v, n) for n, v in TENSORS.items()])
+    path = tmp_path / "m.onnx"
+    beside = {"save_as_external_data": True, "location": "m.data", "size_threshold": 0}
+    onnx.save(onnx.helper.make_model(graph), str(path), **beside)  # type: ignore[arg-type]
+    read = open_checkpoint(path)
+    same(read, TENSORS)
+    assert read.entries["conv1.weight"].file == "m.data"
+    path.with_name("m.data").write_bytes(b"")
+    with pytest.raises(Failure, match=r"ends beyond m\.data, which has 0 bytes"):
+        open_checkpoint(path)
+
+
+# Writing
+
+
+def head(values: Values) -> Head:
+    return Head(values.dtype.name, values.shape)
+
+
+@pytest.mark.parametrize("format", ["safetensors", "npz"])
+def test_written_and_read(format: str, tmp_path: Path) -> None:
+    heads = {name: head(values) for name, values in TENSORS.items()}
+    for name in ("a", "b"):
+        write_checkpoint(tmp_path / name, format, heads, TENSORS.items())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    read = open_checkpoint(tmp_path / "a")
+    assert read.format == format
+    same(read, TENSORS)
+
+
+def test_numpy_reads_what_we_write(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "w.npz", "npz", {n: head(v) for n, v in TENSORS.items()}, TENSORS.items())
+    with np.load(tmp_path / "w.npz", allow_pickle=False) as found:
+        assert {name: found[name].tobytes() for name in found} == {n: v.tobytes() for n, v in TENSORS.items()}
+
+
+@pytest.mark.parametrize("format", ["safetensors", "npz"])
+def test_writing_holds_a_tensor_at_a_time(format: str, tmp_path: Path) -> None:
+    shape, count = (256, 1024), 24
+
+    def tensors() -> Any:
+        return ((str(n), np.full(shape, n, np.float32)) for n in range(count))
+
+    tracemalloc.start()
+    try:
+        with staging(tmp_path) as stage:
+            heads = {str(n): Head("float32", shape) for n in range(count)}
+            write_checkpoint(stage.path("w"), format, heads, tensors(), stage.create)
+            stage.publish()
+        read = open_checkpoint(tmp_path / "w")
+        for name in read.entries:
+            assert read.array(name).max() == int(name)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_tensor_that_was_not_announced(tmp_path: Path) -> None:
+    for tensors in ({"w": np.zeros(3, np.float64)}, {"v": np.zeros(3, np.float32)}, {"w": np.zeros(4, np.float32)}, {}):
+        with pytest.raises(ValueError, match=r"announced|shorter"):
+            write_checkpoint(
+                tmp_path / str(len(list(tmp_path.iterdir()))), "npz", {"w": Head("float32", (3,))}, tensors.items()
+            )
