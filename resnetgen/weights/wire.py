@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _CHUNK = 1 << 20
+MAX_VARINT = 10
+"""Bytes of a number."""
+_MAX_HEAD = 2 * MAX_VARINT
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 
 
@@ -32,8 +34,7 @@ def delimited(number: int, length: int) -> bytes:
     return varint(number << 3 | _DELIMITED) + varint(length)
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """A field of a message in a file: the offset of its head, and the range of its payload."""
 
     number: int
@@ -48,20 +49,20 @@ def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
     at = start
     while at < end:
         file.seek(at)
-        key, size = _read_varint(file)
+        head = file.read(min(_MAX_HEAD, end - at))
+        key, size = _varint_at(head, 0)
         number, kind = key >> 3, key & 7
-        payload = at + size
         if kind == _VARINT:
-            length = _read_varint(file)[1]
+            length = _varint_at(head, size)[1] - size
         elif kind == _FIXED64:
             length = 8
         elif kind == _FIXED32:
             length = 4
         elif kind == _DELIMITED:
-            length, size = _read_varint(file)
-            payload += size
+            length, size = _varint_at(head, size)
         else:
             raise Truncated(f"wire type {kind} at byte {at}")
+        payload = at + size
         if number == 0 or payload + length > end:
             raise Truncated(f"the field at byte {at} ends beyond its message")
         yield Field(number, at, payload, payload + length, kind == _DELIMITED)
@@ -86,14 +87,11 @@ def range_checksum(file: BinaryIO, start: int, end: int) -> int:
     return check
 
 
-def _read_varint(file: BinaryIO) -> tuple[int, int]:
-    """A varint and how many bytes it takes."""
+def _varint_at(data: bytes, start: int) -> tuple[int, int]:
+    """The varint that begins there, and where it ends."""
     value = 0
-    for size in range(1, 11):
-        byte = file.read(1)
-        if not byte:
-            break
-        value |= (byte[0] & 0x7F) << 7 * (size - 1)
-        if byte[0] < 0x80:
-            return value, size
+    for position, byte in enumerate(data[start : start + MAX_VARINT]):
+        value |= (byte & 0x7F) << 7 * position
+        if byte < 0x80:
+            return value, start + position + 1
     raise Truncated("a number does not end")

@@ -22,6 +22,8 @@ _MAX_DIRECTORY = 32 << 20
 """Bytes; so many members take less, and a directory becomes ten times its size in memory."""
 _LOCAL = struct.Struct("<4s22xHH")
 """The head of a member as far as it is needed: signature, and the lengths of the name and the extra field behind it."""
+_MAX_END = (1 << 16) + 256
+"""Bytes from the end of the file in which its end records lie; the last of them may hold a long comment."""
 _ENCRYPTED = 0x1
 _BROKEN = (BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, zlib.error)
 """What zipfile raises for bytes that are no zip file."""
@@ -60,6 +62,8 @@ def read_members(ranges: Ranges) -> dict[str, Member]:
             infos = ZipFile(cast(Any, _Bounded(file, ranges.size))).infolist()
         except _BROKEN as error:
             raise ranges.refuse(f"it is no zip file, or only a part of one: {error}") from None
+        if len(infos) != (announced := _announced(file, ranges.size)):
+            raise ranges.refuse(f"its directory has {len(infos):,} members; {announced:,} were announced")
         if len(infos) > MAX_MEMBERS:
             raise ranges.refuse(f"it has {len(infos):,} members; {MAX_MEMBERS:,} are allowed")
         found: dict[str, Member] = {}
@@ -101,6 +105,18 @@ def inflating(ranges: Ranges, member: Member) -> Iterator[ZipExtFile]:
             yield ZipExtFile(cast(Any, file), "r", member.info)
         except _BROKEN as error:
             raise ranges.refuse(f"the member {member.name!r} is damaged: {error}", member.place) from None
+
+
+def _announced(file: BinaryIO, size: int) -> int:
+    """How many members the record at the end of the file announces. zipfile does not look: it would pass over those
+    that a damaged directory hides.
+    """
+    file.seek(max(0, size - _MAX_END))
+    tail = file.read(_MAX_END)
+    end = tail.rfind(b"PK\5\6")
+    count = int.from_bytes(tail[end + 10 : end + 12], "little")
+    large = tail.rfind(b"PK\6\6", 0, end)
+    return int.from_bytes(tail[large + 32 : large + 40], "little") if count == 0xFFFF and large >= 0 else count
 
 
 def _member(ranges: Ranges, file: BinaryIO, info: ZipInfo) -> Member:

@@ -9,12 +9,10 @@ import numpy as np
 
 from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.checkpoint.ranges import Ranges
-from resnetgen.weights.wire import Field, Truncated, fields
+from resnetgen.weights.wire import MAX_VARINT, Field, Truncated, fields
 
 _MAX_FIELDS = 1_000_000
 """That a file's messages are read of; a tensor has about ten, and so many take some four seconds."""
-MAX_VARINT = 10
-"""Bytes of a number."""
 _MAX_TEXT = 64 << 10
 """Bytes of a text; the longest are names."""
 

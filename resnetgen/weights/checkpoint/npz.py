@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
 from math import prod
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from resnetgen.weights.checkpoint.ranges import Ranges
 SUFFIX = ".npy"
 _MAX_HEADER = 4096
 """Bytes; of a tensor's shape and type numpy makes 128."""
+_BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
+"""What numpy and the parser of Python raise for a header that is none."""
 _MAX_RATIO = 64
 """How much a deflated file may grow. Weights hardly do; only constants do, up to a thousandfold."""
 _SLACK = 16 << 20
@@ -47,7 +50,7 @@ def _add(contents: Contents, member: Member) -> None:
     head = _head(ranges, member)
     try:
         shape, is_fortran, described, skip = _parse(head)
-    except (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError) as error:
+    except _BAD_HEADER as error:
         raise ranges.refuse(f"{called} has no readable header: {type(error).__name__}", member.place) from None
     dtype = described.newbyteorder("=").name
     if dtype not in DTYPES or described.hasobject or described.shape:
