@@ -26,7 +26,7 @@ class CaffeFiles:
     """Of the input: N, C, H, W."""
     layers: tuple[str, ...]
     readable: tuple[str, ...]
-    """Those whose first top nobody writes over, in the order of computing."""
+    """Those whose first top can be read: nobody writes over it. In the order of computing."""
     called: Mapping[str, str] = field(default_factory=dict)
     """Layer -> the node whose output it gives."""
     places: Mapping[str, str] = field(default_factory=dict)
@@ -53,14 +53,17 @@ def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFile
         return CaffeFiles(prototxt.name, source.text, caffemodel, dims, layers, readable, {}, places)
     planned, rewritten = _for_opencv(source.text, network, dims[0])
     net = parse_prototxt(planned.text, str(prototxt)) if rewritten else net
+    # A node's last layer gives its output; the first may bear its name.
+    called = {names[-1]: node for node, names in planned.names.items()}
+    parts = {name for names in planned.names.values() for name in names}
     return CaffeFiles(
         prototxt.name,
         planned.text if rewritten else source.text,
         caffemodel,
         dims,
         tuple(layer.name for layer in net.layer),
-        tuple(_readable(net)),
-        {names[-1]: node for node, names in planned.names.items()},
+        tuple(layer for layer in _readable(net) if layer in called or layer not in parts),
+        called,
         network.places,
         _norms(network.graph),
         ("written anew in OpenCV's dialect",) if rewritten else (),
@@ -87,9 +90,11 @@ def _dims(net: Any) -> tuple[int, ...]:
 
 
 def _readable(net: Any) -> Iterator[str]:
+    """OpenCV writes what a Concat reads into its output at once, and gives random memory for it, asked or not."""
     last = {layer.top[0]: layer.name for layer in net.layer if layer.top}
+    joined = {blob for layer in net.layer if layer.type == "Concat" for blob in layer.bottom}
     for layer in net.layer:
-        if layer.top and layer.type != "Input" and last[layer.top[0]] == layer.name:
+        if layer.top and layer.type != "Input" and last[layer.top[0]] == layer.name and layer.top[0] not in joined:
             yield layer.name
 
 

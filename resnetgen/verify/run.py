@@ -58,7 +58,7 @@ def verify_sides(
     _check_tolerances(settings, comparisons)
     if save:
         whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
-        arrays.save(save[1], whole | {SAVED_INPUT: np.array(inputs.digest)})
+        arrays.save(save[1], whole | {SAVED_INPUT: np.frombuffer(bytes.fromhex(inputs.digest), np.uint8)})
     return Report(subject, inputs.origin, tuple(side.facts() for side in sides), comparisons, settings.tolerance)
 
 

@@ -228,7 +228,7 @@ class SavedSide:
         self.path = path
         self.found = arrays.load(path)
         said = self.found.pop(SAVED_INPUT, None)
-        self.input = "" if said is None else str(said)
+        self.input = "" if said is None else said.tobytes().hex()
         """The digest of the images; empty where the file does not say it."""
         self.norms: dict[str, str] = {}
         self.places: dict[str, str] = {}
