@@ -11,6 +11,7 @@ from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import Op, OpError, Pair
 from resnetgen.targets.onnx.forms import Call, Constant, Done, Form, Softplus, begin, go_on, unreadable
+from resnetgen.targets.onnx.prelude import Prelude, read_prelude
 from resnetgen.targets.onnx.read import OnnxFile
 from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 
@@ -33,13 +34,13 @@ _ATTRIBUTES: dict[str, tuple[dict[str, int], ...]] = {
 """Kind of node -> its attributes, and how many numbers each has: one more or one less would mean something else."""
 
 
-def read_graph(file: OnnxFile) -> tuple[Graph, dict[str, list[str]]]:
-    """The network as the IR says it, and for each node the weights it is given, in their order.
+def read_graph(file: OnnxFile) -> tuple[Graph, dict[str, list[str]], Prelude | None]:
+    """The network as the IR says it, for each node the weights it is given, in their order, and what is done before it.
 
     Raises Failure (exit 4) for what the IR has no word for.
     """
     decoder = _Decoder(file)
-    return decoder.graph(), decoder.weights
+    return decoder.graph(), decoder.weights, decoder.prelude
 
 
 class _Decoder:
@@ -49,6 +50,7 @@ class _Decoder:
         self.constants = {tensor.name: _constant(tensor) for tensor in self.source.initializer}
         self.shapes = {v.name: tuple(_dims(v)[1:]) for v in (*self.source.value_info, *self.source.input)}
         """Tensor -> its shape as the file declares it; `_check_values` compares it with the true one."""
+        self.prelude: Prelude | None = None
         self.nodes: list[Node] = []
         self.weights: dict[str, list[str]] = {}
         """Node -> its weights, in their order."""
@@ -60,8 +62,9 @@ class _Decoder:
         if len(self.source.input) != 1 or len(_dims(self.source.input[0])) != 4:
             raise unreadable("it has not one input of four dimensions")
         try:
+            self.prelude = read_prelude(self.source, self.constants)
             self._input(self.source.input[0])
-            for proto in self.source.node:
+            for proto in self.source.node[self.prelude.nodes if self.prelude else 0 :]:
                 self._read(self._call(proto))
             graph = Graph(self.source.name, tuple(self.nodes))
         except (InvalidGraph, OpError, UnicodeDecodeError) as error:
@@ -70,6 +73,9 @@ class _Decoder:
         return graph
 
     def _input(self, data: ValueInfoProto) -> None:
+        if self.prelude:
+            self.nodes.append(Node(self.prelude.tensor, ops.Input(self.prelude.shape), ()))
+            return
         _, channels, height, width = _dims(data)
         self.nodes.append(Node(data.name, ops.Input((channels, height, width)), ()))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resnetgen.files import Create, Output
 from resnetgen.ir.graph import Graph
+from resnetgen.preprocess import Preprocess
 from resnetgen.targets.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.targets.onnx.translate import Names, Translation, constant, dims, initializer, ir_version
 from resnetgen.weights.draw import Drawing, keys, payload
@@ -32,6 +33,8 @@ class OnnxOptions:
     names: Names = field(default_factory=Names)
     metadata: dict[str, str] = field(default_factory=dict)
     producer_version: str = ""
+    embed: Preprocess | None = None
+    """What the model is to do itself to the pixels of an image."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class OnnxPlan:
 def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxPlan:
     """Translate a graph, or refuse it. External data is decided here, before anything is written."""
     version = ir_version(options.opset)
-    made = Translation(graph, options.opset, options.names, options.batch)
+    made = Translation(graph, options.opset, options.names, options.batch, options.embed)
     skeleton = ModelProto(
         ir_version=version,
         producer_name="resnetgen",

@@ -14,7 +14,9 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Parameter, Shape
+from resnetgen.preprocess import Preprocess
 from resnetgen.targets.onnx import steps
+from resnetgen.targets.onnx.embed import embedded
 from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 from resnetgen.targets.onnx.steps import Step, Tensor
 
@@ -35,17 +37,29 @@ class Names:
 
 
 class Translation:
-    """The nodes and tensor types of a graph at an opset. A node's tensor has the node's name."""
+    """The nodes and tensor types of a graph at an opset. A node's tensor has the node's name.
 
-    def __init__(self, graph: Graph, opset: int, names: Names, batch: int | None) -> None:
+    With a preprocessing to embed the input is an image of bytes, and the network's own input a tensor inside.
+    """
+
+    def __init__(
+        self, graph: Graph, opset: int, names: Names, batch: int | None, embed: Preprocess | None = None
+    ) -> None:
         self.graph = graph
         self.opset = opset
+        self.embed = embed
+        self.input = names.input
         self.batch: int | str = batch or BATCH
         (source,), (result,) = graph.inputs, _single_output(graph)
         self.tensors = {node.name: node.name for node in graph.nodes}
-        self.tensors[source.name] = names.input
+        self.tensors[source.name] = source.name if embed else names.input
         self.tensors[result.name] = names.output
-        self.inputs = [self.value(names.input, graph.shapes[source.name])]
+        channels, height, width = graph.shapes[source.name]
+        self.inputs = [
+            self.value(names.input, (height, width, channels), TensorProto.UINT8)
+            if embed
+            else self.value(names.input, (channels, height, width))
+        ]
         self.outputs = [self.value(names.output, graph.shapes[result.name])]
         self.inner: list[ValueInfoProto] = []
         self.nodes: list[NodeProto] = []
@@ -53,7 +67,7 @@ class Translation:
         """Inputs of nodes that are no weights, by name: they stand in the file's skeleton."""
         for node in graph.nodes:
             self.nodes += self._translated(node)
-            if node.name not in (source.name, result.name):
+            if self.tensors[node.name] not in (names.input, names.output):
                 self.inner.append(self.value(node.name, graph.shapes[node.name]))
         weights = [initializer(node.name, p.name) for node in graph.nodes for p in graph.parameters(node)]
         made = [output for node in self.nodes for output in node.output]
@@ -62,10 +76,10 @@ class Translation:
             message = f"{names.input!r} and {names.output!r} must differ, and be the name of no layer or weight"
             raise fail(Exit.USAGE, Code.BAD_NAME, message)
 
-    def value(self, name: str, shape: Shape) -> ValueInfoProto:
-        """The type of a float tensor of this shape, with the batch before it."""
+    def value(self, name: str, shape: Shape, kind: int = TensorProto.FLOAT) -> ValueInfoProto:
+        """The type of a tensor of this shape, with the batch before it."""
         info = ValueInfoProto(name=name)
-        info.type.tensor_type.elem_type = TensorProto.FLOAT
+        info.type.tensor_type.elem_type = kind
         for extent in (self.batch, *shape):
             dim = info.type.tensor_type.shape.dim.add()
             if isinstance(extent, str):
@@ -103,7 +117,8 @@ class Translation:
         x = str(inputs[0]) if inputs else ""
         match op:
             case ops.Input():
-                return
+                if self.embed:
+                    yield from embedded(self.embed, self.input, output)
             case ops.Conv():
                 yield Step("Conv", inputs, output, _conv(op))
             case ops.ChannelConv():

@@ -9,6 +9,7 @@ from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
 from resnetgen.targets.onnx.decode import read_graph
 from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
+from resnetgen.targets.onnx.prelude import prelude_differences
 from resnetgen.targets.onnx.read import OnnxFile, read_file
 from resnetgen.targets.onnx.translate import BATCH, initializer
 
@@ -17,13 +18,15 @@ def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, 
     """What the model says otherwise than it should; empty where all agrees."""
     try:
         file = read_file(path)
-        found, wired = read_graph(file)
+        found, wired, prelude = read_graph(file)
     except Failure as failure:
         return [problem.message for problem in failure.problems]
     (source,), (result,) = graph.inputs, graph.outputs
     called: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in graph.nodes}
-    called |= {source.name: (options.names.input,), result.name: (options.names.output,)}
-    lines = differences(graph, found, called)
+    called |= {result.name: (options.names.output,)}
+    if not options.embed:
+        called |= {source.name: (options.names.input,)}
+    lines = differences(graph, found, called) + prelude_differences(prelude, options.embed)
     for node in graph.nodes:
         wanted = [initializer(node.name, parameter.name) for parameter in graph.parameters(node)]
         if wired.get(called[node.name][0], []) != wanted:
