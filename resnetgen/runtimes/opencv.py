@@ -16,18 +16,12 @@ from resnetgen.weights.source import Array
 class Net:
     """A loaded net, which runs any number of inputs."""
 
-    def __init__(self, prototxt: str, caffemodel: bytes, layers: Sequence[str]) -> None:
-        """`layers` are those that the prototxt has: OpenCV drops the rest of a text that it cannot read, unsaid.
-
-        Raises Failure (exit 4) where it cannot read the net.
-        """
+    def __init__(self, prototxt: str, caffemodel: bytes) -> None:
+        """Raises Failure (exit 4) where OpenCV cannot read the net. Fields that it does not know it skips, unsaid."""
         try:
             self._net = _engine().dnn.readNetFromCaffe(_buffer(prototxt.encode()), _buffer(caffemodel))
         except _engine().error as error:
             raise _refused(error) from None
-        read = set(self._net.getLayerNames())
-        if lost := [name for name in layers if name not in read]:
-            raise _refused(f"of {len(layers)} layers it did not read {len(lost)}, first {lost[0]}")
         self.outputs: tuple[str, ...] = tuple(self._net.getUnconnectedOutLayersNames())
         """The layers that no other reads."""
 

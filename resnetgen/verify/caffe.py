@@ -24,7 +24,8 @@ class CaffeFiles:
     caffemodel: Path
     dims: tuple[int, ...]
     """Of the input: N, C, H, W."""
-    layers: tuple[str, ...]
+    layers: int
+    """How many there are."""
     readable: tuple[str, ...]
     """Those whose first top can be read: nobody writes over it. In the order of computing."""
     called: Mapping[str, str] = field(default_factory=dict)
@@ -49,8 +50,8 @@ def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFile
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{prototxt}: it has not one input of four dimensions")
     if network is None:
         places = _lines(parse(source))
-        layers, readable = tuple(layer.name for layer in net.layer), tuple(_readable(net))
-        return CaffeFiles(prototxt.name, source.text, caffemodel, dims, layers, readable, {}, places)
+        readable = tuple(_readable(net))
+        return CaffeFiles(prototxt.name, source.text, caffemodel, dims, len(net.layer), readable, {}, places)
     planned, rewritten = _for_opencv(source.text, network, dims[0])
     net = parse_prototxt(planned.text, str(prototxt)) if rewritten else net
     # A node's last layer gives its output; the first may bear its name.
@@ -61,7 +62,7 @@ def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFile
         planned.text if rewritten else source.text,
         caffemodel,
         dims,
-        tuple(layer.name for layer in net.layer),
+        len(net.layer),
         tuple(layer for layer in _readable(net) if layer in called or layer not in parts),
         called,
         network.places,

@@ -199,7 +199,7 @@ class CaffeSide:
         self.batch: int | None = files.dims[0]
         self.format = Format(files.dims[1:], np.dtype(np.float32))
         self.places, self.norms = files.places, files.norms
-        self.net = opencv.Net(files.text, files.read_caffemodel(), files.layers)
+        self.net = opencv.Net(files.text, files.read_caffemodel())
 
     def run(self, part: Part, inner: bool) -> Values:
         outputs = self.net.run(part.data)
@@ -212,7 +212,7 @@ class CaffeSide:
         )
 
     def facts(self) -> Facts:
-        where = f"its CPU backend, float32, fusion on ({len(self.files.layers)} layers)"
+        where = f"its CPU backend, float32, fusion on ({self.files.layers} layers)"
         return Facts(self.name, self.files.shown, opencv.version(), where, notes=self.files.notes)
 
 
