@@ -208,6 +208,10 @@ def test_several_dicts_of_tensors(tmp_path: Path) -> None:
     )
     with pytest.raises(Failure, match="it has no dict of tensors; its keys are 'epoch', 'best'"):
         opened(tmp_path / "w", pth({"epoch": 1, "best": "model.pth"}, {}))
+    with pytest.raises(Failure, match=r"'19', \.\.\. "):
+        opened(tmp_path / "w", pth({str(n): n for n in range(21)}, {}))
+    with pytest.raises(Failure, match="under the top, 'ema': save"):
+        opened(tmp_path / "w", pth(values | {"ema": values}, storages))
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])

@@ -535,6 +535,7 @@ FLOATS = field(5, bytes(12))
         (layer("l" * 70_000, "InnerProduct", SHAPE + FLOATS), "a text of 70,000 bytes"),
         (layer("l", "InnerProduct", *[SHAPE + FLOATS] * 17), "more than 16 blobs"),
         (field(100, field(1, b"\xff")), "is not UTF-8"),
+        (layer("l", "Scale", SHAPE + FLOATS) + delimited(100, 99), "damaged, behind the layer 'l': the field at byte"),
         (delimited(100, 1 << 40), "no weight file that is known"),
     ],
 )
@@ -580,6 +581,7 @@ def external(**entries: str) -> bytes:
         (external(location="../weights"), "its weights lie outside its folder"),
         (external(location="/etc/passwd"), "its weights lie outside its folder"),
         (external(location="C:x"), "its weights lie outside its folder"),
+        (external(location="a" * 300), "its weights lie outside its folder"),
         (external(location=""), "its weights lie outside its folder"),
         (external(location="a\0b"), "its weights lie outside its folder"),
         (external(**{f"key{n}": "" for n in range(9)}), "no sensible shape or place"),

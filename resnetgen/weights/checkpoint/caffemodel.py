@@ -57,7 +57,8 @@ def read(ranges: Ranges) -> Contents:
                 if is_layer(field) or _is_old_layer(field):
                     _add(contents, messages, field)
         except Truncated as error:
-            raise ranges.refuse(f"it is only a part of a caffemodel, or damaged: {error}") from None
+            after = f", behind the layer {[*contents.layers][-1]!r}" if contents.layers else ""
+            raise ranges.refuse(f"it is only a part of a caffemodel, or damaged{after}: {error}") from None
     return contents
 
 
@@ -84,10 +85,13 @@ def _add(contents: Contents, messages: Messages, field: Field) -> None:
 
 
 def _divided(load: partial[Values], factor: Values) -> Values:
-    """As Caffe does it: times the reciprocal, and zeros where the factor is 0, of statistics that were never taken."""
+    """As Caffe does it: times the reciprocal, and zeros where the factor is 0, as statistics were never taken."""
     values = load()
+    if factor == 0:
+        values.fill(0)
+        return values
     with np.errstate(all="ignore"):  # values that are not finite are the caller's matter
-        values *= factor.dtype.type(0) if factor == 0 else 1 / factor
+        values *= 1 / factor
     return values
 
 

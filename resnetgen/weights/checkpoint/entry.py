@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
+from resnetgen.errors import Failure
 from resnetgen.weights.checkpoint.dtypes import Values, width
 from resnetgen.weights.checkpoint.ranges import Place, Ranges
 
@@ -28,7 +29,7 @@ Load = Callable[[], Values]
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor of a file. Its values are bytes `start` to `end` where they stand in one piece, else 0 to 0."""
+    """A tensor of a file. Its values are bytes `start` to `end` where they stand there as they are, else 0 to 0."""
 
     name: str
     dtype: str
@@ -82,7 +83,7 @@ class Contents:
         self.entries[entry.name] = entry
         self.loads[entry.name] = load
 
-    def refuse(self, what: str, place: Place | None = None) -> Exception:
+    def refuse(self, what: str, place: Place | None = None) -> Failure:
         return self.ranges.refuse(what, place)
 
 

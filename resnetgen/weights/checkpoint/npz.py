@@ -9,6 +9,7 @@ from io import BytesIO
 from math import prod
 from tokenize import TokenError
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from numpy.lib import format as npy
@@ -80,7 +81,9 @@ def _parse(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(version)
     parse = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, is_fortran, dtype = parse(file, max_header_size=_MAX_HEADER)
+    with catch_warnings():  # of a header that Python 2 has written
+        simplefilter("ignore")
+        shape, is_fortran, dtype = parse(file, max_header_size=_MAX_HEADER)
     return shape, is_fortran, dtype, file.tell()
 
 

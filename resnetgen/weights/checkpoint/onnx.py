@@ -76,7 +76,8 @@ def read(ranges: Ranges) -> Contents:
                     if inner.number == _INITIALIZER and inner.is_delimited:
                         reader.add(_tensor(messages, inner))
         except Truncated as error:
-            raise ranges.refuse(f"it is only a part of an ONNX model, or damaged: {error}") from None
+            after = f", behind the initializer {[*entries][-1]!r}" if (entries := reader.contents.entries) else ""
+            raise ranges.refuse(f"it is only a part of an ONNX model, or damaged{after}: {error}") from None
     return reader.contents
 
 

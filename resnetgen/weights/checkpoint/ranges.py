@@ -54,7 +54,7 @@ class Ranges:
         """Bytes start to end; less where the file ends before."""
         with self.open() as file:
             file.seek(start)
-            return file.read(min(end, self.size) - start)
+            return file.read(max(0, min(end, self.size) - start))
 
     def array(self, start: int, dtype: str, shape: tuple[int, ...], order: Order = "<") -> Values:
         """The values that begin at byte `start`, which the caller has found to be within the file."""

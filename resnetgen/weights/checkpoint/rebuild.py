@@ -1,0 +1,132 @@
+"""What the pickle of torch.save names, and what is made of it: tensors as the pickle claims them.
+
+A storage is a persistent id, ("storage", type, key, device, elements); a tensor is made of one by
+torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, ...), all counted in elements. Each function here gets
+the pickle's own arguments, and trusts none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from resnetgen.weights.checkpoint.dtypes import DTYPES
+from resnetgen.weights.checkpoint.entry import MAX_RANK
+from resnetgen.weights.checkpoint.pickled import IGNORED, BadPickle, Call, load
+
+_STORAGES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}
+UNTYPED = "untyped"
+"""A storage counted in bytes; the tensor says the type."""
+_IGNORED = (
+    "argparse.Namespace",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "_codecs.encode",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.ndarray",
+    "pathlib.PosixPath",
+    "pathlib._local.PosixPath",
+    "torch.device",
+)
+"""What training scripts put beside the weights: it is passed over, not made."""
+
+
+@dataclass(frozen=True)
+class _Type:
+    """A type of storages or of tensors."""
+
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Storage:
+    dtype: str
+    key: str
+    elements: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """As the pickle claims it; nothing of it has been held against the file."""
+
+    storage: Storage
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    is_view: bool
+    """Negated or conjugated when it is read."""
+
+
+def rebuild(pickle: bytes) -> Any:
+    """The value of a pickle, with a Tensor for each tensor. Raises BadPickle."""
+    return load(pickle, _CALLS, _NAMES, _storage)
+
+
+def _storage(identity: Any) -> Storage:
+    match identity:
+        case ("storage", _Type(dtype), str(key), str(), int(elements)) if len(key) <= 100 and elements >= 0:
+            return Storage(dtype, key, elements)
+    raise BadPickle("it is damaged: a storage is not what it should be")
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> Tensor:
+    """The rest: whether it requires a gradient, hooks, and for a view what is to be done to it."""
+    view = len(more) > 2 and bool(more[2])
+    if not isinstance(storage, Storage):
+        raise BadPickle("it is damaged: a tensor has no storage")
+    return _checked(Tensor(storage, storage.dtype, offset, shape, strides, view))
+
+
+def _typed_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> Tensor:
+    """The same of a storage without a type, as newer types have it; after the hooks comes the type."""
+    if not isinstance(storage, Storage) or len(more) < 3 or not isinstance(more[2], _Type):
+        raise BadPickle("it is damaged: a tensor has no storage or no type")
+    return _checked(Tensor(storage, more[2].dtype, offset, shape, strides, any(more[3:])))
+
+
+def _checked(tensor: Tensor) -> Tensor:
+    for sizes in ((tensor.offset,), tensor.shape, tensor.strides):
+        if not isinstance(sizes, tuple) or len(sizes) > MAX_RANK or any(type(n) is not int or n < 0 for n in sizes):
+            raise BadPickle("it is damaged: a tensor's offset, shape or strides are no sizes")
+    if len(tensor.shape) != len(tensor.strides) or tensor.dtype == UNTYPED:
+        raise BadPickle("it is damaged: a tensor has other strides than axes, or no type")
+    return tensor
+
+
+def _parameter(tensor: Any, *_: Any) -> Any:
+    return tensor
+
+
+def _size(sizes: Any) -> Any:
+    return sizes
+
+
+_CALLS: dict[str, Call] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _typed_tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch.Size": _size,
+    "collections.OrderedDict": dict,
+}
+_NAMES: dict[str, Any] = {
+    **{f"torch.{name}": _Type(dtype) for name, dtype in _STORAGES.items()},
+    **{f"torch.{dtype}": _Type(dtype) for dtype in DTYPES},
+    "torch.storage.UntypedStorage": _Type(UNTYPED),
+    **dict.fromkeys(_IGNORED, IGNORED),
+}

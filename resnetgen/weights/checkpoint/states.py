@@ -1,0 +1,56 @@
+"""Which of the dicts of a training script's checkpoint are the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from math import prod
+from typing import Any
+
+from resnetgen.weights.checkpoint.pickled import BadPickle
+from resnetgen.weights.checkpoint.rebuild import Tensor
+
+_WRAPPERS = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+_MAX_LISTED = 20
+
+
+def choose(value: Any) -> dict[str, Tensor]:
+    """The dict of tensors: the value itself, or what stands under one of its keys (`state_dict`, `model`).
+
+    Raises BadPickle where there is none, and where there are several: which of them is meant cannot be told.
+    """
+    if not isinstance(value, dict):
+        raise BadPickle("it holds no dict of tensors")
+    inner = [(repr(key[:100]), item) for key, item in value.items() if isinstance(key, str) and isinstance(item, dict)]
+    found = [(where, _tensors(item)) for where, item in [("the top", value), *inner]]
+    states = [(where, tensors) for where, tensors in found if _are_weights(tensors)]
+    if len(states) > 1:
+        where = _listed(where for where, _ in states)
+        raise BadPickle(f"it has several dicts of tensors, under {where}: save the one that is meant")
+    if not states:
+        raise BadPickle(f"it has no dict of tensors; its keys are {_listed(repr(str(key)[:100]) for key in value)}")
+    return states[0][1]
+
+
+def unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefix that every name has because the network was wrapped when it was saved."""
+    for prefix in _WRAPPERS * 2:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _tensors(values: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, Tensor)}
+
+
+def _are_weights(tensors: Mapping[str, Tensor]) -> bool:
+    """A single number may stand beside the weights: the best accuracy so far."""
+    return any(prod(tensor.shape) > 1 for tensor in tensors.values())
+
+
+def _listed(words: Iterable[str]) -> str:
+    shown = [*islice(words, _MAX_LISTED + 1)]
+    more = ["..."] if len(shown) > _MAX_LISTED else []
+    return ", ".join(shown[:_MAX_LISTED] + more) or "none"
