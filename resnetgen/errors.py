@@ -59,6 +59,8 @@ class Code(StrEnum):
     # Targets and files
     UNSUPPORTED = "unsupported"
     BAD_MODEL = "bad-model"
+    BAD_IMAGE = "bad-image"
+    WEIGHTS = "weights"
     PROTOTXT_SYNTAX = "prototxt-syntax"
     OUTPUT = "output"
     LIMIT = "limit"
@@ -67,7 +69,7 @@ class Code(StrEnum):
     BUG = "bug"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Source:
     """A text that errors point into: a file's name as the user wrote it, and what stands in it."""
 

@@ -17,11 +17,13 @@ from resnetgen.files import Output, Staging, staging
 from resnetgen.ir.graph import Graph
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.passes.pipeline import PIPELINE, run_passes
+from resnetgen.pretrained import Pretrained, Source, load_pretrained
 from resnetgen.spec.table import Spec
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.weights.draw import Drawing, keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap, load_name_map
+from resnetgen.weights.source import Weights
 
 if TYPE_CHECKING:  # the targets import onnx and jinja2: only when they are built
     from resnetgen.targets.caffe.emit import CaffePlan
@@ -65,10 +67,14 @@ class Options:
     init: Init = Init.HE
     seed: int = 0
     weights: bool = True
+    pretrained: Source | None = None
+    """A checkpoint in place of weights that are drawn."""
     fold: bool = True
     batch: int | None = None
     dialect: Dialect = Dialect.BVLC
     opset: int = 17
+    embed_preprocess: bool = False
+    """Whether the ONNX model takes images of bytes and does itself what the spec says of their pixels."""
     input_name: str = "input"
     output_name: str = "output"
     settings: dict[str, int | float] = field(default_factory=dict)
@@ -86,6 +92,7 @@ class Built:
     compiled: Compiled
     files: dict[Path, Entry]
     report: Report | None
+    warnings: tuple[str, ...] = ()
 
 
 class Job:
@@ -95,7 +102,11 @@ class Job:
         self.compiled, self.options, self.progress = compiled, options, progress
         self.folder = options.output_dir / compiled.spec.name
         self.stem = compiled.spec.stem
-        self.weights = Initialised(compiled.graph, options.seed, options.init)
+        self.pretrained: Pretrained | None = None
+        self.weights: Weights = Initialised(compiled.graph, options.seed, options.init)
+        if options.pretrained:
+            self.pretrained = load_pretrained(options.pretrained, compiled.spec, compiled.graph, self.weights)
+            self.weights = self.pretrained.weights
         passes = PIPELINE if options.fold else ()
         self.folded, self.folded_weights = run_passes(compiled.graph, self.weights, passes)
         self.drawing: Drawing | None = None
@@ -129,25 +140,46 @@ class Job:
         from resnetgen.targets.onnx.translate import Names
 
         names = Names(self.options.input_name, self.options.output_name)
-        metadata = self.metadata()
-        self.onnx_options = emit.OnnxOptions(self.options.opset, self.options.batch, names, metadata, __version__)
+        options, metadata = self.options, self.metadata()
+        embed = self.compiled.spec.preprocess if options.embed_preprocess else None
+        self.onnx_options = emit.OnnxOptions(options.opset, options.batch, names, metadata, __version__, embed)
         self.onnx = emit.plan(self.folded, self.onnx_options)
+
+    def preprocessing(self) -> dict[str, str]:
+        """What is to be done to an image, and what of it the model does itself. Raises Failure where that is nothing."""
+        spec, embedded = self.compiled.spec, self.options.embed_preprocess
+        if embedded and not spec.preprocess:
+            hint = "add `preprocess:` to the spec; docs/spec-language.md lists its keys"
+            raise fail(Exit.SPEC, Code.MISSING_KEY, "the spec has no preprocessing to embed", spec.span, hint)
+        said = {"resnetgen.preprocess": spec.preprocess.to_json()} if spec.preprocess else {}
+        return said | {"resnetgen.embedded": "color divide mean std"} if embedded else said
 
     def metadata(self) -> dict[str, str]:
         """What a model says of its origin: enough to build it again."""
         import numpy
 
-        spec, options = self.compiled.spec, self.options
-        return {
+        spec = self.compiled.spec
+        origin = self.origin_of_weights() | self.preprocessing()
+        return origin | {
             "resnetgen.version": __version__,
             "resnetgen.spec": spec.name,
             "resnetgen.spec_sha256": self.compiled.digest,
             "resnetgen.input": str(spec.input),
             "resnetgen.params": json.dumps(spec.params, sort_keys=True),
-            "resnetgen.init": options.init.value,
-            "resnetgen.seed": str(options.seed),
             "resnetgen.numpy": numpy.__version__,
         }
+
+    def origin_of_weights(self) -> dict[str, str]:
+        drawn = {"resnetgen.init": self.options.init.value, "resnetgen.seed": str(self.options.seed)}
+        source = self.options.pretrained
+        if not self.pretrained or not source:
+            return drawn
+        taken = {
+            "resnetgen.weights": source.path.name,
+            "resnetgen.weights_sha256": self.pretrained.sha256,
+            "resnetgen.weights_names": self.pretrained.naming.shown,
+        }
+        return taken | (drawn | {"resnetgen.reinit": ",".join(source.reinit)} if source.reinit else {})
 
     def run(self) -> Built:
         """Write, read back, publish."""
@@ -165,7 +197,7 @@ class Job:
             stage.write_text(MANIFEST, updated(self.folder, self.compiled.spec, entries))
             stage.publish()
         files = {self.folder / name: entry for name, entry in entries.items()}
-        return Built(self.compiled, files, report)
+        return Built(self.compiled, files, report, self.pretrained.warnings if self.pretrained else ())
 
     def write_ir(self, stage: Staging) -> None:
         from resnetgen.ir.text import dump
@@ -176,13 +208,15 @@ class Job:
         from resnetgen.targets.caffe import emit, validate
 
         text, model = f"{self.stem}.prototxt", f"{self.stem}.caffemodel"
+        if preprocess := self.compiled.spec.preprocess:
+            stage.write_text(f"{self.stem}.preprocess.json", preprocess.to_json() + "\n")
         stage.write_text(text, planned.text)
-        self.accept(text, validate.validate_prototxt(stage.path(text), self.compiled.graph, planned))
+        accept(text, validate.validate_prototxt(stage.path(text), self.compiled.graph, planned))
         if not self.options.weights:
             return
         with self.progress.task(model, planned.payload) as advance:
             checksums = emit.write_caffemodel(planned, self.weights, stage.path(model), advance, stage.create)
-        self.accept(model, validate.validate_caffemodel(stage.path(model), planned, checksums))
+        accept(model, validate.validate_caffemodel(stage.path(model), planned, checksums))
 
     def write_onnx(self, stage: Staging, planned: OnnxPlan, options: OnnxOptions) -> None:
         from resnetgen.targets.onnx import emit, validate
@@ -190,14 +224,7 @@ class Job:
         path = stage.path(f"{self.stem}.onnx")
         with self.progress.task(path.name, planned.payload) as advance:
             checksums = emit.write(planned, self.drawing or self.folded_weights, path, advance, stage.create)
-        self.accept(path.name, validate.validate(path, self.folded, planned, options, checksums))
-
-    def accept(self, name: str, differences: list[str]) -> None:
-        """What was written must be what was meant; else we have made a mistake and publish nothing."""
-        if differences:
-            shown = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
-            hint = "this is a bug of resnetgen; nothing was written. Please report it with the spec"
-            raise fail(Exit.BUG, Code.BUG, f"{name}, read back, differs from its graph: {shown}", hint=hint)
+        accept(path.name, validate.validate(path, self.folded, planned, options, checksums))
 
     def verify(self, stage: Staging, settings: Settings) -> Report:
         from resnetgen.verify import verify_against_spec
@@ -209,6 +236,16 @@ class Job:
         return report
 
     def entry(self, output: Output) -> Entry:
-        has_weights = not output.path.name.endswith((".ir.txt", ".prototxt"))
-        origin = {"init": self.options.init.value, "seed": self.options.seed} if has_weights else {}
+        has_weights = not output.path.name.endswith((".ir.txt", ".prototxt", ".preprocess.json"))
+        origin = {
+            key.removeprefix("resnetgen."): value for key, value in self.origin_of_weights().items() if has_weights
+        }
         return Entry(output.size, output.sha256, self.compiled.digest, origin)
+
+
+def accept(name: str, differences: list[str]) -> None:
+    """What was written must be what was meant; else we have made a mistake and publish nothing."""
+    if differences:
+        shown = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
+        hint = "this is a bug of resnetgen; nothing was written. Please report it with the spec"
+        raise fail(Exit.BUG, Code.BUG, f"{name}, read back, differs from its graph: {shown}", hint=hint)

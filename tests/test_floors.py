@@ -32,6 +32,7 @@ HEAVY = {
     "rich": {"cli"},
     "click": {"cli"},
     "cv2": {"runtimes/opencv"},
+    "PIL": {"runtimes/images"},
     "lark": {"spec/rows", "targets/caffe/text"},
     "ruamel": {"spec/yaml"},
 }

@@ -52,5 +52,12 @@ dialect_option = click.option(
     type=click.Choice(["bvlc", "bvlc-1.0", "opencv"]),
     help="Who reads the Caffe files: BVLC's master (the default), its release 1.0, or OpenCV 4's importer.",
 )
+reinit_option = click.option(
+    "--reinit",
+    multiple=True,
+    metavar="STAGE",
+    help="Draw the weights of a stage anew instead of taking the checkpoint's: --reinit head.",
+)
+nonfinite_option = click.option("--allow-nonfinite", is_flag=True, help="Take weights that are NaN or infinite, too.")
 max_nodes_option = click.option("--max-nodes", type=click.IntRange(1), default=20_000, show_default=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -4,7 +4,7 @@ A map in library/names/ is a list of rules, each a pattern of paths and the name
 patterns.py); words divided by a space name a node that becomes several layers. The first rule that fits counts.
 `variants` are rules for networks that have a certain node, a pattern too; they come before the others, and a map's own
 before those of the map that it extends. For a world whose weights have names of their own, `parameters` says what
-follows a layer's name: gamma: .weight.
+follows a layer's name: gamma: .weight. `conventions` say what its checkpoints were trained with.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class NameMap:
     top_first: tuple[Pattern, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
     """A parameter's name in the IR -> what the world's name of it has behind the layer's."""
+    conventions: dict[str, str] = field(default_factory=dict)
+    """What the world's checkpoints were trained with, and no shape tells: see provenance.py."""
 
     def of(self, graph: Graph) -> NameMap:
         """The map of a network: the rules of the variants that it has, and then all others."""
@@ -69,6 +71,7 @@ def make_name_map(document: Mapping, parent: NameMap) -> NameMap:
         variants + parent.variants,
         tuple(parse_pattern(item) for item in first if isinstance(item, Scalar)) + parent.top_first,
         parent.parameters | {key.text: value.text for key, value in _texts(document.get("parameters"))},
+        parent.conventions | {key.text: value.text for key, value in _texts(document.get("conventions"))},
     )
 
 

@@ -1,0 +1,114 @@
+"""One weight file from another: a checkpoint of a spec, written as a caffemodel, as safetensors or as npz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnetgen.compiler import compile_spec
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.files import Staging, staging
+from resnetgen.job import Compiled, Progress, accept
+from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
+from resnetgen.weights.assign import Assigned, Naming
+from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint
+from resnetgen.weights.checkpoint.dtypes import Values
+from resnetgen.weights.initialise import Initialised
+from resnetgen.weights.source import checksum
+
+FORMATS = {".caffemodel": "caffemodel", ".safetensors": "safetensors", ".npz": "npz"}
+"""Suffix -> what is written."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    bytes: int
+    sha256: str
+    tensors: int
+    format: str
+    """Of the file that was read."""
+    source_names: str
+    names: str
+    warnings: tuple[str, ...]
+
+
+def convert(
+    source: Source,
+    target: Path,
+    word: str,
+    settings: dict[str, int | float],
+    names: str | None,
+    progress: Progress,
+) -> Converted:
+    """What is written is read back and compared. Raises Failure: exit 2 for a suffix or a map that there is not, and 4
+    where the file does not fit the spec.
+    """
+    if target.suffix not in FORMATS:
+        hint = f"B ends in {', '.join(FORMATS)}"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{target}: no such format can be written", hint=hint)
+    compiled = compile_spec(word, settings)
+    read = load_pretrained(source, compiled.spec, compiled.graph, Initialised(compiled.graph))
+    with staging(target.parent) as stage:
+        if target.suffix == ".caffemodel":
+            called = _write_caffemodel(stage, target.name, compiled, read, progress)
+        else:
+            naming = _naming(names, read, compiled)
+            called = naming.shown
+            with progress.task(target.name, 0):
+                _write_tensors(stage, target.name, FORMATS[target.suffix], naming, read.weights)
+        output = stage.outputs[target.name]
+        stage.publish()
+    return Converted(
+        bytes=output.size,
+        sha256=output.sha256,
+        tensors=len(read.weights.shapes),
+        format=read.weights.checkpoint.format,
+        source_names=read.naming.shown,
+        names=called,
+        warnings=read.warnings,
+    )
+
+
+def _write_caffemodel(stage: Staging, name: str, compiled: Compiled, read: Pretrained, progress: Progress) -> str:
+    """Returns whose names its layers bear."""
+    from resnetgen.targets.caffe import emit, validate
+
+    planned = emit.plan(compiled.graph, compiled.names, None, with_weights=True)
+    with progress.task(name, planned.payload) as advance:
+        checksums = emit.write_caffemodel(planned, read.weights, stage.path(name), advance, stage.create)
+    accept(name, validate.validate_caffemodel(stage.path(name), planned, checksums))
+    return Naming(compiled.spec.names.text if compiled.spec.names else None, {}).shown
+
+
+def _naming(names: str | None, read: Pretrained, compiled: Compiled) -> Naming:
+    """The naming that is asked for, else the file's own; that of a caffemodel names layers, not weights."""
+    own = {naming.world: naming for naming in weight_namings(compiled.spec, compiled.graph)}
+    if names is None:
+        return own.get(read.naming.world, own[None])
+    wanted = None if names == "paths" else names
+    if wanted not in own:
+        hint = f"one of {', '.join(world or 'paths' for world in own)}"
+        raise fail(Exit.USAGE, Code.NAME_MAP, f"--names: {compiled.spec.name} has no {names} names", hint=hint)
+    return own[wanted]
+
+
+def _write_tensors(stage: Staging, name: str, format: str, naming: Naming, weights: Assigned) -> None:
+    """Values keep their type; those that are drawn are float32."""
+    checksums: dict[str, int] = {}
+
+    def tensors() -> Iterator[tuple[str, Values]]:
+        for called, key in naming.names.items():
+            values = weights.stored(*key)
+            checksums[called] = checksum(values)
+            yield called, values
+
+    heads = {called: Head(weights.dtype(*key), weights.shapes[key]) for called, key in naming.names.items()}
+    write_checkpoint(stage.path(name), format, heads, tensors(), stage.create)
+    written = open_checkpoint(stage.path(name))
+    lines = [f"the weight {called} has changed" for called in checksums if _sum(written, called) != checksums[called]]
+    accept(name, lines + [f"{one} was not written" for one in checksums.keys() ^ written.entries.keys()])
+
+
+def _sum(checkpoint: Checkpoint, name: str) -> int:
+    return checksum(checkpoint.array(name)) if name in checkpoint.entries else -1

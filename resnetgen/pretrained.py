@@ -1,0 +1,104 @@
+"""The weights of a checkpoint for a compiled spec: whose names it bears, what does not fit, what no shape tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
+from resnetgen.ir.graph import Graph
+from resnetgen.resources import NAME_MAPS
+from resnetgen.spec.table import Spec
+from resnetgen.weights.assign import Assigned, Naming, assign, closest
+from resnetgen.weights.checkpoint import Checkpoint, open_checkpoint
+from resnetgen.weights.names import load_name_map, weight_names
+from resnetgen.weights.provenance import warnings
+from resnetgen.weights.source import Weights
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where weights are to come from, other than a seed."""
+
+    path: Path
+    reinit: tuple[str, ...] = ()
+    """Stages whose weights are drawn anew."""
+    allow_nonfinite: bool = False
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    weights: Assigned
+    naming: Naming
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the checkpoint's file."""
+        return self.weights.checkpoint.checksum()
+
+
+def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) -> Pretrained:
+    """Raises Failure: exit 4 where the file is damaged or does not fit, 2 for a stage that there is not."""
+    stages = {node.name.partition("/")[0] for node in graph.nodes}
+    for stage in source.reinit:
+        if stage not in stages:
+            hint = did_you_mean(stage, stages)
+            raise fail(Exit.USAGE, Code.BAD_NAME, f"--reinit: there is no stage {stage!r}", hint=hint)
+    checkpoint = open_checkpoint(source.path)
+    naming = closest(_namings(checkpoint, spec, graph), checkpoint)
+
+    def is_drawn(node: str) -> bool:
+        return node.partition("/")[0] in source.reinit
+
+    weights = assign(checkpoint, graph, naming, fresh, is_drawn, source.allow_nonfinite)
+    return Pretrained(weights, naming, tuple(_warnings(naming, spec, graph)))
+
+
+def weight_namings(spec: Spec, graph: Graph) -> list[Naming]:
+    """What worlds call the weights: resnetgen's own paths, then each map that has a name for all of them."""
+    paths = {f"{node.name}.{p.name}": (node.name, p.name) for node in graph.nodes for p in graph.parameters(node)}
+    found = [Naming(None, paths)]
+    for name in _maps(spec):
+        names = load_name_map(name)
+        if names.parameters:
+            with suppress(Failure):
+                found.append(Naming(name, weight_names(graph, names)))
+    return found
+
+
+def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
+    """Every naming that a file of this format may have; a map that has no name for a node is left out."""
+    if checkpoint.format != "caffemodel":
+        own, *others = weight_namings(spec, graph)
+        return [replace(own, fixed=_onnx_constants(graph)) if checkpoint.format == "onnx" else own, *others]
+    from resnetgen.targets.caffe.blobs import blob_naming
+
+    found = []
+    for name in dict.fromkeys((spec.names.text if spec.names else None, None, *_maps(spec))):
+        with suppress(Failure):
+            found.append(blob_naming(graph, name))
+    return found
+
+
+def _onnx_constants(graph: Graph) -> frozenset[str]:
+    """What stands among the initializers of a model of ours, and is no weight: at opset 20 it is most."""
+    from resnetgen.targets.onnx.translate import Names, Translation
+
+    return frozenset(Translation(graph, 20, Names(), None).constants)
+
+
+def _maps(spec: Spec) -> list[str]:
+    """All maps, that of the spec's own family first, one that others extend before these."""
+    family = spec.name.partition("/")[0]
+    names = sorted(path.stem for path in NAME_MAPS.glob("*.yaml"))
+    return sorted(names, key=lambda name: (name != family, len(load_name_map(name).rules)))
+
+
+def _warnings(naming: Naming, spec: Spec, graph: Graph) -> Iterator[str]:
+    if naming.world:
+        color = spec.preprocess.color.value if spec.preprocess else None
+        yield from warnings(graph, color, load_name_map(naming.world), naming.world)

@@ -1,0 +1,22 @@
+"""What the blobs of a caffemodel are called, and which parameters of the graph they hold."""
+
+from __future__ import annotations
+
+from resnetgen.ir.graph import Graph
+from resnetgen.targets.caffe.layers import Weight
+from resnetgen.targets.caffe.translate import translate
+from resnetgen.weights.assign import Naming
+from resnetgen.weights.names import load_name_map
+
+
+def blob_naming(graph: Graph, world: str | None) -> Naming:
+    """`<layer>.<number of the blob>`. Raises Failure where the map does not name a node, or Caffe cannot say it."""
+    found, fixed = {}, set()
+    for layer in translate(graph, load_name_map(world) if world else None).layers:
+        for number, blob in enumerate(layer.blobs):
+            name = f"{layer.name}.{number}"
+            if isinstance(blob, Weight):
+                found[name] = (layer.node, blob.parameter)
+            else:
+                fixed.add(name)
+    return Naming(world, found, frozenset(fixed))

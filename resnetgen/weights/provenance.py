@@ -1,0 +1,63 @@
+"""What a checkpoint's shapes do not tell: a world's conventions, held against the network that its weights go into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import BatchNorm, Conv, MaxPool
+from resnetgen.weights.names import NameMap
+
+_EFFECTS = {
+    "bottleneck_stride": "takes the stride of a bottleneck on its {0}, not on its {1}: each strided block computes "
+    "something else, and so does all behind it, though every shape agrees",
+    "pool_pad": "pads the stem's pooling by {0}, not {1}: its windows lie one pixel apart, though the sizes agree",
+    "eps": "has eps {0} in its norms, not {1}: channels of small variance are scaled otherwise",
+    "color": "sees images as {0}, not {1}: red and blue are exchanged",
+}
+
+
+@dataclass(frozen=True)
+class Convention:
+    value: str
+    node: Node | None = None
+    """Where the network says it first."""
+
+
+def warnings(graph: Graph, color: str | None, names: NameMap, world: str) -> list[str]:
+    """Where the network is made otherwise than what the world's checkpoints were trained with, and what it does."""
+    lines = []
+    for key, found in conventions(graph, color).items():
+        trained = names.conventions.get(key)
+        if trained is None or trained == found.value:
+            continue
+        place = f" ({found.node.span.short})" if found.node and found.node.span else ""
+        effect = _EFFECTS[key].format(found.value, trained)
+        lines.append(f"{graph.name}{place} {effect}; checkpoints of {world} were trained with {trained}")
+    return lines
+
+
+def conventions(graph: Graph, color: str | None = None) -> dict[str, Convention]:
+    """What a network says of these matters; what it says nothing of is left out."""
+    found = dict(_of_nodes(graph))
+    return found | {"color": Convention(color)} if color else found
+
+
+def _of_nodes(graph: Graph) -> Iterator[tuple[str, Convention]]:
+    for node in reversed(graph.nodes):  # the first one counts
+        match node.op:
+            case Conv(stride=stride) if stride != (1, 1) and (unit := _unit_of_bottleneck(graph, node)):
+                yield "bottleneck_stride", Convention(unit, node)
+            case MaxPool(pad=pad):
+                yield "pool_pad", Convention(str(pad[0]), node)
+            case BatchNorm(eps):
+                yield "eps", Convention(f"{eps:g}", node)
+            case _:
+                pass
+
+
+def _unit_of_bottleneck(graph: Graph, node: Node) -> str:
+    """conv1, conv2 or conv3, where the node is that unit of a main branch of three."""
+    branch, _, unit = node.name.rpartition("/")
+    return unit if branch.endswith("/main") and f"{branch}/conv3" in graph.by_name else ""

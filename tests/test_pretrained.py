@@ -1,0 +1,316 @@
+"""Checkpoints as the weights of a spec: round trips bit for bit, what does not fit, what shapes do not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import random_weights, write_caffe, write_onnx
+
+from resnetgen.compiler import compile_spec
+from resnetgen.convert import convert
+from resnetgen.errors import Exit, Failure
+from resnetgen.ir.graph import Graph
+from resnetgen.job import Compiled, Quiet
+from resnetgen.pretrained import Source, load_pretrained, weight_namings
+from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.weights.assign import Assigned
+from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
+from resnetgen.weights.checkpoint.dtypes import Values
+from resnetgen.weights.draw import keys
+from resnetgen.weights.initialise import Initialised
+from resnetgen.weights.names import load_name_map
+from resnetgen.weights.source import Weights
+
+ROUND_TRIPS = ["resnet18", "resnet50", "resnet20_cifar"]
+
+NET = """
+use: std
+name: tiny
+input: 3x16x16
+params: {classes: 4}
+stages:
+  conv1: 3x3, 4, bias
+  conv2_x: "[1x1, 2; 3x3, 2; 1x1, 8] x2 /2"
+  head: gap | groupnorm 2 | channelconv | fc $classes
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compiled:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(NET)
+    return compile_spec("tiny.yaml")
+
+
+def tensors(graph: Graph, weights: Weights) -> dict[str, Values]:
+    """All weights by the paths of their nodes."""
+    return {f"{node}.{parameter}": weights.tensor(node, parameter) for node, parameter in keys(graph)}
+
+
+def write(path: Path, values: dict[str, Values], format: str = "safetensors") -> Path:
+    heads = {name: Head(one.dtype.name, one.shape) for name, one in values.items()}
+    write_checkpoint(path, format, heads, values.items())
+    return path
+
+
+def load(path: Path, compiled: Compiled, **options: object) -> Assigned:
+    fresh = Initialised(compiled.graph, 7)
+    return load_pretrained(Source(path, **options), compiled.spec, compiled.graph, fresh).weights  # type: ignore[arg-type]
+
+
+def same(found: Weights, wanted: Weights, graph: Graph) -> bool:
+    return all(found.tensor(*key).tobytes() == wanted.tensor(*key).tobytes() for key in keys(graph))
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("format", ["safetensors", "npz"])
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_round_trip_by_paths(name: str, format: str, tmp_path: Path) -> None:
+    compiled = compile_spec(name)
+    weights = random_weights(compiled.graph)
+    path = write(tmp_path / "weights", tensors(compiled.graph, weights), format)
+    assert same(load(path, compiled), weights, compiled.graph)
+
+
+@pytest.mark.parametrize("dialect", [Dialect.BVLC, Dialect.OPENCV])
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_round_trip_by_caffemodel(name: str, dialect: Dialect, tmp_path: Path) -> None:
+    compiled = compile_spec(name)
+    weights = random_weights(compiled.graph)
+    model = write_caffe(compiled.graph, weights, tmp_path, compiled.names, dialect=dialect)
+    assert same(load(model.caffemodel, compiled), weights, compiled.graph)
+
+
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_round_trip_by_onnx(name: str, tmp_path: Path) -> None:
+    compiled = compile_spec(name)
+    weights = random_weights(compiled.graph)
+    model = write_onnx(compiled.graph, weights, tmp_path)
+    assert same(load(model.path, compiled), weights, compiled.graph)
+
+
+def test_round_trip_of_every_kind_of_weight(tiny: Compiled, tmp_path: Path) -> None:
+    """A groupnorm's and a channelconv's have other shapes in the files."""
+    weights = random_weights(tiny.graph)
+    for path in (write_onnx(tiny.graph, weights, tmp_path).path, write_caffe(tiny.graph, weights, tmp_path).caffemodel):
+        assert same(load(path, tiny), weights, tiny.graph)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_round_trip_by_torch(name: str, tmp_path: Path) -> None:
+    """torchvision's own file -> caffemodel -> safetensors by torchvision's names, which torch reads."""
+    torch = pytest.importorskip("torch")
+    from oracle import torchvision_models
+
+    model = getattr(torchvision_models(), name)()
+    torch.save(model.state_dict(), tmp_path / "a.pth")
+    spec = f"torchvision/{name}"
+    convert(Source(tmp_path / "a.pth"), tmp_path / "b.caffemodel", spec, {}, None, Quiet())
+    done = convert(Source(tmp_path / "b.caffemodel"), tmp_path / "c.safetensors", spec, {}, "torchvision", Quiet())
+    assert done.names == "torchvision's names"
+    from safetensors.torch import load_file
+
+    found = load_file(tmp_path / "c.safetensors")
+    state = {key: value for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+# Types
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "float32"])
+def test_types_are_kept_where_the_target_has_them(dtype: str, tiny: Compiled, tmp_path: Path) -> None:
+    values = {name: one.astype(dtype) for name, one in tensors(tiny.graph, random_weights(tiny.graph)).items()}
+    path = write(tmp_path / "a.npz", values, "npz")
+    weights = load(path, tiny)
+    for node, parameter in keys(tiny.graph):
+        found = weights.tensor(node, parameter)
+        assert found.dtype == np.float32
+        assert (found == values[f"{node}.{parameter}"].astype(np.float32)).all()
+    convert(Source(path), tmp_path / "b.safetensors", "tiny.yaml", {}, None, Quiet())
+    written = open_checkpoint(tmp_path / "b.safetensors")
+    assert all(written.array(name).tobytes() == one.tobytes() for name, one in values.items())
+    assert {entry.dtype for entry in written.entries.values()} == {dtype}
+
+
+@pytest.mark.torch
+def test_bfloat16_is_exact(tiny: Compiled, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    values = tensors(tiny.graph, random_weights(tiny.graph))
+    state = {name: torch.from_numpy(one).to(torch.bfloat16) for name, one in values.items()}
+    torch.save(state, tmp_path / "a.pth")
+    weights = load(tmp_path / "a.pth", tiny)
+    for node, parameter in keys(tiny.graph):
+        assert (weights.tensor(node, parameter) == state[f"{node}.{parameter}"].float().numpy()).all()
+
+
+# What does not fit
+
+
+def without(values: dict[str, Values], name: str) -> dict[str, Values]:
+    return {key: one for key, one in values.items() if key != name}
+
+
+MISFITS: dict[str, tuple[Callable[[dict[str, Values]], dict[str, Values]], tuple[str, ...]]] = {
+    "missing": (
+        lambda v: without(v, "conv2_x/1/main/conv2.weight"),
+        (
+            "1 missing",
+            "conv2.weight, 2x2x3x3 (the weight of conv2_x/1/main/conv2, tiny.yaml:8)",
+        ),
+    ),
+    "left over": (
+        lambda v: v | {"aux.weight": np.ones((2, 3), np.float32)},
+        ("1 left over", "left over: aux.weight, 2x3"),
+    ),
+    "shape": (
+        lambda v: v | {"head/fc.weight": np.ones((7, 8), np.float32), "head/fc.bias": np.ones(7, np.float32)},
+        ("head/fc.weight is 7x8, not 4x8", "--reinit head"),
+    ),
+    "transposed": (
+        lambda v: v | {"head/fc.weight": v["head/fc.weight"].T.copy()},
+        ("head/fc.weight is 8x4, not 4x8",),
+    ),
+    "no bias": (lambda v: without(v, "conv1/conv1.bias"), ("its layers have no bias: take `bias` out",)),
+    "folded": (
+        lambda v: {k: one for k, one in v.items() if "/norm" not in k},
+        ("its norms may be folded", "--no-fold", "missing: and"),
+    ),
+    "strangers": (
+        lambda v: {f"net.{i}": one for i, one in enumerate(v.values())},
+        ("none of its names is known, such as net.0, net.1, net.2", "resnetgen weights show"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_what_does_not_fit_is_listed(case: str, tiny: Compiled, tmp_path: Path) -> None:
+    change, said = MISFITS[case]
+    path = write(tmp_path / "a.safetensors", change(tensors(tiny.graph, random_weights(tiny.graph))))
+    with pytest.raises(Failure) as caught:
+        load(path, tiny)
+    assert caught.value.exit is Exit.MODEL
+    for words in said:
+        assert words in str(caught.value)
+
+
+def test_counters_of_norms_are_no_weights(tiny: Compiled, tmp_path: Path) -> None:
+    values = tensors(tiny.graph, random_weights(tiny.graph)) | {"x.num_batches_tracked": np.array(3, np.int64)}
+    load(write(tmp_path / "a.safetensors", values), tiny)
+
+
+def test_a_stage_can_be_drawn_anew(tiny: Compiled, tmp_path: Path) -> None:
+    """With another head in the file, or with none."""
+    own = tensors(tiny.graph, random_weights(tiny.graph))
+    other = own | {"head/fc.weight": np.ones((7, 8), np.float32)}
+    for number, values in enumerate((other, without(own, "head/fc.weight"))):
+        weights = load(write(tmp_path / f"{number}", values), tiny, reinit=("head",))
+        assert (weights.tensor("conv1/conv1", "weight") == own["conv1/conv1.weight"]).all()
+        assert (weights.tensor("head/fc", "weight") == Initialised(tiny.graph, 7).tensor("head/fc", "weight")).all()
+    with pytest.raises(Failure, match="no stage 'haed'") as caught:
+        load(tmp_path / "0", tiny, reinit=("haed",))
+    assert caught.value.exit is Exit.USAGE
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite(bad: float, tiny: Compiled, tmp_path: Path) -> None:
+    values = tensors(tiny.graph, random_weights(tiny.graph))
+    values["head/fc.bias"][2] = bad
+    path = write(tmp_path / "a.safetensors", values)
+    with pytest.raises(Failure, match=r"'head/fc.bias', bytes .* is not finite: element 2") as caught:
+        load(path, tiny).tensor("head/fc", "bias")
+    assert caught.value.exit is Exit.MODEL
+    assert not np.isfinite(load(path, tiny, allow_nonfinite=True).tensor("head/fc", "bias")).all()
+
+
+def test_what_a_float32_cannot_hold(tiny: Compiled, tmp_path: Path) -> None:
+    values: dict[str, Values] = dict(tensors(tiny.graph, random_weights(tiny.graph)))
+    values["head/fc.bias"] = np.array([1, 2, 1e300, 4])
+    with pytest.raises(Failure, match="element 2 is inf"):
+        load(write(tmp_path / "a.safetensors", values), tiny).tensor("head/fc", "bias")
+
+
+# Names and provenance
+
+
+def test_the_naming_that_fits_best_is_taken(tmp_path: Path) -> None:
+    compiled = compile_spec("timm/resnet50d")
+    (naming,) = (one for one in weight_namings(compiled.spec, compiled.graph) if one.world == "timm")
+    weights = random_weights(compiled.graph)
+    path = write(tmp_path / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
+    found = load_pretrained(Source(path), compiled.spec, compiled.graph, weights)
+    assert found.naming.world == "timm"
+    assert found.warnings == ()
+
+
+def warned(word: str, world: str, folder: Path) -> list[str]:
+    compiled = compile_spec(word)
+    (naming,) = (one for one in weight_namings(compiled.spec, compiled.graph) if one.world == world)
+    weights = random_weights(compiled.graph)
+    path = write(folder / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
+    return list(load_pretrained(Source(path), compiled.spec, compiled.graph, weights).warnings)
+
+
+def test_other_conventions_are_warned_of(tmp_path: Path) -> None:
+    """torchvision's weights in the Caffe authors' table: every shape agrees."""
+    stride, pool, color = warned("resnet101", "torchvision", tmp_path)
+    assert "takes the stride of a bottleneck on its conv1, not on its conv2" in stride
+    assert "(resnet50.yaml:" in stride
+    assert "pads the stem's pooling by 0, not 1" in pool
+    assert "sees images as bgr, not rgb" in color
+
+
+def test_own_conventions_are_not(tmp_path: Path) -> None:
+    assert warned("torchvision/resnet50", "torchvision", tmp_path) == []
+
+
+def test_every_convention_is_of_a_map_that_says_it() -> None:
+    from resnetgen.weights.provenance import conventions
+
+    for name, word in (("torchvision", "torchvision/resnet50"), ("msra", "resnet50")):
+        compiled = compile_spec(word)
+        color = compiled.spec.preprocess.color.value if compiled.spec.preprocess else None
+        own = {key: one.value for key, one in conventions(compiled.graph, color).items()}
+        assert own == load_name_map(name).conventions
+
+
+# Converting
+
+
+def test_what_cannot_be_written(tiny: Compiled, tmp_path: Path) -> None:
+    path = write(tmp_path / "a", tensors(tiny.graph, random_weights(tiny.graph)))
+    with pytest.raises(Failure, match="no such format can be written") as caught:
+        convert(Source(path), tmp_path / "b.pth", "tiny.yaml", {}, None, Quiet())
+    assert caught.value.exit is Exit.USAGE
+    with pytest.raises(Failure, match="has no msra names"):
+        convert(Source(path), tmp_path / "b.npz", "tiny.yaml", {}, "msra", Quiet())
+    assert not (tmp_path / "b.npz").exists()
+
+
+def test_a_file_can_be_replaced_by_itself(tiny: Compiled, tmp_path: Path) -> None:
+    weights = random_weights(tiny.graph)
+    path = write(tmp_path / "a.npz", tensors(tiny.graph, weights), "npz")
+    convert(Source(path), path, "tiny.yaml", {}, None, Quiet())
+    assert same(load(path, tiny), weights, tiny.graph)
+
+
+def test_a_wrong_writer_publishes_nothing(tiny: Compiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of what is read back."""
+    path = write(tmp_path / "a", tensors(tiny.graph, random_weights(tiny.graph)))
+
+    def turned(*arguments: object) -> None:
+        *others, values, create = arguments
+        write_checkpoint(*others, ((name, one[::-1].copy()) for name, one in values), create)  # type: ignore
+
+    monkeypatch.setattr("resnetgen.convert.write_checkpoint", turned)
+    with pytest.raises(Failure, match="has changed") as caught:
+        convert(Source(path), tmp_path / "b.npz", "tiny.yaml", {}, None, Quiet())
+    assert caught.value.exit is Exit.BUG
+    assert not (tmp_path / "b.npz").exists()
