@@ -1,4 +1,4 @@
-"""The CUDA path on a machine that has a GPU. Elsewhere tests/test_cli.py holds its refusal."""
+"""The CUDA path on a machine that has a GPU. Elsewhere tests/test_cli.py and test_verify.py hold its refusal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import build
+from resnetgen.compiler import Verified, build, verify
 from resnetgen.job import Options
 from resnetgen.runtimes.onnxruntime import CUDA, Provider
 from resnetgen.verify import Settings
@@ -31,5 +31,25 @@ def test_every_node_runs_on_cuda_and_agrees(tmp_path: Path, fold: bool) -> None:
     (built,) = build(["resnet50"], options)
     assert built.report is not None
     assert built.report.passed
-    assert CUDA in built.report.provider
-    assert "CPU" not in built.report.provider
+    side = built.report.sides[1]
+    assert set(side.nodes.values()) == {CUDA}
+    assert side.notes == ("TF32 off",)
+
+
+def test_cpu_and_cuda_are_two_sides(tmp_path: Path) -> None:
+    build(["resnet18"], Options(output_dir=tmp_path, init=Init.RANDOM_STATS))
+    sides = Verified("resnet18", ("onnxruntime:cpu", "onnxruntime:cuda"), output_dir=tmp_path)
+    report = verify(sides, Settings(inputs=32, batches=(1, 8), provider_options={"device_id": "0"}))
+    assert report.passed
+    for one in report.comparisons:
+        assert one.agreement
+        assert (one.agreement.images, one.agreement.top1) == (32, 32)
+
+
+def test_tf32_is_stated_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it rounds depends on the GPU; what the report says does not."""
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    build(["resnet18"], Options(output_dir=tmp_path, init=Init.RANDOM_STATS))
+    sides = Verified("resnet18", ("onnxruntime:cpu", "onnxruntime:cuda"), output_dir=tmp_path)
+    report = verify(sides, Settings(tolerance=0.1, provider_options={"use_tf32": "1"}))
+    assert report.sides[1].notes == ("TF32 on",)

@@ -5,7 +5,9 @@ tests/test_cli.py has the command on ONNX Runtime alone; tests/test_verify_openc
 
 from __future__ import annotations
 
+import ctypes.util
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,7 +366,7 @@ def test_networks_of_other_inputs(folder: Path) -> None:
 
 
 def test_without_opencv_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     opencv._engine.cache_clear()
     with pytest.raises(Failure) as caught:
         opencv.version()
@@ -372,7 +374,24 @@ def test_without_opencv_the_extra_is_named(folder: Path, monkeypatch: pytest.Mon
     opencv._engine.cache_clear()
 
 
-def test_tf32_is_off_unless_it_is_asked_for() -> None:
+def test_cuda_is_refused_where_there_is_none(folder: Path, command: Callable[..., Result]) -> None:
+    if ctypes.util.find_library("cuda"):
+        pytest.skip("there may be a GPU")
+    for args in (
+        ("--on", "onnxruntime:cuda"),
+        ("--provider", "cuda"),
+        ("--on", "onnxruntime:cpu", "--on", "onnxruntime:cuda"),
+    ):
+        result = command("tiny.yaml", *args)
+        assert (result.code, result.out) == (Exit.VERIFICATION, "")
+        assert "error[provider]: nothing ran on CUDA" in result.err
+    result = command("tiny.yaml", "--on", "onnxruntime:auto", "--provider-option", "device_id=0", "--provider", "auto")
+    assert result.code == 0
+    assert "TF32" not in result.out
+
+
+def test_tf32_is_off_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     device = Settings(provider=onnxruntime.Provider.CUDA).device()
     assert (device.cuda_options, device.tf32) == ({"use_tf32": "0"}, False)
     device = Settings(provider_options={"use_tf32": "1", "device_id": "1"}).device("cuda")

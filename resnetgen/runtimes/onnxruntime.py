@@ -21,6 +21,8 @@ from resnetgen.weights.source import Array
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0"}
 """TF32 rounds to ten bits of mantissa; it is on by default and would drown what is looked for."""
+_TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+"""The switch of cuBLAS and cuDNN themselves, which they read when they are loaded."""
 
 
 class Provider(StrEnum):
@@ -45,7 +47,7 @@ class Device:
 
     @property
     def tf32(self) -> bool:
-        return self.cuda_options["use_tf32"] != "0"
+        return self.cuda_options["use_tf32"] != "0" and os.environ.get(_TF32_OVERRIDE) != "0"
 
 
 class Session:
@@ -119,8 +121,7 @@ def _session(model: Path | bytes, device: Device, folder: Path) -> Any:
     if device.provider is Provider.CUDA and not wants_cuda:
         raise _no_cuda("this ONNX Runtime was built without it")
     if wants_cuda and not device.tf32:
-        # cuBLAS and cuDNN have a switch of their own, which they read when they are loaded.
-        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+        os.environ.setdefault(_TF32_OVERRIDE, "0")
     providers: list[Any] = [(CUDA, device.cuda_options), CPU] if wants_cuda else [CPU]
     source = str(model) if isinstance(model, Path) else model
     try:
