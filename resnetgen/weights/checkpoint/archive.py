@@ -18,7 +18,7 @@ from resnetgen.weights.checkpoint.ranges import Place, Ranges
 
 MAX_MEMBERS = MAX_TENSORS + 1000
 """A member a tensor, and what the format adds."""
-_MAX_DIRECTORY = 32 << 20
+_MAX_DIRECTORY = 16 << 20
 """Bytes; so many members take less, and a directory becomes ten times its size in memory."""
 _LOCAL = struct.Struct("<4s22xHH")
 """The head of a member as far as it is needed: signature, and the lengths of the name and the extra field behind it."""

@@ -6,7 +6,7 @@ mean and the variance themselves, `.0` and `.1`. The numbers are those of caffe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 
@@ -19,8 +19,7 @@ from resnetgen.weights.checkpoint.ranges import Ranges
 from resnetgen.weights.checkpoint.repeated import Repeated
 from resnetgen.weights.wire import Field, Truncated
 
-_LAYER = 100  # NetParameter
-OLD_LAYER = (2, True)  # its number, and that it is a message; in other kinds of files it is something else
+_LAYER, _V1_LAYER = 100, 2  # NetParameter
 _NAME, _TYPE, _BLOBS = 1, 2, 7  # LayerParameter
 _V0, _V1_NAME, _V1_TYPE, _V1_BLOBS = 1, 4, 5, 6  # V1LayerParameter
 _LEGACY_SHAPE, _DATA, _SHAPE, _DOUBLES = (1, 2, 3, 4), 5, 7, 8  # BlobProto; the others are gradients
@@ -43,8 +42,9 @@ def is_layer(field: Field) -> bool:
     return field.number == _LAYER and field.is_delimited
 
 
-def _is_old_layer(field: Field) -> bool:
-    return (field.number, field.is_delimited) == OLD_LAYER
+def is_old_layer(field: Field) -> bool:
+    """In a caffemodel; in messages of other kinds it is something else."""
+    return field.number == _V1_LAYER and field.is_delimited
 
 
 def read(ranges: Ranges) -> Contents:
@@ -54,7 +54,7 @@ def read(ranges: Ranges) -> Contents:
         messages = Messages(ranges, file)
         try:
             for field in messages.fields(0, ranges.size):
-                if is_layer(field) or _is_old_layer(field):
+                if is_layer(field) or is_old_layer(field):
                     _add(contents, messages, field)
         except Truncated as error:
             after = f", behind the layer {[*contents.layers][-1]!r}" if contents.layers else ""
@@ -78,10 +78,13 @@ def _add(contents: Contents, messages: Messages, field: Field) -> None:
             raise ranges.refuse(what, place)
         factor = blobs.pop().values.load(ranges, ())
     for index, blob in enumerate(blobs):
-        start, end = blob.values.place()
+        entry = Entry(f"{name}.{index}", blob.values.dtype, blob.shape)
         load = partial(blob.values.load, ranges, blob.shape)
-        entry = Entry(f"{name}.{index}", blob.values.dtype, blob.shape, start, end)
-        contents.add(entry, load if factor is None else partial(_divided, load, factor))
+        if factor is None or factor == 1:
+            start, end = blob.values.place()
+            contents.add(replace(entry, start=start, end=end), load)
+        else:
+            contents.add(entry, partial(_divided, load, factor))
 
 
 def _divided(load: partial[Values], factor: Values) -> Values:
@@ -97,9 +100,9 @@ def _divided(load: partial[Values], factor: Values) -> Values:
 
 def _layer(messages: Messages, layer: Field) -> tuple[str, str, list[_Blob]]:
     """Name, type and blobs."""
-    is_old = _is_old_layer(layer)
+    is_old = is_old_layer(layer)
     name = kind = ""
-    blobs: list[_Blob] = []
+    blobs: list[Field] = []
     for field in messages.fields(layer.start, layer.end):
         if is_old and field.number == _V0 and field.is_delimited:
             hint = "Caffe's upgrade_net_proto_binary makes a caffemodel of it that is read"
@@ -114,11 +117,11 @@ def _layer(messages: Messages, layer: Field) -> tuple[str, str, list[_Blob]]:
         elif field.number == (_V1_BLOBS if is_old else _BLOBS) and field.is_delimited:
             if len(blobs) == _MAX_BLOBS:
                 raise Truncated(f"a layer of more than {_MAX_BLOBS} blobs at byte {layer.start:,}")
-            blobs.append(_blob(messages, field))
-    return name, kind, blobs
+            blobs.append(field)
+    return name, kind, [_blob(messages, f"{name}.{index}", blob) for index, blob in enumerate(blobs)]
 
 
-def _blob(messages: Messages, blob: Field) -> _Blob:
+def _blob(messages: Messages, name: str, blob: Field) -> _Blob:
     legacy: dict[int, int] = {}
     dims: list[int] = []
     floats, doubles = Repeated("float32"), Repeated("float64")
@@ -138,15 +141,16 @@ def _blob(messages: Messages, blob: Field) -> _Blob:
     shape = tuple(legacy.get(number, 0) for number in _LEGACY_SHAPE) if legacy else tuple(dims)
     values = doubles if doubles.elements else floats
     if (floats.elements and doubles.elements) or len(shape) > MAX_RANK or prod(shape) != values.elements:
-        what = f"a blob of {shown(shape)} holds {floats.elements + doubles.elements:,} values"
+        what = f"the blob {name[:200]!r} of {shown(shape)} holds {floats.elements + doubles.elements:,} values"
         raise messages.ranges.refuse(what, (blob.start, blob.end))
     return _Blob(shape, values)
 
 
 def _dims(messages: Messages, shape: Field) -> list[int]:
-    return [
-        dim
-        for field in messages.fields(shape.start, shape.end)
-        if field.number == _DIM
-        for dim in messages.integers(field)
-    ]
+    dims: list[int] = []
+    for field in messages.fields(shape.start, shape.end):
+        if field.number == _DIM:
+            dims += messages.integers(field)
+        if len(dims) > MAX_RANK:
+            raise Truncated(f"the shape at byte {shape.start:,} has more than {MAX_RANK} axes")
+    return dims

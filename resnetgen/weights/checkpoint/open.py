@@ -56,7 +56,7 @@ def _archive(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
 def _message(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
     """By the fields of the outermost message; both formats may come in fragments, in any order."""
     why = ""
-    seen = set()
+    has_old_layer = has_version = False
     with ranges.open() as file:
         try:
             for field in Messages(ranges, file).fields(0, ranges.size):
@@ -64,10 +64,11 @@ def _message(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
                     return "caffemodel", lambda: caffemodel.read(ranges)
                 if onnx.is_graph(field):
                     return "onnx", lambda: onnx.read(ranges)
-                seen.add((field.number, field.is_delimited))
+                has_old_layer |= caffemodel.is_old_layer(field)
+                has_version |= field.number == 1 and not field.is_delimited
         except Truncated as error:
             why = f": {error}"
-    # The layers of old are numbered as a text of ONNX, or TensorFlow's graph; but there field 1 is a version.
-    if caffemodel.OLD_LAYER in seen and (1, False) not in seen:
+    # What looks like a layer of old may be a text of ONNX or a graph of TensorFlow, but these have a version.
+    if has_old_layer and not has_version:
         return "caffemodel", lambda: caffemodel.read(ranges)
     raise ranges.refuse(f"it is no weight file that is known, or only a part of one{why}", hint=_HINT)

@@ -16,6 +16,8 @@ from resnetgen.weights.wire import Field, Truncated
 
 _RECORDS = 1 << 18
 """Values that stand each in a field of their own, looked at in one go."""
+_MAX_PIECES = 1000
+"""Of a tensor's values; writers make one, or as many as there are values, which are one run."""
 _CHUNK = 1 << 20
 """Bytes of varints at a time: their numbers take many times as much."""
 _KINDS = {4: 5, 8: 1}
@@ -77,6 +79,8 @@ class Repeated:
         return loaded(values.reshape(shape), self.dtype)
 
     def _take(self, piece: _Piece) -> None:
+        if len(self.pieces) == _MAX_PIECES:
+            raise Truncated(f"more than {_MAX_PIECES:,} pieces of values before byte {piece.start:,}")
         self.pieces.append(piece)
         self.elements += piece.elements
 
@@ -90,6 +94,8 @@ class Varints:
     def add(self, found: Field) -> None:
         if not found.is_delimited:
             raise Truncated(f"the numbers at byte {found.head:,} are not packed")
+        if len(self.places) == _MAX_PIECES:
+            raise Truncated(f"more than {_MAX_PIECES:,} pieces of values before byte {found.head:,}")
         self.places.append((found.start, found.end))
 
     @property

@@ -68,8 +68,8 @@ def _header(ranges: Ranges) -> tuple[dict[str, Any], int]:
     # Before it is parsed: sixteen megabytes of brackets would become half a gigabyte of lists.
     if text.count(b"{") > MAX_TENSORS + 2 or text.count(b"[") > 2 * MAX_TENSORS:
         raise ranges.refuse(f"its header has more than {MAX_TENSORS:,} tensors", (8, end))
-    if text.count(b",") > (MAX_RANK + 4) * MAX_TENSORS:
-        raise ranges.refuse("its header has more numbers than tensors need", (8, end))
+    if text.count(b'"') > 12 * MAX_TENSORS or text.count(b",") > (MAX_RANK + 4) * MAX_TENSORS:
+        raise ranges.refuse("its header has more texts or numbers than tensors need", (8, end))
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
