@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +12,7 @@ from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, Target
+from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.spec.find import find_spec, is_spec, short_path
 from resnetgen.spec.load import given, input_size, load, load_block
 from resnetgen.spec.table import Spec
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from resnetgen.verify import Network, Report, Settings, Subject
     from resnetgen.verify.origin import Origin
     from resnetgen.verify.run import Progress as Steps
-    from resnetgen.weights.source import Weights
+    from resnetgen.weights.source import Array, Weights
 
 
 def compile_spec(
@@ -101,6 +102,8 @@ class Verified:
     """Another side to hold them against."""
     output_dir: Path = Path("generated")
     params: dict[str, int | float] = field(default_factory=dict)
+    weights: Path | None = None
+    """The checkpoint that the files were built from, where they were."""
     save: Path | None = None
     """Where the outputs of the first side of `on` are to be written."""
 
@@ -126,7 +129,7 @@ def _subject(given: Verified) -> Subject:
         path = Path(given.word)
         said = origin.of_onnx(path) if given.word.endswith(".onnx") else origin.of_caffe(path)
         found = _compiled_as(said.spec, said, given.params)
-        return Subject(path.name, path.with_suffix(""), _network(found, said) if found else None)
+        return Subject(path.name, path.with_suffix(""), _network(found, said, given) if found else None)
     compiled = compile_spec(given.word, given.params)
     spec = compiled.spec
     stem = given.output_dir / spec.name / spec.stem
@@ -140,20 +143,41 @@ def _subject(given: Verified) -> Subject:
     stale = tuple(kind for kind, one in then.items() if one is None)
     # The reference's weights are those of the file that is run, where they have been drawn anew in between.
     kinds = sorted(built, reverse=set(given.on) == {"opencv"})
-    network = next((_network(one, built[kind]) for kind in kinds if (one := then[kind])), None)
-    return Subject(given.word, stem, network or _network(compiled, None), build, stale)
+    network = next((_network(one, built[kind], given) for kind in kinds if (one := then[kind])), None)
+    return Subject(given.word, stem, network or _network(compiled, None, given), build, stale)
 
 
-def _network(compiled: Compiled, origin: Origin | None) -> Network:
+def _network(compiled: Compiled, origin: Origin | None, given: Verified) -> Network:
     from resnetgen.verify import Network
 
-    return Network(compiled.graph, _weights(compiled, origin), compiled.names)
-
-
-def _weights(compiled: Compiled, origin: Origin | None) -> Weights:
-    """Those that files should hold, by what they say of their origin; of files that are not built, those of a build."""
     said = origin.weights if origin else {}
-    return Initialised(compiled.graph, int(said.get("seed", "0")), Init(said.get("init", Init.HE)))
+    return Network(compiled.graph, _weights(compiled, said, given.weights), compiled.names)
+
+
+def _weights(compiled: Compiled, said: Mapping[str, str], path: Path | None) -> Weights:
+    """Those that files should hold, by what they say of their origin; of files that are not built, those of a build."""
+    drawn = Initialised(compiled.graph, int(said.get("seed", "0")), Init(said.get("init", Init.HE)))
+    if path is None:
+        return Missing(said["weights"]) if "weights" in said else drawn
+    reinit = tuple(filter(None, said.get("reinit", "").split(",")))
+    read = load_pretrained(Source(path, reinit, allow_nonfinite=True), compiled.spec, compiled.graph, drawn)
+    if (digest := said.get("weights_sha256")) and read.sha256 != digest:
+        message = f"{path} is not the checkpoint that {said['weights']} was when the files were built"
+        hint = f"that one's SHA-256 begins with {digest[:16]}, this one's with {read.sha256[:16]}"
+        raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+    return read.weights
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The weights of a checkpoint that is not at hand: asking for any of them says so."""
+
+    name: str
+
+    def tensor(self, node: str, parameter: str) -> Array:
+        hint = f"--weights {self.name}; or compare what was built with itself: --on onnxruntime --on opencv"
+        message = f"these files hold the weights of {self.name}, which the reference needs as well"
+        raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
 
 
 def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Compiled | None:

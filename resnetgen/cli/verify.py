@@ -54,6 +54,12 @@ def _provider_options(_: click.Context, __: click.Parameter, given: tuple[str, .
 @click.option("--against", metavar="SIDE", help="What they are held against instead.")
 @output_dir_option
 @settings_option
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The checkpoint that the files were built from: the reference takes its weights from there.",
+)
 @provider_option
 @click.option(
     "--provider-option",
@@ -113,7 +119,13 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
         given["provider_options"],
     )
     what = compiler.Verified(
-        model, given["on"], given["against"], given["output_dir"], given["settings"], given["save_outputs"]
+        word=model,
+        on=given["on"],
+        against=given["against"],
+        output_dir=given["output_dir"],
+        params=given["settings"],
+        weights=given["weights"],
+        save=given["save_outputs"],
     )
     with progress_bars() as progress, progress.task("running every side", 1000) as advance:
         shown = 0
