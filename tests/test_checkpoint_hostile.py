@@ -324,6 +324,7 @@ def npy(header: bytes, data: bytes = b"", version: bytes = b"\1\0") -> bytes:
         ("'<f4'", "(-1, -3)", 12, "no sensible shape"),
         ("'<f4'", "(True, 3)", 12, "no sensible shape"),
         ("'<f4'", "(0, 4611686018427387904, 4)", 0, "more than the file can hold"),
+        ("'<f4'", "(" + "9" * 1000 + ",) ", 4, "no sensible shape"),
         ("'<f4'", "(1,)*3", 4, "no readable header"),
         ("'<f4'", "(" + "1, " * 17 + ")", 4, "no sensible shape"),
         ("'|O'", "(1,)", 8, "is of the type object"),
@@ -597,6 +598,27 @@ def test_onnx_models(data: bytes, wanted: str, path: Path) -> None:
     path.with_name("link").symlink_to("beside")
     assert wanted in error(path, data)
     assert read_back(path, external(location="beside", offset="0", length="12")) == {"w": bytes(12)}
+
+
+@pytest.mark.parametrize("size", [3, 1 << 20, (1 << 20) + 5, 3 << 20])
+def test_numbers_that_do_not_end(size: int, path: Path) -> None:
+    """Packed numbers are read a megabyte at a time; those that cross its border are put together."""
+    elements = 1 << 20
+    path.write_bytes(field(7, field(5, int64s(elements, b"\xff" * size))))
+    with pytest.raises(Failure, match=r"a number does not end|holds its values in"):
+        read_all(path)
+
+
+def int64s(elements: int, data: bytes) -> bytes:
+    return field(1, varint(elements)) + b"\x10\x07" + field(8, b"v") + field(7, data)
+
+
+def test_long_numbers(path: Path) -> None:
+    values = np.random.default_rng(0).integers(-(2**62), 2**62, 1 << 18)
+    data = b"".join(varint(int(value) % 2**64) for value in values)
+    assert len(data) > 2 << 20
+    path.write_bytes(field(7, field(5, int64s(values.size, data))))
+    assert read_all(path) == {"v": values.tobytes()}
 
 
 def test_too_many_fields(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

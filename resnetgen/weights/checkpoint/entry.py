@@ -29,7 +29,7 @@ Load = Callable[[], Values]
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor of a file. Its values are bytes `start` to `end` where they stand there as they are, else 0 to 0."""
+    """A tensor of a file. Its values are bytes `start` to `end` if they stand in one piece in order, else 0 to 0."""
 
     name: str
     dtype: str

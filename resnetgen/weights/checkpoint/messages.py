@@ -12,7 +12,7 @@ from resnetgen.weights.checkpoint.ranges import Ranges
 from resnetgen.weights.wire import MAX_VARINT, Field, Truncated, fields
 
 _MAX_FIELDS = 1_000_000
-"""That a file's messages are read of; a tensor has about ten, and so many take some four seconds."""
+"""That are read of a file; a tensor has about ten, and so many take some four seconds."""
 _MAX_TEXT = 64 << 10
 """Bytes of a text; the longest are names."""
 
@@ -22,36 +22,42 @@ class Messages:
 
     def __init__(self, ranges: Ranges, file: BinaryIO) -> None:
         self.ranges = ranges
-        self.file = file
+        self._file = file
         self._left = _MAX_FIELDS
 
     def fields(self, start: int, end: int) -> Iterator[Field]:
-        for field in fields(self.file, start, end):
+        for field in fields(self._file, start, end):
             self._left -= 1
             if self._left < 0:
                 raise Truncated(f"it has more than {_MAX_FIELDS:,} fields")
             yield field
 
-    def bytes(self, field: Field) -> bytes:
+    def payload(self, field: Field) -> bytes:
+        """Of a small field."""
         if field.end - field.start > _MAX_TEXT:
             raise Truncated(f"a text of {field.end - field.start:,} bytes at byte {field.start:,}")
-        self.file.seek(field.start)
-        return self.file.read(field.end - field.start)
+        return self.read(field.start, field.end - field.start)
 
     def text(self, field: Field) -> str:
         try:
-            return self.bytes(field).decode("utf-8")
+            return self.payload(field).decode("utf-8")
         except UnicodeDecodeError:
             raise Truncated(f"the text at byte {field.start:,} is not UTF-8") from None
 
     def integers(self, field: Field) -> list[int]:
         """Of a varint, or of many packed into one field."""
-        return [int(value) for value in varints(self.bytes(field))]
+        return [int(value) for value in varints(self.payload(field))]
 
     def kind(self, field: Field) -> int:
         """The wire type."""
-        self.file.seek(field.head)
-        return self.file.read(1)[0] & 7
+        return self.read(field.head, 1)[0] & 7
+
+    def read(self, start: int, size: int) -> bytes:
+        self._file.seek(start)
+        data = self._file.read(size)
+        if len(data) != size:  # it was longer when its fields were found
+            raise Truncated(f"the file ends before byte {start + size:,}")
+        return data
 
 
 def varints(data: bytes) -> Values:

@@ -56,13 +56,13 @@ def _add(contents: Contents, member: Member) -> None:
     dtype = described.newbyteorder("=").name
     if dtype not in DTYPES or described.hasobject or described.shape:
         raise ranges.refuse(f"{called} is of the type {str(described)[:40]}, which is not read", member.place)
-    if len(shape) > MAX_RANK or any(type(dim) is not int or dim < 0 for dim in shape):
+    if len(shape) > MAX_RANK or any(type(dim) is not int or not 0 <= dim < 2**63 for dim in shape):
         raise ranges.refuse(f"{called} has no sensible shape", member.place)
     if skip + prod(shape) * described.itemsize != member.size:
         what = f"{called} of {prod(shape):,} values of {dtype} has {member.size - skip:,} bytes"
         raise ranges.refuse(what, member.place)
     order: Order = ">" if described.byteorder == ">" else "<"
-    start, end = (0, 0) if member.is_deflated else (member.start + skip, member.place[1])
+    start, end = (0, 0) if member.is_deflated or is_fortran else (member.start + skip, member.place[1])
     load = partial(_load, ranges, member, head[:skip], dtype, order, shape, is_fortran)
     contents.add(Entry(name, dtype, shape, start, end), load)
 

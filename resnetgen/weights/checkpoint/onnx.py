@@ -41,6 +41,8 @@ _DTYPES = {
 """TensorProto.DataType"""
 _VARINTS = {"int64": _INT64S, "uint32": _UINT64S, "uint64": _UINT64S}
 """The field of the values that are not raw; of types that are not here, and no float, it is int32_data."""
+_GROWTH = 8
+"""A byte can be a whole int64."""
 _MAX_PLACES = 8
 """Entries that say where external data lies; the format knows five."""
 
@@ -120,7 +122,7 @@ class _Reader:
     """Holds tensors against the file that has their values."""
 
     def __init__(self, ranges: Ranges) -> None:
-        self.contents = Contents(ranges, ranges.size)
+        self.contents = Contents(ranges, _GROWTH * ranges.size)
         self._ranges = ranges
         self._beside: dict[str, Ranges] = {}
 

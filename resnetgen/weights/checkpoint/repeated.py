@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
-from typing import BinaryIO
 
 import numpy as np
 
 from resnetgen.weights.checkpoint.dtypes import Values, loaded, stored, width
 from resnetgen.weights.checkpoint.messages import Messages, varints
 from resnetgen.weights.checkpoint.ranges import Place, Ranges
-from resnetgen.weights.wire import Field, Truncated
+from resnetgen.weights.wire import MAX_VARINT, Field, Truncated
 
 _RECORDS = 1 << 18
 """Values that stand each in a field of their own, looked at in one go."""
@@ -52,7 +51,7 @@ class Repeated:
         if messages.kind(found) != _KINDS[size]:
             raise Truncated(f"the field at byte {found.head:,} is no {self.dtype} value")
         step = found.end - found.head
-        elements = _run(messages.file, found, end, step)
+        elements = _run(messages, found, end, step)
         self._take(_Piece(found.start, elements, step))
         return found.head + elements * step
 
@@ -125,20 +124,20 @@ def _numbers(ranges: Ranges, start: int, end: int) -> Iterator[Values]:
     while start < end:
         data = rest + ranges.bytes(start, min(start + _CHUNK, end))
         start += _CHUNK
-        whole = len(data) if start >= end else len(data) - next(n for n in range(len(data)) if data[-1 - n] < 0x80)
-        yield varints(data[:whole])
-        rest = data[whole:]
+        # The number that the next piece goes on with is kept for it.
+        begun = next((n for n in range(MAX_VARINT) if data[-1 - n] < 0x80), MAX_VARINT) if start < end else 0
+        yield varints(data[: len(data) - begun])
+        rest = data[len(data) - begun :]
 
 
-def _run(file: BinaryIO, found: Field, end: int, step: int) -> int:
+def _run(messages: Messages, found: Field, end: int, step: int) -> int:
     """How many fields of the same head and length follow one another, the first of them included."""
     size = found.start - found.head
-    file.seek(found.head)
-    head = np.frombuffer(file.read(size), np.uint8)
+    head = np.frombuffer(messages.read(found.head, size), np.uint8)
     count = 1
     while left := min((end - found.head) // step - count, _RECORDS):
-        file.seek(found.head + count * step)
-        records = np.frombuffer(file.read(left * step), np.uint8).reshape(-1, step)
+        data = messages.read(found.head + count * step, left * step)
+        records = np.frombuffer(data, np.uint8).reshape(-1, step)
         others = np.flatnonzero((records[:, :size] != head).any(axis=1))
         if others.size:
             return count + int(others[0])
