@@ -55,7 +55,7 @@ def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) ->
         return node.partition("/")[0] in source.reinit
 
     weights = assign(checkpoint, graph, naming, fresh, is_drawn, source.allow_nonfinite)
-    return Pretrained(weights, naming, tuple(_warnings(naming, spec, graph)))
+    return Pretrained(weights, naming, tuple(_warnings(checkpoint, naming, spec, graph)))
 
 
 def weight_namings(spec: Spec, graph: Graph) -> list[Naming]:
@@ -98,7 +98,12 @@ def _maps(spec: Spec) -> list[str]:
     return sorted(names, key=lambda name: (name != family, len(load_name_map(name).rules)))
 
 
-def _warnings(naming: Naming, spec: Spec, graph: Graph) -> Iterator[str]:
-    if naming.world:
+def _warnings(checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph) -> Iterator[str]:
+    """A caffemodel says itself how its layers are made; of other files the names tell whose conventions they follow."""
+    if checkpoint.format == "caffemodel":
+        from resnetgen.targets.caffe.heads import other_network
+
+        yield from other_network(checkpoint.path, graph, naming.world)
+    elif naming.world:
         color = spec.preprocess.color.value if spec.preprocess else None
         yield from warnings(graph, color, load_name_map(naming.world), naming.world)

@@ -267,6 +267,21 @@ def test_other_conventions_are_warned_of(tmp_path: Path) -> None:
     assert "sees images as bgr, not rgb" in color
 
 
+def test_a_caffemodel_says_itself_how_it_is_made(tmp_path: Path) -> None:
+    """torchvision's ResNet-101 under the Caffe authors' names: every shape agrees with theirs."""
+    own, other = compile_spec("torchvision/resnet101"), compile_spec("resnet101")
+    weights = random_weights(own.graph)
+    model = write_caffe(own.graph, weights, tmp_path, own.names)
+    source = Source(model.caffemodel)
+    assert load_pretrained(source, own.spec, own.graph, weights).warnings == ()
+    pool, first, second, more = load_pretrained(source, other.spec, other.graph, weights).warnings
+    assert "pool1 is maxpool(kernel=3x3, stride=2x2, pad=1x1) in net0.caffemodel" in pool
+    assert "maxpool(kernel=3x3, stride=2x2, ceil) in the spec (resnet50.yaml:" in pool
+    assert first.startswith("res3a_branch2a is conv(kernel=1x1, out_channels=128, pad=0x0)")
+    assert second.startswith("res3a_branch2b is")
+    assert more == "and 5 layers more are made otherwise"
+
+
 def test_own_conventions_are_not(tmp_path: Path) -> None:
     assert warned("torchvision/resnet50", "torchvision", tmp_path) == []
 

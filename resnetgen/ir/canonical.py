@@ -60,7 +60,7 @@ def canonical(graph: Graph) -> Graph:
         if isinstance(node.op, Mul) and graph.shapes[node.inputs[0]] < graph.shapes[node.inputs[1]]:
             inputs = inputs[::-1]
         source[node.name] = node.name
-        nodes.append(Node(node.name, _canonical_op(node.op, graph.input_shapes(node)), inputs, node.span))
+        nodes.append(Node(node.name, canonical_op(node.op, graph.input_shapes(node)), inputs, node.span))
     return Graph(graph.name, tuple(nodes))
 
 
@@ -76,7 +76,8 @@ def _silu_gates(graph: Graph) -> set[str]:
     }
 
 
-def _canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
+def canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
+    """The same op for inputs of these shapes, each free choice made one way."""
     match op:
         case BatchNorm():
             return BatchNorm(shortest(op.eps))
@@ -93,7 +94,7 @@ def _canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
         case AvgPool(same=True) if op.pads(0)[0] == op.pads(0)[1] and op.pads(1)[0] == op.pads(1)[1]:
             return AvgPool(op.kernel, pad=(op.pads(0)[0], op.pads(1)[0]))
         case Pool() if op.ceil and not op.rounds(shapes[0]):
-            return _canonical_op(replace(op, ceil=False), shapes)
+            return canonical_op(replace(op, ceil=False), shapes)
         case AvgPool(pad=(0, 0)):
             return replace(op, exclude_pad=False)
         case _:

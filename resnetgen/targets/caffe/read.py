@@ -81,7 +81,7 @@ class _Reader:
                 made = begin(layer, values, self.net.input_dim[0])
             if made is None:
                 inputs = tuple(self.writer[blob] for blob in layer.bottom)
-                self._add(layer.name, self._op(layer), inputs, layer.top[0])
+                self._add(layer.name, layer_op(layer), inputs, layer.top[0])
             else:
                 self._made(layer, made)
         except OpError as error:
@@ -112,38 +112,40 @@ class _Reader:
         node = self.nodes[cut.source]
         return (rounded_down(node, self.shapes[node.inputs[0]], cut) if node.inputs else None) or cut
 
-    def _op(self, layer: Any) -> Op:
-        match layer.type:
-            case "Convolution":
-                return _conv(layer.convolution_param)
-            case "ReLU" if layer.relu_param.negative_slope == 0:
-                return ops.Relu()
-            case "ReLU":
-                return ops.LeakyRelu(shortest(layer.relu_param.negative_slope))
-            case "Dropout":
-                return ops.Dropout(shortest(layer.dropout_param.dropout_ratio))
-            case "Sigmoid":
-                return ops.Sigmoid()
-            case "Clip" if (layer.clip_param.min, layer.clip_param.max) == (0, 6):
-                return ops.Relu6()
-            case "Swish" if layer.swish_param.beta == 1:
-                return ops.Silu()
-            case "LRN" if layer.lrn_param.norm_region == layer.lrn_param.ACROSS_CHANNELS:
-                return _lrn(layer.lrn_param)
-            case "Pooling":
-                return _pooling(layer.pooling_param)
-            case "Flatten" if layer.flatten_param.axis == 1:
-                return ops.Flatten()
-            case "InnerProduct":
-                return ops.Fc(layer.inner_product_param.num_output, bias=layer.inner_product_param.bias_term)
-            case "Softmax" if layer.softmax_param.axis == 1:
-                return ops.Softmax()
-            case "Concat" if layer.concat_param.axis == 1:
-                return ops.Concat()
-            case "Eltwise" if not layer.eltwise_param.coeff:
-                return _eltwise(layer.eltwise_param)
-            case _:
-                raise bad(f"the IR has no word for the {layer.type} layer {layer.name}")
+
+def layer_op(layer: Any) -> Op:
+    """The op of a layer that is one op on its own. Raises Failure for any other."""
+    match layer.type:
+        case "Convolution":
+            return _conv(layer.convolution_param)
+        case "ReLU" if layer.relu_param.negative_slope == 0:
+            return ops.Relu()
+        case "ReLU":
+            return ops.LeakyRelu(shortest(layer.relu_param.negative_slope))
+        case "Dropout":
+            return ops.Dropout(shortest(layer.dropout_param.dropout_ratio))
+        case "Sigmoid":
+            return ops.Sigmoid()
+        case "Clip" if (layer.clip_param.min, layer.clip_param.max) == (0, 6):
+            return ops.Relu6()
+        case "Swish" if layer.swish_param.beta == 1:
+            return ops.Silu()
+        case "LRN" if layer.lrn_param.norm_region == layer.lrn_param.ACROSS_CHANNELS:
+            return _lrn(layer.lrn_param)
+        case "Pooling":
+            return _pooling(layer.pooling_param)
+        case "Flatten" if layer.flatten_param.axis == 1:
+            return ops.Flatten()
+        case "InnerProduct":
+            return ops.Fc(layer.inner_product_param.num_output, bias=layer.inner_product_param.bias_term)
+        case "Softmax" if layer.softmax_param.axis == 1:
+            return ops.Softmax()
+        case "Concat" if layer.concat_param.axis == 1:
+            return ops.Concat()
+        case "Eltwise" if not layer.eltwise_param.coeff:
+            return _eltwise(layer.eltwise_param)
+        case _:
+            raise bad(f"the IR has no word for the {layer.type} layer {layer.name}")
 
 
 def _lrn(param: Any) -> ops.Lrn:
