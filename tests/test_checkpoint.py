@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +43,7 @@ from helpers import cells, random_weights, write_caffe, write_onnx
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.files import staging
 from resnetgen.targets.caffe.schema import message
+from resnetgen.weights import checkpoint
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
 
 
@@ -75,6 +78,21 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(FILES["safetensors"][:-4])
     with pytest.raises(Failure, match="changed while it was read"):
         read.array("conv1.weight")
+
+
+def test_what_the_package_may_know() -> None:
+    """No graph, spec or target, and no library that would read a file in its own way: least of all a pickle's."""
+    allowed = {"errors", "files", "weights.wire", "weights.checkpoint"}
+    folder = Path(checkpoint.__file__).parent
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                assert name.split(".")[0] in {*sys.stdlib_module_names, "numpy", "resnetgen"}, path.name
+                assert name.split(".")[0] not in {"pickle", "shelve", "marshal", "ctypes"}, path.name
+                own = name.removeprefix("resnetgen.")
+                assert own == name or any(own == word or own.startswith(f"{word}.") for word in allowed), path.name
 
 
 # bfloat16

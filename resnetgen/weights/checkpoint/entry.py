@@ -67,6 +67,8 @@ class Contents:
         place = (entry.start, entry.end) if entry.end and not entry.file else None
         if not 0 < len(entry.name) <= MAX_NAME:
             raise self.refuse(f"a tensor's name has {len(entry.name):,} characters, not 1 to {MAX_NAME:,}", place)
+        if not entry.name.isprintable():  # it will be shown, in an error if nowhere else
+            raise self.refuse(f"the tensor {entry.name!r} has a name that cannot be printed", place)
         if entry.name in self.entries:
             raise self.refuse(f"two tensors are called {entry.name!r}", place)
         if len(self.entries) == MAX_TENSORS:

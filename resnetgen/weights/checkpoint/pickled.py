@@ -15,8 +15,8 @@ from typing import Any
 
 MAX_OPCODES = 1_000_000
 """A tensor takes about 30, and 1,000,000 are run in some two seconds."""
-_MAX_BITS = 64
-"""Of a whole number; a size has fewer."""
+_MAX_BITS = 256
+"""Of a whole number; a size has 64, and the state of a generator of random numbers 128."""
 
 # What is made once can be used by every step after it: so nothing long may be copied or joined in one step.
 _MAX_ARGUMENTS = 16
@@ -93,7 +93,7 @@ class _Machine:
                 push(opcode == "NEWTRUE")
             case "INT" | "BININT" | "BININT1" | "BININT2" | "LONG" | "LONG1" | "LONG4":
                 if argument.bit_length() > _MAX_BITS:
-                    raise BadPickle("it holds a number that is no size")
+                    raise BadPickle(f"it holds a number of more than {_MAX_BITS} bits")
                 push(argument)
             case "FLOAT" | "BINFLOAT":
                 push(argument)
