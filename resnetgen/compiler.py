@@ -118,7 +118,9 @@ def verify(given: Verified, settings: Settings, progress: Steps = lambda done, t
     against = given.against or (REFERENCE if len(words) == 1 else None)
     held = [open_side(against, subject, settings)] if against else []
     shown = sides[0].facts().file if len(sides) == 1 else subject.name
-    return verify_sides(shown, held + sides, settings, progress, (sides[0], given.save) if given.save else None)
+    save = (sides[0], given.save) if given.save else None
+    preprocess = subject.network.preprocess if subject.network else None
+    return verify_sides(shown, held + sides, settings, progress, save, preprocess)
 
 
 def _subject(given: Verified) -> Subject:
@@ -151,7 +153,7 @@ def _network(compiled: Compiled, origin: Origin | None, given: Verified) -> Netw
     from resnetgen.verify import Network
 
     said = origin.weights if origin else {}
-    return Network(compiled.graph, _weights(compiled, said, given.weights), compiled.names)
+    return Network(compiled.graph, _weights(compiled, said, given.weights), compiled.names, compiled.spec.preprocess)
 
 
 def _weights(compiled: Compiled, said: Mapping[str, str], path: Path | None) -> Weights:

@@ -230,7 +230,8 @@ class Job:
         from resnetgen.verify import verify_against_spec
 
         with self.progress.task("running the model twice", 0):
-            report = verify_against_spec(stage.path(f"{self.stem}.onnx"), self.compiled.graph, self.weights, settings)
+            compiled, path = self.compiled, stage.path(f"{self.stem}.onnx")
+            report = verify_against_spec(path, compiled.graph, self.weights, settings, compiled.spec.preprocess)
         if not report.passed:
             raise report.failure()
         return report

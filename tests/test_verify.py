@@ -221,7 +221,7 @@ def test_given_images(folder: Path) -> None:
         (lambda: Path("x.npz").write_bytes(b"PK\3\4 no zip"), "x.npz"),
         (lambda: np.savez("x.npz", a=np.zeros(1), b=np.zeros(1)), "it holds 2 arrays, not one: a, b"),
         (lambda: None, "cannot read x.npy"),
-        (lambda: Path("x.jpg").write_bytes(b""), "does not know what x.jpg is"),
+        (lambda: Path("x.jpg").write_bytes(b""), "nothing says how this network is to see a picture"),
     ],
 )
 def test_bad_images(folder: Path, make: Callable[[], object], message: str) -> None:
@@ -309,7 +309,7 @@ def test_agreement() -> None:
 def test_the_report_is_a_table(folder: Path, command: Callable[..., Result]) -> None:
     lines = command("tiny.yaml", "--seeds", "2", "--layers").out.splitlines()
     assert lines[0] == "tiny.onnx: equal"
-    assert lines[1].split() == ["side", "ran", "engine", "on"]
+    assert lines[1].split() == ["side", "ran", "engine", "on", "batch"]
     (row,) = (line for line in lines if line.strip().endswith("2/2     2/2"))
     assert row.split()[:3] == ["onnxruntime:cpu", "1", "2"]
     assert lines[-1].startswith("onnxruntime:cpu: ")
@@ -330,7 +330,7 @@ def test_json_says_all(folder: Path, command: Callable[..., Result]) -> None:
     assert {"name", "place", "error", "mean", "cosine", "tolerance", "passed"} <= set(
         said["comparisons"][0]["layers"][0]
     )
-    assert "wrong.onnx on wrong.onnx: the first layer that differs is conv1/conv1 (tiny.yaml:5): " in result.err
+    assert "wrong.onnx: the first layer that differs is conv1/conv1 (tiny.yaml:5): " in result.err
     assert "note: held against onnxruntime:cpu: tiny.onnx, batch 1" in result.err
 
 
@@ -396,3 +396,33 @@ def test_tf32_is_off_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert (device.cuda_options, device.tf32) == ({"use_tf32": "0"}, False)
     device = Settings(provider_options={"use_tf32": "1", "device_id": "1"}).device("cuda")
     assert (device.cuda_options, device.tf32) == ({"use_tf32": "1", "device_id": "1"}, True)
+
+
+# Pictures
+
+PICTURES = "preprocess: {color: bgr, mean: [104, 117, 123], resize: 20, crop: 16}\n"
+
+
+def test_pictures_and_a_model_that_takes_bytes(folder: Path) -> None:
+    """The spec says how a picture is seen. What one model does itself, the others are given done, by numpy."""
+    pillow = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    pillow.fromarray(pixels).save("a.png")
+    failure = refused(data=(Path("a.png"),))
+    assert "nothing says how this network is to see a picture" in str(failure)
+    (folder / "tiny.yaml").write_text(TINY + PICTURES)
+    build(["tiny.yaml"], Options(init=Init.RANDOM_STATS))
+    assert check(data=(Path("a.png"),)).passed
+    report = build(
+        ["tiny.yaml"],
+        Options(init=Init.RANDOM_STATS, embed_preprocess=True, output_dir=folder / "e", verify=Settings()),
+    )
+    assert report[0].report
+    embedded = "e/tiny/tiny.onnx"
+    assert check("onnxruntime", embedded, data=(Path("a.png"),)).passed
+    assert check(embedded, "onnxruntime", "reference", batches=(3,)).passed
+    (folder / "tiny.yaml").write_text(TINY + PICTURES.replace("bgr", "rgb"))
+    build(["tiny.yaml"], Options(init=Init.RANDOM_STATS))
+    first = check("onnxruntime", embedded, data=(Path("a.png"),)).first_difference
+    assert first
+    assert first.place == "tiny.yaml:5"

@@ -147,9 +147,11 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
 def print_report(report: Report, layers: bool = False) -> None:
     """Who ran what; then, of each comparison, how far they are apart."""
     print(f"{report.subject}: {'equal' if report.passed else 'DIFFERENT'}")
-    sides = table("side", "ran", "engine", "on")
+    sides = table("side", "ran", "engine", "on", ">batch")
     for side in report.sides:
-        sides.add_row(side.name, side.file, side.engine, ", ".join((side.ran_on, *side.notes)))
+        sides.add_row(
+            side.name, side.file, side.engine, ", ".join((side.ran_on, *side.notes)), str(side.batch or "any")
+        )
     print_table(sides)
     print()
     for one in report.comparisons if layers else ():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen.ir.graph import Graph
+from resnetgen.preprocess import Preprocess
 from resnetgen.verify.report import Comparison, Layer, Report
 from resnetgen.verify.run import verify_sides
 from resnetgen.verify.settings import TOLERANCE, Settings
@@ -18,7 +19,9 @@ from resnetgen.verify.words import REFERENCE, open_side
 from resnetgen.weights.source import Weights
 
 
-def verify_against_spec(model: Path, graph: Graph, weights: Weights, settings: Settings) -> Report:
+def verify_against_spec(
+    model: Path, graph: Graph, weights: Weights, settings: Settings, preprocess: Preprocess | None = None
+) -> Report:
     """Hold a model against the unfolded network that its spec describes, with its own weights.
 
     Raises Failure where the model does not load, or did not run on the provider that was asked for.
@@ -26,7 +29,7 @@ def verify_against_spec(model: Path, graph: Graph, weights: Weights, settings: S
     device = settings.device()
     side = OnnxSide(f"onnxruntime:{device.provider}", model, device)
     reference = ReferenceSide.of_network(REFERENCE, Network(graph, weights, None))
-    return verify_sides(model.name, [reference, side], settings)
+    return verify_sides(model.name, [reference, side], settings, preprocess=preprocess)
 
 
 __all__ = [

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir.ops import Shape
+from resnetgen.preprocess import Preprocess
 from resnetgen.verify import arrays
 from resnetgen.verify.settings import Settings
 
@@ -23,6 +24,11 @@ class Format:
 
     shape: Shape
     dtype: np.dtype[Any]
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether it is an image as it is stored, HxWxC, which a model that has its preprocessing embedded takes."""
+        return self.dtype == np.uint8
 
     def __str__(self) -> str:
         return f"{'x'.join(map(str, self.shape))} of {self.dtype}"
@@ -57,10 +63,10 @@ class Inputs:
         return list(Part(0, self.data).pieces(batch))
 
 
-def make(wanted: Format, batches: tuple[int, ...], settings: Settings) -> Inputs:
+def make(wanted: Format, batches: tuple[int, ...], settings: Settings, preprocess: Preprocess | None) -> Inputs:
     """Raises Failure for files that hold no images of this format."""
     if settings.data:
-        read = [_read(path, wanted) for path in settings.data]
+        read = [_read(path, wanted, preprocess) for path in settings.data]
         return Inputs(np.concatenate(read), ", ".join(path.name for path in settings.data))
     count = settings.inputs or max(batches)
     return Inputs(random_images(count, wanted, settings.seed), f"random, seed {settings.seed}")
@@ -74,11 +80,19 @@ def random_images(count: int, wanted: Format, seed: int) -> npt.NDArray[Any]:
     return random.standard_normal(shape, np.float32).astype(wanted.dtype)
 
 
-def _read(path: Path, wanted: Format) -> npt.NDArray[Any]:
+def adapted(part: Part, given: Format, wanted: Format | None, preprocess: Preprocess | None) -> Part:
+    """The same images for a side that takes another format: bytes are normalised by us, in numpy."""
+    if wanted in (given, None) or not preprocess:
+        return part
+    from resnetgen.runtimes import images
+
+    return Part(part.first, images.normalise(part.data, preprocess))
+
+
+def _read(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
     """The images of a file: N of them, or one."""
     if path.suffix not in arrays.SUFFIXES:
-        hint = "an input is a .npy or .npz file that holds the images as the network takes them"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"--data does not know what {path} is", hint=hint)
+        return _image(path, wanted, preprocess)
     found = arrays.load(path)
     if len(found) != 1:
         raise arrays.bad(path, f"it holds {len(found)} arrays, not one: {', '.join(found)}")
@@ -87,3 +101,14 @@ def _read(path: Path, wanted: Format) -> npt.NDArray[Any]:
     if not len(data) or data.shape[1:] != wanted.shape or data.dtype != wanted.dtype:
         raise arrays.bad(path, f"it holds {data.shape} of {data.dtype}; the network takes images of {wanted}")
     return np.ascontiguousarray(data)
+
+
+def _image(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
+    """A picture, as the spec says that it is to be seen."""
+    if not preprocess:
+        hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
+        message = f"--data {path}: nothing says how this network is to see a picture"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+    from resnetgen.runtimes import images
+
+    return images.load_bytes([path], preprocess) if wanted.is_bytes else images.load_images([path], preprocess)

@@ -83,7 +83,8 @@ class Comparison:
 
     def problem(self, first: Layer) -> Problem:
         place = f" ({first.place})" if first.place else ""
-        what = f"{self.side.file} on {self.side.name}: the first layer that differs is {first.name}{place}: "
+        on = "" if self.side.name.endswith(self.side.file) else f" on {self.side.name}"
+        what = f"{self.side.file}{on}: the first layer that differs is {first.name}{place}: "
         if first.faults:
             what += "; ".join(first.faults)
         else:

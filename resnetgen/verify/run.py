@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.preprocess import Preprocess
 from resnetgen.verify import arrays
 from resnetgen.verify.comparison import Agreement, Distance, Pair, Tensors, is_scores, pair_inner, pair_outputs
-from resnetgen.verify.inputs import Format, Inputs, Part, make
+from resnetgen.verify.inputs import Format, Inputs, Part, adapted, make
 from resnetgen.verify.report import Comparison, Layer, Report
 from resnetgen.verify.settings import Settings
 from resnetgen.verify.sides import SAVED_INPUT, SavedSide, Side, Values
@@ -29,14 +30,16 @@ def verify_sides(
     settings: Settings,
     progress: Progress = lambda done, total: None,
     save: tuple[Side, Path] | None = None,
+    preprocess: Preprocess | None = None,
 ) -> Report:
     """Hold every other side against the first. `save`: whose outputs are to be written, and where.
 
+    `preprocess`: how a picture is to be seen, for pictures, and where one side does itself what others are given done.
     Raises Failure where the sides cannot be compared, or one did not run where it was to run.
     """
-    wanted = _format(sides)
+    wanted = _format(sides, preprocess)
     batches = settings.batches or (lcm(*(side.batch or 1 for side in sides)),)
-    inputs = make(wanted, batches, settings)
+    inputs = make(wanted, batches, settings, preprocess)
     _check(sides, batches, inputs)
     held, *others = sides
     found = {(side.name, batch): _Comparing(side, held) for batch in batches for side in others}
@@ -47,7 +50,7 @@ def verify_sides(
         inner = part.first == 0
         values = {}
         for at, side in enumerate(sides):
-            values[side.name] = _run(side, part, inner)
+            values[side.name] = _run(side, adapted(part, wanted, side.format, preprocess), inner)
             progress(number * len(sides) + at + 1, len(steps) * len(sides))
         for side in others:
             found[side.name, batch].add(values[side.name], values[held.name])
@@ -62,14 +65,15 @@ def verify_sides(
     return Report(subject, inputs.origin, tuple(side.facts() for side in sides), comparisons, settings.tolerance)
 
 
-def _format(sides: Sequence[Side]) -> Format:
-    """What all of them take. Raises Failure where they take different things."""
+def _format(sides: Sequence[Side], preprocess: Preprocess | None) -> Format:
+    """What all of them take, or can be made of it: of bytes, what the spec says. Raises Failure where there is none."""
     found = [(side, side.format) for side in sides if side.format]
     if not found:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "all sides are saved outputs", hint="name one that runs")
-    first, wanted = found[0]
-    for side, other in found[1:]:
-        if other != wanted:
+    first, wanted = next((one for one in found if one[1].is_bytes), found[0])
+    made = Format((preprocess.color.channels, *preprocess.crop), np.dtype(np.float32)) if preprocess else wanted
+    for side, other in found:
+        if other not in (wanted, made if wanted.is_bytes else wanted):
             message = f"{first.name} takes images of {wanted}, {side.name} of {other}"
             raise fail(Exit.VERIFICATION, Code.VERIFICATION, message)
     return wanted

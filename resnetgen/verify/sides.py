@@ -42,6 +42,8 @@ class Facts:
     """What ran."""
     engine: str
     ran_on: str
+    batch: int | None
+    """How many images it takes at once; None: any number."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Node, as the engine executed it -> where."""
     notes: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ class Facts:
             "file": self.file,
             "engine": self.engine,
             "ran_on": self.ran_on,
+            "batch": self.batch,
             "nodes": dict(self.nodes),
             "notes": list(self.notes),
         }
@@ -144,7 +147,7 @@ class OnnxSide:
     def facts(self) -> Facts:
         nodes = self.session.nodes
         notes = (f"TF32 {'on' if self.device.tf32 else 'off'}",) if CUDA in nodes.values() else ()
-        return Facts(self.name, self.path.name, onnxruntime.version(), self.session.summary, nodes, notes)
+        return Facts(self.name, self.path.name, onnxruntime.version(), self.session.summary, self.batch, nodes, notes)
 
 
 class ReferenceSide:
@@ -185,7 +188,7 @@ class ReferenceSide:
         return Values(outputs, {name: found[name] for name in names} if inner else {})
 
     def facts(self) -> Facts:
-        return Facts(self.name, self.what, reference.version(), f"numpy {np.__version__}")
+        return Facts(self.name, self.what, reference.version(), f"numpy {np.__version__}", self.batch)
 
 
 class CaffeSide:
@@ -213,7 +216,7 @@ class CaffeSide:
 
     def facts(self) -> Facts:
         where = f"its CPU backend, float32, fusion on ({self.files.layers} layers)"
-        return Facts(self.name, self.files.shown, opencv.version(), where, notes=self.files.notes)
+        return Facts(self.name, self.files.shown, opencv.version(), where, self.batch, notes=self.files.notes)
 
 
 class SavedSide:
@@ -241,7 +244,7 @@ class SavedSide:
         return Values({name: values[part.first : last] for name, values in self.found.items()})
 
     def facts(self) -> Facts:
-        return Facts(self.name, self.path.name, "saved outputs", "as they were saved")
+        return Facts(self.name, self.path.name, "saved outputs", "as they were saved", self.batch)
 
 
 SAVED_INPUT = "resnetgen.input"

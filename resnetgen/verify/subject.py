@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir.graph import Graph
+from resnetgen.preprocess import Preprocess
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.targets.caffe.emit import CaffePlan, plan
 from resnetgen.weights.names import NameMap
@@ -16,11 +17,12 @@ from resnetgen.weights.source import Weights
 
 @dataclass(frozen=True)
 class Network:
-    """A spec's graph, the weights that its files should hold, and the names that its Caffe layers bear."""
+    """A spec's graph, the weights that its files should hold, its Caffe layers' names, what is done to an image."""
 
     graph: Graph
     weights: Weights
     names: NameMap | None
+    preprocess: Preprocess | None = None
 
     def caffe(self, batch: int, dialect: Dialect) -> CaffePlan:
         """Its Caffe files in a dialect. Raises Failure where the dialect cannot say it."""
