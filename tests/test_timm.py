@@ -53,7 +53,7 @@ def difference(text: str, name: str, output_stride: int, folder: Path) -> float:
     """How far the network of a spec that extends timm's is from timm's own at an output stride."""
     spec = folder / "net.yaml"
     spec.write_text(f"extends: timm/{name}\n{text}\n", encoding="utf-8")
-    size = 64 if "aa" in name else 80
+    size = 64 if "aa" in name else 72
     return oracle.folded_error(spec, f"timm/{name}", size, folder, output_stride=output_stride)
 
 
