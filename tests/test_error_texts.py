@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from resnetgen.cli import main
@@ -36,11 +37,22 @@ TEXTS = {
         4,
         "error[bad-model]: bad.onnx: it is no ONNX model, or only a part of one: a number does not end\n",
     ),
+    Code.WEIGHTS: (
+        "build tiny.yaml --weights w.npz",
+        4,
+        "error[weights]: w.npz does not fit tiny by the paths of nodes: 4 missing, 1 of another shape\n"
+        "  note: missing: conv1/norm1.gamma, 4 (the gamma of conv1/norm1, tiny.yaml:3)\n"
+        "  note: missing: conv1/norm1.beta, 4 (the beta of conv1/norm1, tiny.yaml:3)\n"
+        "  note: missing: conv1/norm1.mean, 4 (the mean of conv1/norm1, tiny.yaml:3)\n"
+        "  note: missing: conv1/norm1.variance, 4 (the variance of conv1/norm1, tiny.yaml:3)\n"
+        "  note: another shape: head/fc.bias is 2, not 3 (the bias of head/fc, tiny.yaml:3)\n"
+        "  hint: its norms may be folded into its convolutions: build the model with --no-fold to have them back\n",
+    ),
     Code.VERIFICATION: (
         "verify tiny.yaml",
         7,
         "error[verification]: generated/tiny/tiny.onnx was built from another state of the spec\n"
-        "  hint: build it anew: resnetgen build tiny.yaml\n",
+        "  hint: build it anew: resnetgen build tiny.yaml --output-dir generated --target onnx\n",
     ),
     Code.PROVIDER: (
         "build tiny.yaml --verify --provider cuda",
@@ -87,6 +99,9 @@ def _prepare(code: Code, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers() or Path("/dev/nvidia0").exists():
             pytest.skip("another text: this ONNX Runtime was built without CUDA, or there is a GPU")
+    if code is Code.WEIGHTS:
+        shapes = {"conv1/conv1.weight": (4, 3, 3, 3), "head/fc.weight": (3, 4), "head/fc.bias": (2,)}
+        np.savez(folder / "w.npz", **{name: np.ones(shape, np.float32) for name, shape in shapes.items()})
     if code is Code.VERIFICATION:
         assert run("build tiny.yaml", monkeypatch) == 0
         (folder / "tiny.yaml").write_text(TINY.replace("fc 3", "fc 4"))

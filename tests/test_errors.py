@@ -32,6 +32,8 @@ ELSEWHERE = {
     Code.OUTPUT,
     Code.PROTOTXT_SYNTAX,
     Code.BAD_MODEL,
+    Code.WEIGHTS,
+    Code.BAD_IMAGE,
     Code.VERIFICATION,
     Code.PROVIDER,
     Code.BUG,

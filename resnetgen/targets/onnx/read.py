@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import BinaryIO
 
 from google.protobuf.message import DecodeError
@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.onnx.schema import ModelProto, TensorProto
+from resnetgen.weights.checkpoint.external import beside
 from resnetgen.weights.wire import Field, Truncated, field_bytes, fields, range_checksum
 
 
@@ -92,7 +93,7 @@ class _Reader:
             place = {str(entry.key): str(entry.value) for entry in head.external_data}
             if not all(place.get(key, "").isdecimal() for key in ("offset", "length")):
                 raise _bad(self.path, f"the weight {head.name} does not say where it lies")
-            with _beside(self.path, place.get("location", "")).open("rb") as data:
+            with beside(self.path, place.get("location", "")).open("rb") as data:
                 return self._sum(data, head.name, int(place["offset"]), int(place["length"]), size)
         if raw is None:
             raise _bad(self.path, f"the weight {head.name} has no raw data")
@@ -104,14 +105,3 @@ class _Reader:
         if start + length > file.seek(0, 2):
             raise _bad(self.path, f"the weight {name} is cut short")
         return range_checksum(file, start, start + length)
-
-
-def _beside(path: Path, location: str) -> Path:
-    """External data lies beside the model: a location that leads elsewhere, on whatever system, is refused."""
-    beside = path.parent / location
-    is_name = PureWindowsPath(location).name == location and location not in ("", "..") and location.isprintable()
-    if not is_name or beside.is_symlink():
-        raise _bad(path, f"its weights lie outside its folder: {location!r}")
-    if not beside.is_file():
-        raise _bad(path, f"its weights are missing: {location!r}")
-    return beside
