@@ -146,7 +146,7 @@ class Job:
         self.onnx = emit.plan(self.folded, self.onnx_options)
 
     def preprocessing(self) -> dict[str, str]:
-        """What is to be done to an image, and what of it the model does itself. Raises Failure where that is nothing."""
+        """What is to be done to an image, and what of it the model does itself. Raises Failure if that is nothing."""
         spec, embedded = self.compiled.spec, self.options.embed_preprocess
         if embedded and not spec.preprocess:
             hint = "add `preprocess:` to the spec; docs/spec-language.md lists its keys"

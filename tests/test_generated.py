@@ -27,7 +27,7 @@ ZOO_HEAD = """\
 Every bundled spec, as `resnetgen list --markdown` prints it. MACs are those of convolutions and fully connected layers
 for one image. Build one by its name: `resnetgen build torchvision/resnet50`.
 """
-TEXTS = (".prototxt", ".ir.txt")
+TEXTS = (".prototxt", ".ir.txt", ".preprocess.json")
 
 # The authors' own files (KaimingHe/deep-residual-networks).
 PUBLISHED = {
@@ -100,4 +100,10 @@ def test_a_build_is_the_same_byte_for_byte(tmp_path: Path) -> None:
         build(["resnet18"], options)
         files.append({p.name: sha256(p.read_bytes()).hexdigest() for p in (tmp_path / run / "resnet18").iterdir()})
     assert files[0] == files[1]
-    assert set(files[0]) == {"resnet18.onnx", "resnet18.prototxt", "resnet18.caffemodel", MANIFEST}
+    assert set(files[0]) == {
+        "resnet18.onnx",
+        "resnet18.prototxt",
+        "resnet18.preprocess.json",
+        "resnet18.caffemodel",
+        MANIFEST,
+    }
