@@ -29,17 +29,18 @@ def table(*columns: str, **options: Any) -> Any:
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, **options)
     for name in columns:
-        made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+        is_number = name.startswith(">")
+        justify: Any = "right" if is_number else "left"
+        made.add_column(name.lstrip(">"), justify=justify, overflow="fold", no_wrap=is_number)
     return made
 
 
-def print_table(table: Any) -> None:
-    """Without the lines and the spaces that rich puts around a table."""
+def print_table(table: Any, at_least: int = 0) -> None:
+    """Without the lines and the spaces that rich puts around a table; `at_least`: characters in a line."""
     from rich.console import Console
 
     console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 200
+    console.width = max(console.width, at_least) if console.is_terminal else 200
     with console.capture() as printed:
         console.print(table)
     print("\n".join(line.rstrip() for line in printed.get().splitlines() if line.strip()))

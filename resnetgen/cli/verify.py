@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from resnetgen.verify import Comparison, Layer, Report
 
 
+_WIDTH = 140
+"""Of the tables: a terminal that is narrower breaks their lines, where rich would break each number."""
+
+
 def _tolerances(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[float | None, dict[str, float]]:
     """1e-4 for all, NAME=1e-3 for one."""
     default, named = None, {}
@@ -152,7 +156,7 @@ def print_report(report: Report, layers: bool = False) -> None:
         sides.add_row(
             side.name, side.file, side.engine, ", ".join((side.ran_on, *side.notes)), str(side.batch or "any")
         )
-    print_table(sides)
+    print_table(sides, _WIDTH)
     print()
     for one in report.comparisons if layers else ():
         _print_layers(one)
@@ -160,7 +164,7 @@ def print_report(report: Report, layers: bool = False) -> None:
     found = table(f"against {report.sides[0].name}", ">batch", ">images", ">tensors", *measures)
     for one in report.comparisons:
         found.add_row(*_row(one))
-    print_table(found)
+    print_table(found, _WIDTH)
     print(f"\ntolerance {report.tolerance:.0e} of each tensor's largest value; images: {report.inputs}")
     if layers:
         for side in report.sides:
@@ -181,7 +185,7 @@ def _print_layers(one: Comparison) -> None:
     listed = table("", ">difference", ">mean", ">cosine", title, "at", "faults")
     for layer in one.layers:
         listed.add_row(*_layer_row(layer))
-    print_table(listed)
+    print_table(listed, _WIDTH)
     print()
 
 
