@@ -14,6 +14,7 @@ import numpy.typing as npt
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
+from resnetgen.runtimes import images
 from resnetgen.verify import arrays
 from resnetgen.verify.settings import Settings
 
@@ -84,8 +85,6 @@ def adapted(part: Part, given: Format, wanted: Format | None, preprocess: Prepro
     """The same images for a side that takes another format: bytes are normalised by us, in numpy."""
     if wanted in (given, None) or not preprocess:
         return part
-    from resnetgen.runtimes import images
-
     return Part(part.first, images.normalise(part.data, preprocess))
 
 
@@ -109,6 +108,4 @@ def _image(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDA
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
         message = f"--data {path}: nothing says how this network is to see a picture"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
-    from resnetgen.runtimes import images
-
     return images.load_bytes([path], preprocess) if wanted.is_bytes else images.load_images([path], preprocess)
