@@ -150,7 +150,8 @@ class Job:
         spec, embedded = self.compiled.spec, self.options.embed_preprocess
         if embedded and not spec.preprocess:
             hint = "add `preprocess:` to the spec; docs/spec-language.md lists its keys"
-            raise fail(Exit.SPEC, Code.MISSING_KEY, "the spec has no preprocessing to embed", spec.span, hint)
+            message = f"of an image {spec.input} the spec says no preprocessing"
+            raise fail(Exit.SPEC, Code.MISSING_KEY, message, spec.span, hint)
         said = {"resnetgen.preprocess": spec.preprocess.to_json()} if spec.preprocess else {}
         return said | {"resnetgen.embedded": "color divide mean std"} if embedded else said
 

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 @click.option(
     "--embed-preprocess",
     is_flag=True,
-    help="Let the ONNX model take bytes, N x height x width x RGB, and do the spec's colour order, scale, mean and std.",
+    help="Let the ONNX model take bytes, N x height x width x RGB, and do the spec's colour, scale, mean and std.",
 )
 @click.option("--input-name", default="input", show_default=True, help="Of the ONNX model.")
 @click.option("--output-name", default="output", show_default=True, help="Of the ONNX model.")
