@@ -116,6 +116,8 @@ class Job:
 
     def begin(self) -> None:
         """Draw the first weights while the libraries of the formats are imported, which takes as long."""
+        if self.pretrained:
+            self.pretrained.hash_ahead()
         if Target.ONNX in self.options.targets:
             self.drawing = Drawing(self.folded_weights, keys(self.folded))
 

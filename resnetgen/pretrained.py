@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,10 +36,21 @@ class Pretrained:
     naming: Naming
     warnings: tuple[str, ...] = ()
 
-    @cached_property
+    def hash_ahead(self) -> None:
+        """Begin to hash the file, in a thread of its own."""
+        _ = self._digest
+
+    @property
     def sha256(self) -> str:
         """Of the checkpoint's file."""
-        return self.weights.checkpoint.checksum()
+        return self._digest.result()
+
+    @cached_property
+    def _digest(self) -> Future[str]:
+        pool = ThreadPoolExecutor(1)
+        digest = pool.submit(self.weights.checkpoint.checksum)
+        pool.shutdown(wait=False)
+        return digest
 
 
 def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) -> Pretrained:
