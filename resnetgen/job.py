@@ -144,7 +144,9 @@ class Job:
         names = Names(self.options.input_name, self.options.output_name)
         options, metadata = self.options, self.metadata()
         embed = self.compiled.spec.preprocess if options.embed_preprocess else None
-        self.onnx_options = emit.OnnxOptions(options.opset, options.batch, names, metadata, __version__, embed)
+        self.onnx_options = emit.OnnxOptions(
+            options.opset, options.batch, names, metadata, self.digest_of_weights, __version__, embed
+        )
         self.onnx = emit.plan(self.folded, self.onnx_options)
 
     def preprocessing(self) -> dict[str, str]:
@@ -179,10 +181,13 @@ class Job:
             return drawn
         taken = {
             "resnetgen.weights": source.path.name,
-            "resnetgen.weights_sha256": self.pretrained.sha256,
             "resnetgen.weights_names": self.pretrained.naming.shown,
         }
         return taken | (drawn | {"resnetgen.reinit": ",".join(source.reinit)} if source.reinit else {})
+
+    def digest_of_weights(self) -> dict[str, str]:
+        """Of the checkpoint: hashed while its weights are written."""
+        return {"resnetgen.weights_sha256": self.pretrained.sha256} if self.pretrained else {}
 
     def run(self) -> Built:
         """Write, read back, publish."""
@@ -241,9 +246,8 @@ class Job:
 
     def entry(self, output: Output) -> Entry:
         has_weights = not output.path.name.endswith((".ir.txt", ".prototxt", ".preprocess.json"))
-        origin = {
-            key.removeprefix("resnetgen."): value for key, value in self.origin_of_weights().items() if has_weights
-        }
+        origin = self.origin_of_weights() | self.digest_of_weights() if has_weights else {}
+        origin = {key.removeprefix("resnetgen."): value for key, value in origin.items()}
         return Entry(output.size, output.sha256, self.compiled.digest, origin)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,15 @@ class CaffePlan:
     shapes: dict[Key, Shape]
     """Of every parameter of the graph."""
 
+    def message(self) -> Any:
+        """The NetParameter that the text says: a copy of one's own."""
+        return message("NetParameter").FromString(self._serialised)
+
+    @cached_property
+    def _serialised(self) -> bytes:
+        serialised: bytes = parse_prototxt(self.text, "the prototxt").SerializeToString()
+        return serialised
+
     @property
     def payload(self) -> int:
         return payload(self.shapes)
@@ -72,7 +82,7 @@ def write_caffemodel(
     create: Create = Output,
 ) -> dict[Key, int]:
     """Write each layer with its blobs; returns the checksum of each tensor as it was drawn."""
-    net = parse_prototxt(planned.text, "the prototxt")
+    net = planned.message()
     layers = list(net.layer)
     del net.layer[:]
     checksums: dict[Key, int] = {}

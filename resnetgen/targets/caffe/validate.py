@@ -33,14 +33,14 @@ def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]
     lines = differences(_as_text(graph), found, planned.names)
     if tuple(net.input_dim) != planned.net.dims:
         lines.append(f"the input is {tuple(net.input_dim)}, not {planned.net.dims}")
-    if net != parse_prototxt(planned.text, "the prototxt"):
+    if net != planned.message():
         lines.append("the file says something else than was planned")
     return lines
 
 
 def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int]) -> list[str]:
     """What the caffemodel says otherwise than the prototxt and the checksums of the weights as they were drawn."""
-    net = parse_prototxt(planned.text, "the prototxt")
+    net = planned.message()
     layers = list(net.layer)
     del net.layer[:]
     try:

@@ -32,6 +32,8 @@ class OnnxOptions:
     """None: dynamic."""
     names: Names = field(default_factory=Names)
     metadata: dict[str, str] = field(default_factory=dict)
+    late_metadata: Callable[[], dict[str, str]] = dict
+    """What is known only once the weights are written, such as a checksum that is computed meanwhile."""
     producer_version: str = ""
     embed: Preprocess | None = None
     """What the model is to do itself to the pixels of an image."""
@@ -47,6 +49,11 @@ class OnnxPlan:
     dims: dict[tuple[str, str], tuple[int, ...]]
     """(node, parameter) -> shape of the initializer, which holds the same values."""
     external: bool
+    late_metadata: Callable[[], dict[str, str]] = dict
+
+    def stamp(self) -> ModelProto:
+        """A ModelProto that holds nothing but the late metadata: it stands last."""
+        return _with_metadata(ModelProto(), self.late_metadata())
 
     @property
     def payload(self) -> int:
@@ -71,14 +78,19 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
             initializer=[constant(name, values) for name, values in made.constants.items()],
         ),
     )
-    for key, value in options.metadata.items():
-        skeleton.metadata_props.add(key=key, value=value)
+    _with_metadata(skeleton, options.metadata)
     shapes = keys(graph)
     # A tensor's own fields take less than its name and a hundred bytes.
     heads = sum(len(node) + len(parameter) + 100 for node, parameter in shapes)
     external = skeleton.ByteSize() + heads + payload(shapes) > limit
     held = {(node.name, p.name): dims(node, p, options.opset) for node in graph.nodes for p in graph.parameters(node)}
-    return OnnxPlan(skeleton, shapes, held, external)
+    return OnnxPlan(skeleton, shapes, held, external, options.late_metadata)
+
+
+def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    return model
 
 
 def write(
@@ -97,6 +109,7 @@ def write(
     tensors = _tensors(planned, weights, checksums)
     if planned.external:
         model = _write_external(planned.skeleton, tensors, path.with_name(f"{path.name}.data"), progress, create)
+        model.MergeFrom(planned.stamp())
         with create(path) as file:
             file.write(model.SerializeToString(deterministic=True))
         return checksums
@@ -105,6 +118,7 @@ def write(
         for name, shape, values in tensors:
             _write_fragment(file, _tensor_head(name, shape), values)
             progress(values.nbytes)
+        file.write(planned.stamp().SerializeToString(deterministic=True))
     return checksums
 
 

@@ -11,6 +11,7 @@ from resnetgen.targets.onnx.decode import read_graph
 from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
 from resnetgen.targets.onnx.prelude import prelude_differences
 from resnetgen.targets.onnx.read import OnnxFile, read_file
+from resnetgen.targets.onnx.schema import ModelProto
 from resnetgen.targets.onnx.translate import BATCH, initializer
 
 
@@ -42,12 +43,15 @@ def _stamps(file: OnnxFile, planned: OnnxPlan, options: OnnxOptions) -> list[str
     versions = {entry.domain: entry.version for entry in model.opset_import}
     if versions != {"": options.opset} or model.ir_version != planned.skeleton.ir_version:
         lines.append(f"opset {versions} and IR version {model.ir_version} are not what was asked for")
-    if {entry.key: entry.value for entry in model.metadata_props} != options.metadata:
+    if {entry.key: entry.value for entry in model.metadata_props} != options.metadata | options.late_metadata():
         lines.append("the metadata differs")
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         first = [dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim[:1]]
         if first != [options.batch or BATCH]:
             lines.append(f"{value.name} has another batch than was asked for")
-    if model != planned.skeleton:
+    wanted = ModelProto()
+    wanted.CopyFrom(planned.skeleton)
+    wanted.MergeFrom(planned.stamp())
+    if model != wanted:
         lines.append("the file says something else than was planned")
     return lines
