@@ -14,11 +14,13 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
+from resnetgen.ir.ops import Shape
 from resnetgen.targets.caffe.emit import CaffePlan
 from resnetgen.targets.caffe.read import parse_prototxt, read_graph
 from resnetgen.targets.caffe.schema import message
 from resnetgen.weights.source import Array, Key, checksum
-from resnetgen.weights.wire import Field, Truncated, field_bytes, fields, range_checksum
+from resnetgen.weights.sums import Sum, Sums
+from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
 
 
 def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]:
@@ -110,7 +112,7 @@ def _fixed(values: Array) -> Blob:
     return values.shape, checksum(values)
 
 
-Blob = tuple[tuple[int, ...], int]
+Blob = tuple[Shape, int]
 """Shape and checksum of the values."""
 
 
@@ -120,15 +122,15 @@ def read_caffemodel(path: Path) -> tuple[Any, list[tuple[Any, list[Blob]]]]:
     Raises Failure (exit 4) for a truncated file, and for a blob whose size is not its shape's.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, Sums() as sums:
             end = file.seek(0, 2)
             net, layers = message("NetParameter")(), []
             for field in fields(file, 0, end):
                 if field.number == 100 and field.is_delimited:
-                    layers.append(_layer(file, field))
+                    layers.append(_layer(path, file, field, sums))
                 else:
                     net.MergeFromString(field_bytes(file, field))
-            return net, layers
+            return net, [(head, [(shape, check()) for shape, check in blobs]) for head, blobs in layers]
     except (Truncated, DecodeError) as error:
         what = f"{path}: it is no caffemodel, or only a part of one: {error}"
         raise fail(Exit.MODEL, Code.BAD_MODEL, what) from None
@@ -136,20 +138,20 @@ def read_caffemodel(path: Path) -> tuple[Any, list[tuple[Any, list[Blob]]]]:
         raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
 
 
-def _layer(file: BinaryIO, field: Field) -> tuple[Any, list[Blob]]:
+def _layer(path: Path, file: BinaryIO, field: Field, sums: Sums) -> tuple[Any, list[tuple[Shape, Sum]]]:
     layer = message("LayerParameter")()
     blobs = []
     for inner in fields(file, field.start, field.end):
         if inner.number == 7 and inner.is_delimited:
-            blobs.append(_blob(file, inner))
+            blobs.append(_blob(path, file, inner, sums))
         else:
             layer.MergeFromString(field_bytes(file, inner))
     return layer, blobs
 
 
-def _blob(file: BinaryIO, field: Field) -> Blob:
+def _blob(path: Path, file: BinaryIO, field: Field, sums: Sums) -> tuple[Shape, Sum]:
     head = message("BlobProto")()
-    check = 0
+    check: Sum = int
     size = 0
     for inner in fields(file, field.start, field.end):
         if inner.number != 5 or not inner.is_delimited:
@@ -158,7 +160,7 @@ def _blob(file: BinaryIO, field: Field) -> Blob:
         if size:
             raise Truncated("a blob holds its data twice")
         size = inner.end - inner.start
-        check = range_checksum(file, inner.start, inner.end)
+        check = sums.begin(path, inner.start, inner.end)
     shape = tuple(head.shape.dim)
     if size != 4 * prod(shape):
         raise Truncated(f"a blob of shape {shape} holds {size} bytes")

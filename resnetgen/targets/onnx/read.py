@@ -13,7 +13,8 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.onnx.schema import ModelProto, TensorProto
 from resnetgen.weights.checkpoint.external import beside
-from resnetgen.weights.wire import Field, Truncated, field_bytes, fields, range_checksum
+from resnetgen.weights.sums import Sum, Sums
+from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ def read_file(path: Path) -> OnnxFile:
     Raises Failure (exit 4): truncated, not a model, a weight of another type or size than it says.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, Sums() as sums:
             end = file.seek(0, 2)
-            return _Reader(path, file).read(end)
+            return _Reader(path, file, sums).read(end)
     except (Truncated, DecodeError) as error:
         raise _bad(path, f"it is no ONNX model, or only a part of one: {error}") from None
     except OSError as error:
@@ -51,10 +52,11 @@ def _bad(path: Path, what: str) -> Failure:
 
 
 class _Reader:
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: BinaryIO, sums: Sums) -> None:
         self.path = path
         self.file = file
-        self.tensors: dict[str, Tensor] = {}
+        self.sums = sums
+        self.tensors: dict[str, tuple[Shape, Sum]] = {}
 
     def read(self, end: int) -> OnnxFile:
         """A model may come in fragments; without the weights they are one small message."""
@@ -66,7 +68,7 @@ class _Reader:
                     self._graph_field(model, inner)
             else:
                 model.MergeFromString(field_bytes(self.file, field))
-        return OnnxFile(model, self.tensors)
+        return OnnxFile(model, {name: Tensor(shape, check()) for name, (shape, check) in self.tensors.items()})
 
     def _graph_field(self, model: ModelProto, field: Field) -> None:
         if field.number != model.graph.DESCRIPTOR.fields_by_name["initializer"].number or not field.is_delimited:
@@ -84,24 +86,24 @@ class _Reader:
             return
         if head.name in self.tensors:
             raise _bad(self.path, f"two weights are called {head.name}")
-        self.tensors[head.name] = Tensor(tuple(head.dims), self._checksum(head, raw))
+        self.tensors[head.name] = (tuple(head.dims), self._checksum(head, raw))
 
-    def _checksum(self, head: TensorProto, raw: Field | None) -> int:
+    def _checksum(self, head: TensorProto, raw: Field | None) -> Sum:
         size = 4 * prod(head.dims)
         if head.data_location == TensorProto.EXTERNAL:
             # What is not UTF-8 text comes as bytes.
             place = {str(entry.key): str(entry.value) for entry in head.external_data}
             if not all(place.get(key, "").isdecimal() for key in ("offset", "length")):
                 raise _bad(self.path, f"the weight {head.name} does not say where it lies")
-            with beside(self.path, place.get("location", "")).open("rb") as data:
-                return self._sum(data, head.name, int(place["offset"]), int(place["length"]), size)
+            data = beside(self.path, place.get("location", ""))
+            return self._sum(data, head.name, int(place["offset"]), int(place["length"]), size)
         if raw is None:
             raise _bad(self.path, f"the weight {head.name} has no raw data")
-        return self._sum(self.file, head.name, raw.start, raw.end - raw.start, size)
+        return self._sum(self.path, head.name, raw.start, raw.end - raw.start, size)
 
-    def _sum(self, file: BinaryIO, name: str, start: int, length: int, size: int) -> int:
+    def _sum(self, path: Path, name: str, start: int, length: int, size: int) -> Sum:
         if length != size:
             raise _bad(self.path, f"the weight {name} holds {length} bytes instead of {size}")
-        if start + length > file.seek(0, 2):
+        if start + length > path.stat().st_size:
             raise _bad(self.path, f"the weight {name} is cut short")
-        return range_checksum(file, start, start + length)
+        return self.sums.begin(path, start, start + length)
