@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import random_weights, write_caffe, write_onnx
 
-from resnetgen.compiler import compile_spec
+from resnetgen.compiler import Verified, build, compile_spec, verify
 from resnetgen.convert import convert
 from resnetgen.errors import Exit, Failure
 from resnetgen.ir.graph import Graph
-from resnetgen.job import Compiled, Quiet
+from resnetgen.job import Compiled, Options, Quiet, Target
 from resnetgen.pretrained import Source, load_pretrained, weight_namings
 from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.verify import Settings
 from resnetgen.weights.assign import Assigned
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
 from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.draw import keys
-from resnetgen.weights.initialise import Initialised
+from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import load_name_map
 from resnetgen.weights.source import Weights
 
@@ -120,6 +123,17 @@ def test_round_trip_by_torch(name: str, tmp_path: Path) -> None:
     state = {key: value for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
     assert found.keys() == state.keys()
     assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_round_trip_by_pth(name: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    compiled = compile_spec(name)
+    weights = random_weights(compiled.graph)
+    state = {key: torch.from_numpy(one) for key, one in tensors(compiled.graph, weights).items()}
+    torch.save(state, tmp_path / "a.pth")
+    assert same(load(tmp_path / "a.pth", compiled), weights, compiled.graph)
 
 
 # Types
@@ -294,6 +308,32 @@ def test_every_convention_is_of_a_map_that_says_it() -> None:
         color = compiled.spec.preprocess.color.value if compiled.spec.preprocess else None
         own = {key: one.value for key, one in conventions(compiled.graph, color).items()}
         assert own == load_name_map(name).conventions
+
+
+# Verifying
+
+
+def test_the_reference_takes_the_same_checkpoint(tiny: Compiled, tmp_path: Path) -> None:
+    own = tensors(tiny.graph, random_weights(tiny.graph))
+    path = write(tmp_path / "a.npz", own, "npz")
+    options = Options(targets=(Target.ONNX, Target.CAFFE), pretrained=Source(path), output_dir=tmp_path)
+    build(["tiny.yaml"], options)
+    for on in ((), ("opencv",)) if importlib.util.find_spec("cv2") else ((),):
+        given = Verified("tiny.yaml", on, output_dir=tmp_path, weights=path)
+        assert verify(given, Settings()).passed
+        with pytest.raises(Failure, match=r"hold the weights of a\.npz, which the reference needs") as caught:
+            verify(replace(given, weights=None), Settings())
+        assert caught.value.exit is Exit.VERIFICATION
+    other = write(tmp_path / "b.npz", own | {"head/fc.bias": own["head/fc.bias"] + 1}, "npz")
+    with pytest.raises(Failure, match=r"b\.npz is not the checkpoint that a\.npz was"):
+        verify(Verified("tiny.yaml", output_dir=tmp_path, weights=other), Settings())
+
+
+def test_stages_that_were_drawn_are_drawn_again(tiny: Compiled, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.npz", tensors(tiny.graph, random_weights(tiny.graph)), "npz")
+    options = Options(pretrained=Source(path, reinit=("head",)), output_dir=tmp_path, seed=5, init=Init.RANDOM_STATS)
+    build(["tiny.yaml"], options)
+    assert verify(Verified("tiny.yaml", output_dir=tmp_path, weights=path), Settings()).passed
 
 
 # Converting
