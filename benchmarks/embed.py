@@ -24,6 +24,8 @@ def session(spec: str, folder: Path, embed: bool) -> tuple[Any, dict[str, Any]]:
     path = next(path for path in built.files if path.suffix == ".onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
+    # A thread that spins behind one session's run would take a core from the other's.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     made = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (source,) = made.get_inputs()
     shape = (1, *source.shape[1:])

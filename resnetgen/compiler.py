@@ -12,7 +12,6 @@ from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, Target
-from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.spec.find import find_spec, is_spec, short_path
 from resnetgen.spec.load import given, input_size, load, load_block
 from resnetgen.spec.table import Spec
@@ -161,6 +160,8 @@ def _weights(compiled: Compiled, said: Mapping[str, str], path: Path | None) -> 
     drawn = Initialised(compiled.graph, int(said.get("seed", "0")), Init(said.get("init", Init.HE)))
     if path is None:
         return Missing(said["weights"]) if "weights" in said else drawn
+    from resnetgen.pretrained import Source, load_pretrained
+
     reinit = tuple(filter(None, said.get("reinit", "").split(",")))
     read = load_pretrained(Source(path, reinit, allow_nonfinite=True), compiled.spec, compiled.graph, drawn)
     if (digest := said.get("weights_sha256")) and read.sha256 != digest:

@@ -17,7 +17,6 @@ from resnetgen.files import Output, Staging, staging
 from resnetgen.ir.graph import Graph
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.passes.pipeline import PIPELINE, run_passes
-from resnetgen.pretrained import Pretrained, Source, load_pretrained
 from resnetgen.spec.table import Spec
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.weights.draw import Drawing, keys
@@ -26,6 +25,7 @@ from resnetgen.weights.names import NameMap, load_name_map
 from resnetgen.weights.source import Weights
 
 if TYPE_CHECKING:  # the targets import onnx and jinja2: only when they are built
+    from resnetgen.pretrained import Pretrained, Source
     from resnetgen.targets.caffe.emit import CaffePlan
     from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
     from resnetgen.verify import Report, Settings
@@ -105,6 +105,8 @@ class Job:
         self.pretrained: Pretrained | None = None
         self.weights: Weights = Initialised(compiled.graph, options.seed, options.init)
         if options.pretrained:
+            from resnetgen.pretrained import load_pretrained
+
             self.pretrained = load_pretrained(options.pretrained, compiled.spec, compiled.graph, self.weights)
             self.weights = self.pretrained.weights
         passes = PIPELINE if options.fold else ()

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.onnx.schema import ModelProto, TensorProto
-from resnetgen.weights.checkpoint.external import beside
+from resnetgen.weights.external import beside
 from resnetgen.weights.sums import Sum, Sums
 from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
 

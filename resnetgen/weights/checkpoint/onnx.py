@@ -10,10 +10,10 @@ from functools import partial
 
 from resnetgen.errors import Failure
 from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry, shown
-from resnetgen.weights.checkpoint.external import beside
 from resnetgen.weights.checkpoint.messages import Messages
 from resnetgen.weights.checkpoint.ranges import Place, Ranges
 from resnetgen.weights.checkpoint.repeated import Repeated, Varints
+from resnetgen.weights.external import beside
 from resnetgen.weights.wire import MAX_VARINT, Field, Truncated
 
 _GRAPH = 7  # ModelProto
