@@ -86,7 +86,7 @@ def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
     """Every naming that a file of this format may have; a map that has no name for a node is left out."""
     if checkpoint.format != "caffemodel":
         own, *others = weight_namings(spec, graph)
-        return [replace(own, fixed=_onnx_constants(graph)) if checkpoint.format == "onnx" else own, *others]
+        return [replace(own, fixed=_onnx_constants(spec, graph)) if checkpoint.format == "onnx" else own, *others]
     from resnetgen.targets.caffe.blobs import blob_naming
 
     found = []
@@ -96,11 +96,11 @@ def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
     return found
 
 
-def _onnx_constants(graph: Graph) -> frozenset[str]:
-    """What stands among the initializers of a model of ours, and is no weight: at opset 20 it is most."""
+def _onnx_constants(spec: Spec, graph: Graph) -> frozenset[str]:
+    """What may stand among the initializers of a model of ours, and is no weight: at opset 20 it is most."""
     from resnetgen.targets.onnx.translate import Names, Translation
 
-    return frozenset(Translation(graph, 20, Names(), None).constants)
+    return frozenset(Translation(graph, 20, Names(), None, spec.preprocess).constants)
 
 
 def _maps(spec: Spec) -> list[str]:

@@ -97,6 +97,14 @@ def test_round_trip_by_onnx(name: str, tmp_path: Path) -> None:
     assert same(load(model.path, compiled), weights, compiled.graph)
 
 
+def test_round_trip_by_a_model_that_takes_bytes(tmp_path: Path) -> None:
+    compiled = compile_spec("resnet20_cifar")
+    options = Options(embed_preprocess=True, fold=False, output_dir=tmp_path)
+    (built,) = build(["resnet20_cifar"], options)
+    path = next(path for path in built.files if path.suffix == ".onnx")
+    assert same(load(path, compiled), Initialised(compiled.graph), compiled.graph)
+
+
 def test_round_trip_of_every_kind_of_weight(tiny: Compiled, tmp_path: Path) -> None:
     """A groupnorm's and a channelconv's have other shapes in the files."""
     weights = random_weights(tiny.graph)
