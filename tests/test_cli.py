@@ -363,3 +363,8 @@ def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m resnetgen.cli schema | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, env=os.environ)
     assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_a_missing_prototxt_is_no_spec(run: Run) -> None:
+    done = run("diff", "resnet18", "folder/net.prototxt")
+    assert (done.code, done.err) == (5, "error[missing-file]: no such file: folder/net.prototxt\n")

@@ -34,7 +34,7 @@ def find_spec(word: str) -> Path:
 
 def is_spec(word: str) -> bool:
     """Whether a word that may also be another file's path means a spec."""
-    return word.endswith(_SUFFIXES) or (_is_name(word) and not Path(word).exists())
+    return word.endswith(_SUFFIXES) or (_is_name(word) and not word.endswith(".prototxt") and not Path(word).exists())
 
 
 def find_parent(word: str, span: Span, child: Path) -> Path:
