@@ -60,6 +60,7 @@ class Code(StrEnum):
     UNSUPPORTED = "unsupported"
     BAD_MODEL = "bad-model"
     BAD_IMAGE = "bad-image"
+    LABELS = "labels"
     WEIGHTS = "weights"
     PROTOTXT_SYNTAX = "prototxt-syntax"
     OUTPUT = "output"

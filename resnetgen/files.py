@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
@@ -95,6 +95,28 @@ class Staging:
             os.replace(self.folder / name, self.final / name)
         if os.name != "nt":
             _sync(self.final)
+
+    def publish_folder(self, layout: Mapping[str, str], place: Path) -> None:
+        """Move files to a new folder, which appears at once; `layout`: file -> its path in the folder.
+
+        Raises Failure (exit 5) where something stands there.
+        """
+        for done in self._synced:
+            done.result()
+        folder = self.folder / "folder"
+        for name, path in layout.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(self.folder / name, folder / path)
+            del self.outputs[name]
+        if os.name != "nt":
+            for made in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
+                _sync(made)
+        try:
+            os.rename(folder, place)
+        except OSError:  # a rename never replaces a folder that holds anything
+            raise fail(Exit.IO, Code.OUTPUT, f"cannot write {place}: something stands there") from None
+        if os.name != "nt":
+            _sync(place.parent)
 
     def close(self) -> None:
         """Remove what was not published."""

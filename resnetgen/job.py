@@ -17,6 +17,7 @@ from resnetgen.files import Output, Staging, staging
 from resnetgen.ir.graph import Graph
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.passes.pipeline import PIPELINE, run_passes
+from resnetgen.profiles import Profile, choose_opset
 from resnetgen.spec.table import Spec
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.weights.draw import Drawing, keys
@@ -72,7 +73,10 @@ class Options:
     fold: bool = True
     batch: int | None = None
     dialect: Dialect = Dialect.BVLC
-    opset: int = 17
+    opset: int | None = None
+    """None: as profiles.choose_opset says."""
+    runtime: Profile | None = None
+    """The server that must be able to load the ONNX model."""
     embed_preprocess: bool = False
     """Whether the ONNX model takes images of bytes and does itself what the spec says of their pixels."""
     input_name: str = "input"
@@ -98,10 +102,11 @@ class Built:
 class Job:
     """`plan` refuses everything that can be refused; `run` writes."""
 
-    def __init__(self, compiled: Compiled, options: Options, progress: Progress) -> None:
+    def __init__(self, compiled: Compiled, options: Options, progress: Progress, stem: str | None = None) -> None:
+        """`stem`: what the files are called, where it is not as the spec is."""
         self.compiled, self.options, self.progress = compiled, options, progress
         self.folder = options.output_dir / compiled.spec.name
-        self.stem = compiled.spec.stem
+        self.stem = stem or compiled.spec.stem
         self.pretrained: Pretrained | None = None
         self.weights: Weights = Initialised(compiled.graph, options.seed, options.init)
         if options.pretrained:
@@ -147,7 +152,14 @@ class Job:
         options, metadata = self.options, self.metadata()
         embed = self.compiled.spec.preprocess if options.embed_preprocess else None
         self.onnx_options = emit.OnnxOptions(
-            options.opset, options.batch, names, metadata, self.digest_of_weights, __version__, embed
+            choose_opset(options.opset, options.runtime),
+            options.batch,
+            names,
+            metadata,
+            self.digest_of_weights,
+            __version__,
+            embed,
+            options.runtime,
         )
         self.onnx = emit.plan(self.folded, self.onnx_options)
 
@@ -167,14 +179,19 @@ class Job:
 
         spec = self.compiled.spec
         origin = self.origin_of_weights() | self.preprocessing()
-        return origin | {
-            "resnetgen.version": __version__,
-            "resnetgen.spec": spec.name,
-            "resnetgen.spec_sha256": self.compiled.digest,
-            "resnetgen.input": str(spec.input),
-            "resnetgen.params": json.dumps(spec.params, sort_keys=True),
-            "resnetgen.numpy": numpy.__version__,
-        }
+        runtime = {"resnetgen.runtime": self.options.runtime.name} if self.options.runtime else {}
+        return (
+            origin
+            | runtime
+            | {
+                "resnetgen.version": __version__,
+                "resnetgen.spec": spec.name,
+                "resnetgen.spec_sha256": self.compiled.digest,
+                "resnetgen.input": str(spec.input),
+                "resnetgen.params": json.dumps(spec.params, sort_keys=True),
+                "resnetgen.numpy": numpy.__version__,
+            }
+        )
 
     def origin_of_weights(self) -> dict[str, str]:
         drawn = {"resnetgen.init": self.options.init.value, "resnetgen.seed": str(self.options.seed)}
@@ -193,20 +210,27 @@ class Job:
 
     def run(self) -> Built:
         """Write, read back, publish."""
-        report = None
         with staging(self.folder) as stage:
-            if Target.IR in self.options.targets:
-                self.write_ir(stage)
-            if self.caffe:
-                self.write_caffe(stage, self.caffe)
-            if self.onnx and self.onnx_options:
-                self.write_onnx(stage, self.onnx, self.onnx_options)
-            if self.options.verify:
-                report = self.verify(stage, self.options.verify)
-            entries = {name: self.entry(output) for name, output in stage.outputs.items()}
+            report = self.write(stage)
+            entries = self.entries(stage)
             stage.write_text(MANIFEST, updated(self.folder, self.compiled.spec, entries))
             stage.publish()
-        files = {self.folder / name: entry for name, entry in entries.items()}
+        return self.built({self.folder / name: entry for name, entry in entries.items()}, report)
+
+    def write(self, stage: Staging) -> Report | None:
+        """Write what was planned into a staging folder, read it back, and run it if that was asked for."""
+        if Target.IR in self.options.targets:
+            self.write_ir(stage)
+        if self.caffe:
+            self.write_caffe(stage, self.caffe)
+        if self.onnx and self.onnx_options:
+            self.write_onnx(stage, self.onnx, self.onnx_options)
+        return self.verify(stage, self.options.verify) if self.options.verify else None
+
+    def entries(self, stage: Staging) -> dict[str, Entry]:
+        return {name: self.entry(output) for name, output in stage.outputs.items()}
+
+    def built(self, files: dict[Path, Entry], report: Report | None) -> Built:
         return Built(self.compiled, files, report, self.pretrained.warnings if self.pretrained else ())
 
     def write_ir(self, stage: Staging) -> None:
@@ -247,7 +271,7 @@ class Job:
         return report
 
     def entry(self, output: Output) -> Entry:
-        has_weights = not output.path.name.endswith((".ir.txt", ".prototxt", ".preprocess.json"))
+        has_weights = not output.path.name.endswith((".txt", ".prototxt", "preprocess.json"))
         origin = self.origin_of_weights() | self.digest_of_weights() if has_weights else {}
         origin = {key.removeprefix("resnetgen."): value for key, value in origin.items()}
         return Entry(output.size, output.sha256, self.compiled.digest, origin)

@@ -29,7 +29,19 @@ class Entry:
 def updated(folder: Path, spec: Spec, entries: dict[str, Entry]) -> str:
     """The manifest's text with new entries. Files of earlier builds keep theirs as long as they stand there."""
     files = {name: entry for name, entry in read(folder).items() if (folder / name).is_file()}
-    files |= {name: asdict(entry) for name, entry in entries.items()}
+    return _text(spec, files | _listed(entries))
+
+
+def text(spec: Spec, entries: dict[str, Entry]) -> str:
+    """The manifest of a folder that holds these files and no others."""
+    return _text(spec, _listed(entries))
+
+
+def _listed(entries: dict[str, Entry]) -> dict[str, Any]:
+    return {name: asdict(entry) for name, entry in entries.items()}
+
+
+def _text(spec: Spec, files: dict[str, Any]) -> str:
     document = {
         "resnetgen": __version__,
         "spec": spec.name,

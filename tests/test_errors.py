@@ -34,6 +34,7 @@ ELSEWHERE = {
     Code.BAD_MODEL,
     Code.WEIGHTS,
     Code.BAD_IMAGE,
+    Code.LABELS,
     Code.VERIFICATION,
     Code.PROVIDER,
     Code.BUG,

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
     {"errors", "resources"},
-    {"files", "preprocess"},
+    {"files", "preprocess", "render"},
     {"spec", "ir"},
     {"weights", "manifest"},
     {"expand", "passes", "targets"},
@@ -28,7 +28,7 @@ FLOORS = (
 HEAVY = {
     "onnx": {"targets/onnx", "weights", "verify", "runtimes/reference"},
     "onnxruntime": {"runtimes/onnxruntime"},
-    "jinja2": {"targets/caffe/render"},
+    "jinja2": {"render", "targets/caffe/render"},
     "rich": {"cli"},
     "click": {"cli"},
     "cv2": {"runtimes/opencv"},

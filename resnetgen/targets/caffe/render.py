@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
-from resnetgen.resources import TEMPLATES
+from resnetgen.render import quoted, template
 from resnetgen.targets.caffe.layers import Enum, Value
 from resnetgen.targets.caffe.translate import CaffeNet
 
@@ -18,17 +18,7 @@ def render(net: CaffeNet) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # prototxt, not HTML: every value goes through `literal`
-    )
-    environment.filters["literal"] = literal
-    environment.tests["message"] = lambda value: isinstance(value, tuple)
-    return environment.get_template("caffe/net.prototxt.j2")
+    return template("caffe/net.prototxt.j2", {"literal": literal}, {"message": lambda value: isinstance(value, tuple)})
 
 
 def literal(value: Value) -> str:
@@ -39,7 +29,6 @@ def literal(value: Value) -> str:
         case Enum():
             return str(value)
         case str():
-            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-            return f'"{escaped}"'
+            return quoted(value)
         case _:
             return repr(value)

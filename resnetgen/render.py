@@ -1,0 +1,33 @@
+"""The templates of templates/, for jinja2. A name that a template lacks is an error, never an empty space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from resnetgen.resources import TEMPLATES
+
+Functions = Mapping[str, Callable[[Any], Any]]
+
+
+def template(name: str, filters: Functions | None = None, tests: Functions | None = None) -> Template:
+    """`caffe/net.prototxt.j2`, with filters and tests of its own."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # protobuf's text format, not HTML: every string is quoted by a filter
+    )
+    environment.filters.update(filters or {})
+    environment.tests.update(tests or {})
+    return environment.get_template(name)
+
+
+def quoted(text: str) -> str:
+    """A string in protobuf's text format."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
