@@ -178,20 +178,18 @@ class Job:
         import numpy
 
         spec = self.compiled.spec
-        origin = self.origin_of_weights() | self.preprocessing()
-        runtime = {"resnetgen.runtime": self.options.runtime.name} if self.options.runtime else {}
-        return (
-            origin
-            | runtime
-            | {
-                "resnetgen.version": __version__,
-                "resnetgen.spec": spec.name,
-                "resnetgen.spec_sha256": self.compiled.digest,
-                "resnetgen.input": str(spec.input),
-                "resnetgen.params": json.dumps(spec.params, sort_keys=True),
-                "resnetgen.numpy": numpy.__version__,
-            }
-        )
+        origin = self.origin_of_weights() | self.preprocessing() | self.served_by()
+        return origin | {
+            "resnetgen.version": __version__,
+            "resnetgen.spec": spec.name,
+            "resnetgen.spec_sha256": self.compiled.digest,
+            "resnetgen.input": str(spec.input),
+            "resnetgen.params": json.dumps(spec.params, sort_keys=True),
+            "resnetgen.numpy": numpy.__version__,
+        }
+
+    def served_by(self) -> dict[str, str]:
+        return {"resnetgen.runtime": self.options.runtime.name} if self.options.runtime else {}
 
     def origin_of_weights(self) -> dict[str, str]:
         drawn = {"resnetgen.init": self.options.init.value, "resnetgen.seed": str(self.options.seed)}

@@ -16,7 +16,7 @@ FLOORS = (
     {"errors", "resources"},
     {"files", "preprocess", "render"},
     {"spec", "ir"},
-    {"weights", "manifest"},
+    {"weights", "manifest", "profiles"},
     {"expand", "passes", "targets"},
     {"runtimes"},
     {"verify", "diff", "summary", "pretrained"},

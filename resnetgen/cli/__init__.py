@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import gc
 
-from resnetgen.cli import build, bundled, diff, summary, verify, weights  # noqa: F401  # each adds its commands to `main`
+# Each adds its commands to `main`.
+from resnetgen.cli import build, bundled, diff, runtimes, summary, verify, weights  # noqa: F401
 from resnetgen.cli.group import main
 
 

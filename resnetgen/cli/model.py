@@ -43,7 +43,14 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     click.option("--num-classes", type=click.IntRange(1), help="The same as --set classes=N."),
     click.option("--batch", type=click.IntRange(1), help="Fix the batch; else it is dynamic in ONNX and 1 in Caffe."),
     click.option(
-        "--opset", type=int, default=17, show_default=True, help="ONNX opset; the IR version follows from it."
+        "--runtime",
+        metavar="NAME",
+        help="The server that must load the ONNX model: triton-24.08, ort-1.15; `resnetgen runtimes` lists them.",
+    ),
+    click.option(
+        "--opset",
+        type=int,
+        help="ONNX opset; the IR version follows from it.  [default: 17, or what --runtime loads where that is less]",
     ),
     click.option(
         "--embed-preprocess",
@@ -75,6 +82,7 @@ def model_options(command: _Command) -> _Command:
 def to_options(given: dict[str, Any], **more: Any) -> Options:
     """The job that the command line asks for; `more`: what the command itself adds. Raises a usage error."""
     from resnetgen.job import Options
+    from resnetgen.profiles import find_profile
     from resnetgen.weights.initialise import Init
 
     if given["provider"] and not given["verified"]:
@@ -98,6 +106,7 @@ def to_options(given: dict[str, Any], **more: Any) -> Options:
         pretrained=pretrained,
         batch=given["batch"],
         opset=given["opset"],
+        runtime=find_profile(given["runtime"]) if given["runtime"] else None,
         embed_preprocess=given["embed_preprocess"],
         input_name=given["input_name"],
         output_name=given["output_name"],

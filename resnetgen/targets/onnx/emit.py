@@ -9,6 +9,7 @@ from pathlib import Path
 from resnetgen.files import Create, Output
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
+from resnetgen.profiles import DEFAULT_OPSET, Profile
 from resnetgen.targets.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.targets.onnx.translate import Names, Translation, constant, dims, initializer, ir_version
 from resnetgen.weights.draw import Drawing, keys, payload
@@ -27,7 +28,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class OnnxOptions:
-    opset: int = 17
+    opset: int = DEFAULT_OPSET
     batch: int | None = None
     """None: dynamic."""
     names: Names = field(default_factory=Names)
@@ -37,6 +38,8 @@ class OnnxOptions:
     producer_version: str = ""
     embed: Preprocess | None = None
     """What the model is to do itself to the pixels of an image."""
+    runtime: Profile | None = None
+    """Who must be able to load it."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class OnnxPlan:
 
 def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxPlan:
     """Translate a graph, or refuse it. External data is decided here, before anything is written."""
-    version = ir_version(options.opset)
-    made = Translation(graph, options.opset, options.names, options.batch, options.embed)
+    version = ir_version(options.opset, options.runtime)
+    made = Translation(graph, options.opset, options.names, options.batch, options.embed, options.runtime)
     skeleton = ModelProto(
         ir_version=version,
         producer_name="resnetgen",

@@ -15,6 +15,7 @@ from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Parameter, Shape
 from resnetgen.preprocess import Preprocess
+from resnetgen.profiles import DEFAULT_OPSET, Profile, who_loads
 from resnetgen.targets.onnx import steps
 from resnetgen.targets.onnx.embed import embedded
 from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
@@ -43,10 +44,17 @@ class Translation:
     """
 
     def __init__(
-        self, graph: Graph, opset: int, names: Names, batch: int | None, embed: Preprocess | None = None
+        self,
+        graph: Graph,
+        opset: int,
+        names: Names,
+        batch: int | None,
+        embed: Preprocess | None = None,
+        runtime: Profile | None = None,
     ) -> None:
         self.graph = graph
         self.opset = opset
+        self.runtime = runtime
         self.embed = embed
         self.input = names.input
         self.batch: int | str = batch or BATCH
@@ -186,9 +194,16 @@ class Translation:
 
     def _need(self, opset: int, node: Node, what: str) -> None:
         """Raises Failure for what ONNX says from `opset` on, where that is too new."""
-        if self.opset < opset:
-            message = f"ONNX says {what} from opset {opset} on, not in {self.opset} ({node.name})"
-            raise fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, f"--opset {opset} or above")
+        if self.opset >= opset:
+            return
+        if self.runtime and self.runtime.opset < opset:
+            message = f"ONNX says {what} from opset {opset} on, {self.runtime.name} loads {self.runtime.opset} at most"
+            hint = f"the oldest that can: {who_loads(opset)}" + (
+                f" and --opset {opset}" if opset > DEFAULT_OPSET else ""
+            )
+            raise fail(Exit.SPEC, Code.UNSUPPORTED, f"{message} ({node.name})", node.span, hint)
+        message = f"ONNX says {what} from opset {opset} on, not in {self.opset} ({node.name})"
+        raise fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, f"--opset {opset} or above")
 
 
 def dims(node: Node, parameter: Parameter, opset: int) -> Shape:
@@ -201,14 +216,16 @@ def initializer(node: str, parameter: str) -> str:
     return f"{node}.{parameter}"
 
 
-def ir_version(opset: int) -> int:
+def ir_version(opset: int, runtime: Profile | None = None) -> int:
     """The oldest IR version that knows an opset, but not below 4, from which weights need not be inputs as well.
 
-    Raises Failure for an opset that is not known here.
+    Nor above what a runtime loads: ONNX Runtime 1.15 knows opset 19, but not IR version 9, which came with it. Nothing
+    that is written here needs more than IR version 4. Raises Failure for an opset that is not known here.
     """
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise fail(Exit.USAGE, Code.BAD_VALUE, f"opset {opset} lies outside {MIN_OPSET} to {MAX_OPSET}")
-    return next(version for last, version in _IR_VERSIONS if opset <= last)
+    known = next(version for last, version in _IR_VERSIONS if opset <= last)
+    return min(known, runtime.ir) if runtime else known
 
 
 def constant(name: str, values: npt.NDArray[Any]) -> TensorProto:

@@ -1,0 +1,102 @@
+"""Profiles of servers: the newest opset and IR version that each loads, from library/servers/runtimes.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+
+from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.resources import LIBRARY
+from resnetgen.spec.yaml import Mapping, parse, read_source
+
+DEFAULT_OPSET = 17
+"""With IR version 8 it loads nearly everywhere."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    name: str
+    """ort-1.15, triton-24.08."""
+    onnxruntime: str
+    opset: int
+    """The newest that it loads."""
+    ir: int
+    """The newest IR version that it loads."""
+    source: str
+    """Who says so."""
+
+    @property
+    def family(self) -> str:
+        return self.name.partition("-")[0]
+
+    def to_json(self) -> dict[str, str | int]:
+        return asdict(self)
+
+
+@cache
+def profiles() -> dict[str, Profile]:
+    """All of them by name, each family from its oldest on."""
+    document = parse(read_source(LIBRARY / "servers/runtimes.yaml"))
+    sources = dict(_texts(_mapping(document, "sources")))
+    found: dict[str, Profile] = {}
+    for version, said in _entries(document, "onnxruntime"):
+        name = f"ort-{version}"
+        found[name] = Profile(name, version, int(said["opset"]), int(said["ir"]), sources[said["source"]])
+    for version, said in _entries(document, "triton"):
+        name, carried = f"triton-{version}", said["onnxruntime"]
+        base = found[f"ort-{carried.rpartition('.')[0]}"]  # a patch changes neither opset nor IR version
+        found[name] = Profile(name, carried, base.opset, base.ir, sources[said["source"]])
+    return found
+
+
+def find_profile(name: str) -> Profile:
+    """Raises Failure (exit 2) where no profile is called so."""
+    if (found := profiles().get(name)) is None:
+        hint = did_you_mean(name, profiles()) + " `resnetgen runtimes` lists them"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"no runtime is called {name!r}", hint=hint.strip())
+    return found
+
+
+def choose_opset(wanted: int | None, profile: Profile | None) -> int:
+    """The opset to write: the one that is wanted; else the default, or what the profile has where that is less.
+
+    Raises Failure (exit 2) where the profile does not load the one that is wanted.
+    """
+    if profile is None:
+        return DEFAULT_OPSET if wanted is None else wanted
+    if wanted is None:
+        return min(DEFAULT_OPSET, profile.opset)
+    if wanted > profile.opset:
+        message = (
+            f"{profile.name} (ONNX Runtime {profile.onnxruntime}) loads no opset above {profile.opset}, not {wanted}"
+        )
+        raise fail(Exit.USAGE, Code.BAD_VALUE, message, hint=f"--opset {profile.opset}, or {who_loads(wanted)}")
+    return wanted
+
+
+def who_loads(opset: int) -> str:
+    """--runtime ort-1.17 or triton-24.08: of each family the oldest that loads an opset."""
+    oldest: dict[str, str] = {}
+    for profile in profiles().values():
+        if profile.opset >= opset:
+            oldest.setdefault(profile.family, profile.name)
+    return f"--runtime {' or '.join(oldest.values())}" if oldest else "no --runtime"
+
+
+def _mapping(document: Mapping, key: str) -> Mapping:
+    value = document.get(key)
+    assert isinstance(value, Mapping), key
+    return value
+
+
+def _entries(document: Mapping, key: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each version as it is written, for 1.10 is no number, and what is said of it."""
+    family = _mapping(document, key)
+    for version, _ in family:
+        yield version.text, dict(_texts(_mapping(family, version.text)))
+
+
+def _texts(mapping: Mapping) -> Iterator[tuple[str, str]]:
+    for key, value in mapping:
+        yield key.text, getattr(value, "text", "")
