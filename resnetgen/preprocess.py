@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
@@ -57,3 +58,47 @@ class Preprocess:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Preprocess:
+        """What `to_json` wrote; other keys are not looked at. Raises ValueError for what says no preprocessing."""
+        said = json.loads(text)
+        try:
+            color = Color(said["color"])
+            mean, std = (tuple(map(float, said[key])) for key in ("mean", "std"))
+            return cls(
+                color,
+                float(said["divide"]),
+                _of_length(color.channels, mean),
+                _of_length(color.channels, std),
+                _resize(said["resize"]),
+                _extent(said["crop"]),
+                Interpolation(said["interpolation"]),
+            )
+        except KeyError as error:
+            raise ValueError(f"the key {error} is missing") from None
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+def _of_length(length: int, values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(values) != length:
+        raise ValueError(f"there are {len(values)} values for {length} channels")
+    return values
+
+
+def _resize(value: int | list[int] | None) -> int | Extent | None:
+    if value is None:
+        return None
+    return _extent(value) if isinstance(value, list) else _pixels(value)
+
+
+def _extent(value: Iterable[int]) -> Extent:
+    height, width = map(_pixels, value)
+    return height, width
+
+
+def _pixels(value: int) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{value!r} is no number of pixels")
+    return value

@@ -1,8 +1,14 @@
-"""Options of the tests."""
+"""Options of the tests, and the program as a fixture."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
+from helpers import TINY, Result, Run
+
+from resnetgen.cli import main
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,3 +19,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update_goldens(request: pytest.FixtureRequest) -> bool:
     """Whether the expected texts are to be written anew; whoever asks for that reads the diff."""
     return bool(request.config.getoption("--update-goldens"))
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the program in a folder of its own, which holds tiny.yaml."""
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["resnetgen", *args])
+        with pytest.raises(SystemExit) as exit:
+            main(list(args))
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err or "--debug" in args
+        return Result(int(exit.value.code or 0), out, err)
+
+    return call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,29 @@ from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Array, Key, Weights
 
 Float64: TypeAlias = npt.NDArray[np.float64]
+
+TINY = """\
+use: std
+input: 3x32x32
+params: {classes: 10}
+stages:
+  conv1:   32x32 | 3x3, 8
+  conv2_x: 16x16 | [3x3, 16; 3x3, 16] x2 /2
+  head:    1x1   | gap | fc $classes | softmax
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the program left: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run: TypeAlias = Callable[..., Result]
+"""The fixture `run`."""
 
 
 def bundled(name: str) -> Graph:

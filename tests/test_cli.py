@@ -9,55 +9,17 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from helpers import TINY, Run
 from onnx import numpy_helper
 
-from resnetgen.cli import main
 from resnetgen.errors import Exit
 
 ROOT = Path(__file__).parents[1]
-
-TINY = """\
-use: std
-input: 3x32x32
-params: {classes: 10}
-stages:
-  conv1:   32x32 | 3x3, 8
-  conv2_x: 16x16 | [3x3, 16; 3x3, 16] x2 /2
-  head:    1x1   | gap | fc $classes | softmax
-"""
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the program in a folder of its own, which holds tiny.yaml."""
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["resnetgen", *args])
-        with pytest.raises(SystemExit) as exit:
-            main(list(args))
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err or "--debug" in args
-        return Result(int(exit.value.code or 0), out, err)
-
-    return call
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ FLOORS = (
     {"weights", "manifest", "profiles"},
     {"expand", "passes", "targets"},
     {"runtimes"},
-    {"verify", "diff", "summary", "pretrained"},
+    {"verify", "diff", "summary", "pretrained", "predict"},
     {"job"},
     {"compiler"},
     {"catalogue", "convert"},

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx
 import pytest
+from helpers import Run
 from onnx import TensorProto, helper
-from test_cli import Run, run  # noqa: F401  # the fixture
 
 from resnetgen.errors import Failure
 from resnetgen.profiles import choose_opset, find_profile, profiles, who_loads
@@ -97,7 +97,7 @@ def test_who_loads() -> None:
         ("triton-24.08", "13", (13, 7)),
     ],
 )
-def test_stamps(runtime: str, opset: str | None, wanted: tuple[int, int], run: Run) -> None:  # noqa: F811
+def test_stamps(runtime: str, opset: str | None, wanted: tuple[int, int], run: Run) -> None:
     result = run("build", "tiny.yaml", "--runtime", runtime, *(["--opset", opset] if opset else []), "--verify")
     assert result.code == 0, result.err
     path = Path("generated/tiny/tiny.onnx")
@@ -105,7 +105,7 @@ def test_stamps(runtime: str, opset: str | None, wanted: tuple[int, int], run: R
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def test_without_a_runtime(run: Run) -> None:  # noqa: F811
+def test_without_a_runtime(run: Run) -> None:
     assert run("build", "tiny.yaml").code == 0
     assert stamps(Path("generated/tiny/tiny.onnx")) == (17, 8, None)
 
@@ -113,13 +113,13 @@ def test_without_a_runtime(run: Run) -> None:  # noqa: F811
 # Refusals
 
 
-def refused(run: Run, *args: str) -> tuple[int, str]:  # noqa: F811
+def refused(run: Run, *args: str) -> tuple[int, str]:
     result = run("build", *args)
     assert not Path("generated").exists()
     return result.code, result.err
 
 
-def test_an_opset_beyond_the_runtime(run: Run) -> None:  # noqa: F811
+def test_an_opset_beyond_the_runtime(run: Run) -> None:
     assert refused(run, "tiny.yaml", "--runtime", "ort-1.15", "--opset", "20") == (
         2,
         "error[bad-value]: ort-1.15 (ONNX Runtime 1.15) loads no opset above 19, not 20\n"
@@ -127,7 +127,7 @@ def test_an_opset_beyond_the_runtime(run: Run) -> None:  # noqa: F811
     )
 
 
-def test_an_op_beyond_the_runtime(run: Run) -> None:  # noqa: F811
+def test_an_op_beyond_the_runtime(run: Run) -> None:
     Path("gelu.yaml").write_text(GELU)
     assert refused(run, "gelu.yaml", "--runtime", "ort-1.15") == (
         3,
@@ -139,13 +139,13 @@ def test_an_op_beyond_the_runtime(run: Run) -> None:  # noqa: F811
     assert run("build", "gelu.yaml", "--runtime", "triton-24.08", "--opset", "20").code == 0
 
 
-def test_an_op_that_the_runtime_could_load(run: Run) -> None:  # noqa: F811
+def test_an_op_that_the_runtime_could_load(run: Run) -> None:
     Path("gelu.yaml").write_text(GELU)
     code, text = refused(run, "gelu.yaml", "--runtime", "triton-24.08")
     assert (code, text.splitlines()[-1]) == (3, "  hint: --opset 20 or above")
 
 
-def test_an_unknown_runtime(run: Run) -> None:  # noqa: F811
+def test_an_unknown_runtime(run: Run) -> None:
     assert refused(run, "tiny.yaml", "--runtime", "triton-24.8") == (
         2,
         "error[bad-argument]: no runtime is called 'triton-24.8'\n"
@@ -153,7 +153,7 @@ def test_an_unknown_runtime(run: Run) -> None:  # noqa: F811
     )
 
 
-def test_a_runtime_without_onnx(run: Run) -> None:  # noqa: F811
+def test_a_runtime_without_onnx(run: Run) -> None:
     code, text = refused(run, "tiny.yaml", "--target", "caffe", "--runtime", "ort-1.15")
     assert code == 2
     assert "add --target onnx" in text
@@ -162,7 +162,7 @@ def test_a_runtime_without_onnx(run: Run) -> None:  # noqa: F811
 # The list
 
 
-def test_list(run: Run) -> None:  # noqa: F811
+def test_list(run: Run) -> None:
     lines = run("runtimes").out.splitlines()
     assert lines[0].split() == ["runtime", "ONNX", "Runtime", "opset", "IR", "version"]
     assert ["triton-24.08", "1.18.1", "21", "10"] in [line.split() for line in lines]

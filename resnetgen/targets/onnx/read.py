@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -37,10 +39,22 @@ def read_file(path: Path) -> OnnxFile:
 
     Raises Failure (exit 4): truncated, not a model, a weight of another type or size than it says.
     """
+    with _opened(path) as (file, end), Sums() as sums:
+        return _Reader(path, file, sums).read(end)
+
+
+def read_skeleton(path: Path) -> ModelProto:
+    """A model without its initializers, of whatever types they are. Raises Failure as `read_file`."""
+    with _opened(path) as (file, end):
+        return _merged(file, end, lambda model, initializer: None)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """The file and its length; what is no model is a Failure."""
     try:
-        with path.open("rb") as file, Sums() as sums:
-            end = file.seek(0, 2)
-            return _Reader(path, file, sums).read(end)
+        with path.open("rb") as file:
+            yield file, file.seek(0, 2)
     except (Truncated, DecodeError) as error:
         raise _bad(path, f"it is no ONNX model, or only a part of one: {error}") from None
     except OSError as error:
@@ -51,6 +65,23 @@ def _bad(path: Path, what: str) -> Failure:
     return fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: {what}")
 
 
+def _merged(file: BinaryIO, end: int, initializer: Callable[[ModelProto, Field], None]) -> ModelProto:
+    """A model may come in fragments; without the weights they are one small message."""
+    model = ModelProto()
+    graph_field = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
+    initializer_field = model.graph.DESCRIPTOR.fields_by_name["initializer"].number
+    for field in fields(file, 0, end):
+        if field.number != graph_field or not field.is_delimited:
+            model.MergeFromString(field_bytes(file, field))
+            continue
+        for inner in fields(file, field.start, field.end):
+            if inner.number == initializer_field and inner.is_delimited:
+                initializer(model, inner)
+            else:
+                model.graph.MergeFromString(field_bytes(file, inner))
+    return model
+
+
 class _Reader:
     def __init__(self, path: Path, file: BinaryIO, sums: Sums) -> None:
         self.path = path
@@ -59,21 +90,10 @@ class _Reader:
         self.tensors: dict[str, tuple[Shape, Sum]] = {}
 
     def read(self, end: int) -> OnnxFile:
-        """A model may come in fragments; without the weights they are one small message."""
-        model = ModelProto()
-        graph_field = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
-        for field in fields(self.file, 0, end):
-            if field.number == graph_field and field.is_delimited:
-                for inner in fields(self.file, field.start, field.end):
-                    self._graph_field(model, inner)
-            else:
-                model.MergeFromString(field_bytes(self.file, field))
+        model = _merged(self.file, end, self._initializer)
         return OnnxFile(model, {name: Tensor(shape, check()) for name, (shape, check) in self.tensors.items()})
 
-    def _graph_field(self, model: ModelProto, field: Field) -> None:
-        if field.number != model.graph.DESCRIPTOR.fields_by_name["initializer"].number or not field.is_delimited:
-            model.graph.MergeFromString(field_bytes(self.file, field))
-            return
+    def _initializer(self, model: ModelProto, field: Field) -> None:
         head = TensorProto()
         raw: Field | None = None
         for inner in fields(self.file, field.start, field.end):

@@ -1,0 +1,56 @@
+"""resnetgen predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from resnetgen.cli.group import main
+from resnetgen.cli.options import json_option
+from resnetgen.cli.show import print_json, progress_bars
+
+if TYPE_CHECKING:
+    from resnetgen.predict import Prediction
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes of each image.")
+@click.option("--batch", type=click.IntRange(1), help="Images at once.  [default: 8, or what the model is fixed at]")
+@click.option(
+    "--provider",
+    type=click.Choice(["cpu", "cuda", "auto"]),
+    default="cpu",
+    show_default=True,
+    help="Where ONNX Runtime runs; cuda fails where any node ran elsewhere.",
+)
+@json_option
+def predict(folder: Path, images: tuple[Path, ...], top: int, batch: int | None, provider: str, as_json: bool) -> None:
+    """Classify image files with the model of FOLDER, which `build` or `deploy --server onnxruntime` wrote.
+
+    An image that cannot be read is an error of its own, exit 5; the others are classified all the same. Without a
+    labels.txt in FOLDER the classes are numbers, from 0.
+    """
+    from resnetgen.predict import Classifier, read_folder
+    from resnetgen.predict import predict as run
+    from resnetgen.runtimes.onnxruntime import Device, Provider
+
+    with progress_bars() as progress, progress.task("classifying", len(images)) as advance:
+        result = run(Classifier(read_folder(folder), Device(Provider(provider))), images, top, batch, advance)
+    if as_json:
+        print_json([prediction.to_json() for prediction in result.found])
+    else:
+        for prediction in result.found:
+            _print(prediction)
+    if failure := result.failure():
+        raise failure
+
+
+def _print(prediction: Prediction) -> None:
+    print(prediction.image)
+    width = max(len(str(guess.number)) for guess in prediction.top)
+    for guess in prediction.top:
+        print(f"  {guess.probability:.4f}  {guess.number:>{width}}  {guess.label or ''}".rstrip())

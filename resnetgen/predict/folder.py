@@ -1,0 +1,110 @@
+"""A folder that a model is served from: the model, what is done to an image before it, and the names of its classes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.preprocess import Preprocess
+from resnetgen.targets.onnx.read import read_skeleton
+from resnetgen.targets.onnx.schema import ModelProto
+
+MODEL, PREPROCESS, LABELS = "model.onnx", "preprocess.json", "labels.txt"
+_TRANSPARENT = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
+"""Behind a Softmax they leave a distribution one."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    model: Path
+    preprocess: Preprocess
+    embedded: bool
+    """Whether the model takes bytes, and does itself what concerns an image's pixels."""
+    labels: tuple[str, ...]
+    """Of the classes in their order; empty where no one has named them."""
+    gives_distribution: bool
+    """Whether the output is one already: a second softmax would flatten it."""
+
+
+def read_folder(folder: Path) -> Folder:
+    """What `build` or `deploy` wrote.
+
+    Raises Failure: exit 2 where nothing says how the network is to see a picture, or there are several models; 4 for
+    what is no model; 5 where a file is missing, or says what cannot be.
+    """
+    path = _find_model(folder)
+    model = read_skeleton(path)
+    if not model.graph.output:
+        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: it is no ONNX model that gives anything")
+    preprocess, embedded = _find_preprocess(folder, path, model)
+    _, *classes = (dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim)
+    return Folder(path, preprocess, embedded, _find_labels(folder, prod(classes)), _ends_in_softmax(model))
+
+
+def _find_model(folder: Path) -> Path:
+    """model.onnx, or the one model that the folder holds."""
+    if (path := folder / MODEL).is_file():
+        return path
+    models = sorted(folder.glob("*.onnx"))
+    if len(models) == 1:
+        return models[0]
+    if models:
+        names = ", ".join(path.name for path in models)
+        hint = f"call the one that is meant {MODEL}, or give it a folder of its own"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{folder} holds several models: {names}", hint=hint)
+    hint = "FOLDER is one that `resnetgen build` or `resnetgen deploy --server onnxruntime` wrote"
+    raise fail(Exit.IO, Code.MISSING_FILE, f"there is no model in {folder}", hint=hint)
+
+
+def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Preprocess, bool]:
+    """What is to be done to an image, and whether the model itself does what concerns its pixels."""
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    beside = folder / PREPROCESS
+    if beside.is_file():
+        where, text = str(beside), _read(beside)
+    elif "resnetgen.preprocess" in metadata:
+        where, text = f"the metadata of {path}", metadata["resnetgen.preprocess"]
+    else:
+        message = f"nothing says how this network is to see a picture: there is no {PREPROCESS} in {folder}"
+        hint = f"write `preprocess:` in the spec and build it anew; {path.name} does not say it, either"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+    try:
+        preprocess = Preprocess.from_json(text)
+    except ValueError as error:
+        raise fail(Exit.IO, Code.BAD_VALUE, f"{where} says no preprocessing: {error}") from None
+    embedded = json.loads(text).get("embedded", "resnetgen.embedded" in metadata)
+    return preprocess, bool(embedded)
+
+
+def _find_labels(folder: Path, classes: int) -> tuple[str, ...]:
+    """A label a class, in the order of the classes; none where there is no file."""
+    path = folder / LABELS
+    if not path.is_file():
+        return ()
+    text = _read(path)
+    labels = text.removesuffix("\n").split("\n") if text else []  # `splitlines` knows more ends of lines
+    if len(labels) != classes:
+        message = f"{path}: {len(labels):,} labels for {classes:,} classes"
+        hint = "one label a line, in the order of the network's outputs"
+        raise fail(Exit.IO, Code.LABELS, message, hint=hint)
+    return tuple(labels)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise fail(Exit.IO, Code.NOT_TEXT, f"{path} is not UTF-8 text: byte {error.start}") from None
+
+
+def _ends_in_softmax(model: ModelProto) -> bool:
+    makers = {output: node for node in model.graph.node for output in node.output}
+    node = makers.get(model.graph.output[0].name)
+    while node and node.op_type in _TRANSPARENT:
+        node = makers.get(node.input[0])
+    return node is not None and node.op_type == "Softmax"
