@@ -22,7 +22,7 @@ FLOORS = (
     {"verify", "diff", "summary", "pretrained", "predict"},
     {"job"},
     {"compiler"},
-    {"catalogue", "convert"},
+    {"catalogue", "convert", "deploy"},
     {"cli"},
 )
 HEAVY = {

@@ -1,0 +1,52 @@
+"""A folder for ONNX Runtime: model.onnx, labels.txt, preprocess.json and manifest.json, as `predict` reads them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from resnetgen import manifest
+from resnetgen.compiler import compile_spec
+from resnetgen.deploy.labels import LABELS, read_labels
+from resnetgen.deploy.model import MODEL, planned
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.files import staging
+from resnetgen.job import Built, Options, Progress, Quiet
+
+PREPROCESS = "preprocess.json"
+_OPTIONAL = (LABELS, PREPROCESS, f"{MODEL}.data")
+"""What the next model of a folder may lack, and must then not find there."""
+
+
+def deploy(word: str, options: Options, labels: Path | None = None, progress: Progress | None = None) -> Built:
+    """Write the folder `options.output_dir`, or write it anew where it is one of these already. Raises Failure."""
+    folder = options.output_dir
+    _refuse_foreign(folder)
+    compiled = compile_spec(word, options.settings, options.max_nodes, options.image)
+    spec = compiled.spec
+    texts = {LABELS: read_labels(labels, compiled)} if labels else {}
+    if spec.preprocess:
+        said = json.loads(spec.preprocess.to_json()) | {"embedded": options.embed_preprocess}
+        texts[PREPROCESS] = json.dumps(said) + "\n"
+    with planned(compiled, options, progress or Quiet()) as job, staging(folder) as stage:
+        report = job.write(stage)
+        for name, text in texts.items():
+            stage.write_text(name, text)
+        entries = job.entries(stage)
+        stage.write_text(manifest.MANIFEST, manifest.text(spec, entries))
+        stage.publish()
+        for name in set(_OPTIONAL) - entries.keys():
+            (folder / name).unlink(missing_ok=True)
+    built = job.built({folder / name: entry for name, entry in entries.items()}, report)
+    unsaid = () if spec.preprocess else (f"{spec.title} says nothing of preprocessing: images are taken as they are",)
+    return replace(built, warnings=(*built.warnings, *unsaid))
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Files that another program or another command put there are not overwritten."""
+    if MODEL in manifest.read(folder):
+        return
+    if taken := [name for name in (MODEL, manifest.MANIFEST, *_OPTIONAL) if (folder / name).exists()]:
+        message = f"{folder / taken[0]} stands there, and no earlier deploy wrote it"
+        raise fail(Exit.IO, Code.OUTPUT, message, hint="--output-dir names another folder")

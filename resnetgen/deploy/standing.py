@@ -1,0 +1,55 @@
+"""A model that stands in a repository already: whether a version may be added to it, and which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnetgen.deploy.check import fields
+from resnetgen.deploy.config import CONFIG, MARK
+from resnetgen.deploy.labels import LABELS
+from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.targets.caffe.text import Field, Scalar, parse, read
+
+_HINT = "--name gives the new model another name"
+_INTERFACE = ("input", "output")
+"""What clients of a model rely on: it stays the same from version to version."""
+
+
+def next_version(model: Path) -> int:
+    """One more than the newest; of a model that does not stand there yet, 1."""
+    standing = [path.name for path in model.iterdir()] if model.is_dir() else []
+    return max((int(name) for name in standing if name.isascii() and name.isdigit()), default=0) + 1
+
+
+def changed(model: Path, texts: dict[str, str]) -> dict[str, str]:
+    """Those that say something else than the files that stand there."""
+    return {name: text for name, text in texts.items() if (model / name).read_bytes() != text.encode()}
+
+
+def accept(model: Path, config: str, labels: str | None) -> None:
+    """Raises Failure (exit 5) where another's model stands, or one of ours that takes or gives something else."""
+    if not (model / CONFIG).is_file():
+        raise fail(Exit.IO, Code.OUTPUT, f"{model} stands there and has no {CONFIG}", hint=_HINT)
+    source = read(model / CONFIG)
+    if not source.text.startswith(MARK):
+        raise _refused(Span(source, 0, len(source.line(1))), "a model that resnetgen did not write stands there")
+    old, new = parse(source), parse(Source(CONFIG, config))
+    for name in _INTERFACE:
+        is_other = _plain(fields(old, name)) != _plain(fields(new, name))
+        if is_other and (place := next(iter(fields(old, name)), None)):
+            raise _refused(place.span, f"the model that stands there has another {name} than the new version")
+        if is_other:
+            raise _refused(Span(source, 0, 1), f"the model that stands there has no {name}")
+    path = model / LABELS
+    if labels is not None and not (path.is_file() and path.read_bytes() == labels.encode()):
+        # They belong to all versions: other labels would rename the classes of those that are served.
+        raise fail(Exit.IO, Code.OUTPUT, f"the new version has other labels than {path}", hint=_HINT)
+
+
+def _refused(span: Span, message: str) -> Failure:
+    return fail(Exit.IO, Code.OUTPUT, message, span, _HINT)
+
+
+def _plain(found: list[Field]) -> list[object]:
+    """Without the places."""
+    return [(f.name, f.value.text if isinstance(f.value, Scalar) else _plain(list(f.value.fields))) for f in found]

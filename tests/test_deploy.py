@@ -1,0 +1,278 @@
+"""resnetgen deploy: what is written, that Triton's schema and the model agree with it, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+from helpers import Run
+
+from resnetgen.deploy import check, config, schema
+from resnetgen.errors import Exit
+from resnetgen.targets.onnx import emit
+
+TINY = """\
+use: std
+input: 3x16x16
+params: {classes: 4}
+preprocess: {color: rgb, divide: 255, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], resize: 18, crop: 16x16}
+stages:
+  conv1: 16x16 | 3x3, 4
+  head:  1x1   | gap | fc $classes | softmax
+"""
+TRITON = ("deploy", "tiny.yaml", "--server", "triton", "-o", "repository")
+FOLDER = ("deploy", "tiny.yaml", "--server", "onnxruntime", "-o", "served")
+MODEL = Path("repository/tiny")
+
+
+@pytest.fixture(autouse=True)
+def _files(run: Run) -> None:
+    """A spec, and the labels of its classes."""
+    Path("tiny.yaml").write_text(TINY)
+    Path("labels.txt").write_text("cat\ndog\nhen\nyak\n")
+
+
+def everything() -> dict[str, bytes]:
+    return {path.as_posix(): path.read_bytes() for path in sorted(Path().rglob("*")) if path.is_file()}
+
+
+def folders() -> list[Path]:
+    return [path for path in Path().rglob("*") if path.is_dir()]
+
+
+# Triton
+
+
+def test_a_repository(run: Run) -> None:
+    result = run(*TRITON, "--labels", "labels.txt", "--max-batch", "8", "--preferred-batch", "4", "--verify")
+    assert result.code == 0, result.err
+    listed = [line.split()[0] for line in result.out.splitlines() if line.startswith("repository")]
+    assert sorted(listed) == sorted(name for name in everything() if name.startswith("repository"))
+    assert set(listed) == {f"repository/tiny/{name}" for name in ("1/model.onnx", "config.pbtxt", "labels.txt")}
+    assert (MODEL / "labels.txt").read_text() == "cat\ndog\nhen\nyak\n"
+    onnx.checker.check_model(str(MODEL / "1/model.onnx"), full_check=True)
+    text = (MODEL / "config.pbtxt").read_text()
+    for line in ('name: "tiny"', "max_batch_size: 8", "dims: [ 3, 16, 16 ]", "preferred_batch_size: 4"):
+        assert line in text
+    assert check.differences(text, "tiny", MODEL / "1/model.onnx", "labels.txt") == []
+
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "no batching": (),
+    "a fixed batch": ("--batch", "3"),
+    "bytes": ("--embed-preprocess", "--max-batch", "2"),
+    "a batch of one": ("--max-batch", "1"),
+    "a GPU": ("--device", "gpu", "--instances", "2", "--tensorrt", "fp16", "--max-batch", "8"),
+    "names": ("--input-name", 'a "b" \\c', "--output-name", "prob", "--name", "other.2", "--latest", "3"),
+}
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.skipif(not schema.messages(), reason="needs tritonclient")
+def test_the_schema_of_triton_reads_it_as_it_was_meant(run: Run, options: tuple[str, ...]) -> None:
+    from google.protobuf import text_format
+
+    assert run(*TRITON, "--labels", "labels.txt", *options).code == 0
+    (path,) = Path().rglob("config.pbtxt")
+    said = text_format.Parse(path.read_text(), schema.messages().ModelConfig())
+    session = onnxruntime.InferenceSession(path.parent / "1/model.onnx")
+    (taken,), (given,) = session.get_inputs(), session.get_outputs()
+    asked = dict(itertools.pairwise(options))
+    assert said.name == path.parent.name == asked.get("--name", "tiny")
+    assert said.max_batch_size == int(asked.get("--max-batch", 0))
+    for tensor, found in ((said.input[0], taken), (said.output[0], given)):
+        shape = [size if isinstance(size, int) else -1 for size in found.shape]
+        assert tensor.name == found.name
+        assert list(tensor.dims) == (shape[1:] if said.max_batch_size else shape)
+    assert said.input[0].data_type == {"tensor(float)": 11, "tensor(uint8)": 2}[taken.type]
+    assert said.output[0].label_filename == "labels.txt"
+    assert said.version_policy.latest.num_versions == int(asked.get("--latest", 1))
+    group = said.instance_group[0]
+    assert (group.count, group.kind) == ((2, 1) if "gpu" in options else (1, 2))
+    accelerators = said.optimization.execution_accelerators.gpu_execution_accelerator
+    expected = [("tensorrt", {"precision_mode": "FP16"})] if "--tensorrt" in options else []
+    assert [(each.name, dict(each.parameters)) for each in accelerators] == expected
+    for sample in said.model_warmup:
+        assert dict(sample.inputs).keys() == {taken.name}
+        batch = [sample.batch_size] if said.max_batch_size else []
+        fits = zip([*batch, *sample.inputs[taken.name].dims], taken.shape, strict=True)
+        assert all(size == wanted or not isinstance(wanted, int) for size, wanted in fits)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name: "tiny"', 'name: "tony"', "name is tony, the directory's tiny"),
+        ('  name: "input"', '  name: "data"', "input names ['data'], the model ['input']"),
+        ("dims: [ 3, 16, 16 ]", "dims: [ 3, 16, 15 ]", "dims of input are [3, 16, 15]"),
+        ("dims: [ 4 ]", "dims: [ -1, 4 ]", "dims of output are [-1, 4]"),
+        ("TYPE_FP32", "TYPE_UINT8", "data_type of input is TYPE_UINT8"),
+        ("max_batch_size: 8", "max_batch_size: 2", "a batch of 8 is above max_batch_size 2"),
+        ("max_batch_size: 8", "max_batch_size: 0", "dims of input are [3, 16, 16]"),
+        ('label_filename: "labels.txt"', "", "label_filename is [None], the file of labels labels.txt"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_model_is_found(run: Run, old: str, new: str, message: str) -> None:
+    assert run(*TRITON, "--labels", "labels.txt", "--max-batch", "8").code == 0
+    text = (MODEL / "config.pbtxt").read_text()
+    assert old in text
+    found = check.differences(text.replace(old, new, 1), "tiny", MODEL / "1/model.onnx", "labels.txt")
+    assert message in "; ".join(found)
+
+
+@pytest.mark.skipif(not schema.messages(), reason="needs tritonclient")
+def test_the_schema_finds_what_the_model_does_not_tell() -> None:
+    (found,) = schema.violations('name: "tiny"\ninstance_group { cont: 1 }\n')
+    assert 'has no field named "cont"' in found
+
+
+def test_a_wrong_config_is_our_bug_and_publishes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = config.Config.render
+    monkeypatch.setattr(config.Config, "render", lambda self: real(self).replace("[ 3, 16, 16 ]", "[ 3, 16 ]"))
+    before = everything()
+    result = run(*TRITON, "--max-batch", "8")
+    assert result.code == Exit.BUG
+    assert "config.pbtxt, read back, differs from its graph: dims of input are [3, 16]" in result.err
+    assert everything() == before
+    assert folders() == []
+
+
+def test_a_version_is_added_and_none_is_changed(run: Run) -> None:
+    labels = ("--labels", "labels.txt")
+    assert run(*TRITON, *labels).code == 0
+    first = everything()
+    result = run(*TRITON, *labels, "--seed", "1")
+    assert result.code == 0, result.err
+    assert [line.split()[0] for line in result.out.splitlines()] == ["repository/tiny/2/model.onnx"]
+    assert first.items() <= everything().items()
+    assert run(*TRITON, *labels, "--seed", "2", "--model-version", "7", "--instances", "2").code == 0
+    assert run(*TRITON, *labels, "--instances", "2").code == 0
+    assert {path.parent.name for path in MODEL.rglob("model.onnx")} == {"1", "2", "7", "8"}
+    assert (MODEL / "1/model.onnx").read_bytes() == first["repository/tiny/1/model.onnx"]
+    assert "count: 2" in (MODEL / "config.pbtxt").read_text()
+    assert not list(Path("repository").rglob(".*"))
+    before = everything()
+    result = run(*TRITON, *labels, "--model-version", "2")
+    assert result.code == Exit.IO
+    assert "repository/tiny/2 stands there, and a version is never changed" in result.err
+    assert everything() == before
+
+
+def test_external_data_lies_in_the_model_s_own_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emit, "plan", partial(emit.plan, limit=1000))
+    assert run(*TRITON).code == 0
+    folder = MODEL / "1/model.onnx"
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "model.onnx.data"}
+    onnxruntime.InferenceSession(folder / "model.onnx")
+
+
+FOREIGN: dict[str, tuple[Callable[[], object], str]] = {
+    "another's": (
+        lambda: (MODEL / "config.pbtxt").write_text('name: "tiny"\n'),
+        "repository/tiny/config.pbtxt:1:1: error[output]: a model that resnetgen did not write stands there",
+    ),
+    "no config": (
+        lambda: (MODEL / "config.pbtxt").unlink(),
+        "error[output]: repository/tiny stands there and has no config.pbtxt",
+    ),
+    "another input": (
+        lambda: (MODEL / "config.pbtxt").write_text((MODEL / "config.pbtxt").read_text().replace("16, 16", "32, 32")),
+        "repository/tiny/config.pbtxt:6:1: error[output]: the model that stands there has another input",
+    ),
+    "other labels": (
+        lambda: (MODEL / "labels.txt").write_text("dog\ncat\nhen\nyak\n"),
+        "error[output]: the new version has other labels than repository/tiny/labels.txt",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), FOREIGN.values(), ids=FOREIGN)
+def test_a_foreign_model_is_left_alone(run: Run, change: Callable[[], object], message: str) -> None:
+    assert run(*TRITON, "--labels", "labels.txt").code == 0
+    change()
+    before = everything()
+    result = run(*TRITON, "--labels", "labels.txt")
+    assert result.code == Exit.IO
+    assert result.err.startswith(message)
+    assert "hint: --name gives the new model another name" in result.err
+    assert everything() == before
+
+
+def test_a_full_disk_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(emit, "_write_fragment", full)
+    before = everything()
+    assert run(*TRITON).code == Exit.IO
+    assert everything() == before
+    assert folders() == []
+
+
+# ONNX Runtime
+
+
+def test_a_folder_for_onnxruntime(run: Run) -> None:
+    result = run(*FOLDER, "--labels", "labels.txt", "--embed-preprocess")
+    assert result.code == 0, result.err
+    files = {path.name for path in Path("served").iterdir()}
+    assert files == {"model.onnx", "labels.txt", "preprocess.json", "manifest.json"}
+    said = json.loads(Path("served/preprocess.json").read_text())
+    assert (said["embedded"], said["resize"], said["crop"], said["mean"]) == (True, 18, [16, 16], [0.5, 0.5, 0.5])
+    assert set(json.loads(Path("served/manifest.json").read_text())["files"]) == files - {"manifest.json"}
+
+
+def test_a_folder_written_anew_has_nothing_of_the_old_model(run: Run) -> None:
+    assert run(*FOLDER, "--labels", "labels.txt").code == 0
+    Path("tiny.yaml").write_text("".join(line for line in TINY.splitlines(True) if "preprocess" not in line))
+    result = run(*FOLDER)
+    assert result.code == 0
+    assert "warning: tiny says nothing of preprocessing" in result.err
+    assert {path.name for path in Path("served").iterdir()} == {"model.onnx", "manifest.json"}
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("--name", "a/b"), Exit.USAGE, "error[bad-name]: Triton takes no model called 'a/b'"),
+        (("--name", ".."), Exit.USAGE, "error[bad-name]: Triton takes no model called '..'"),
+        (("--batch", "2", "--max-batch", "8"), Exit.USAGE, "a batch fixed at 2 leaves nothing to batch up to 8"),
+        (("--preferred-batch", "4"), Exit.USAGE, "a preferred batch of 4 is above --max-batch 0"),
+        (("--tensorrt", "fp16"), Exit.USAGE, "TensorRT runs on a GPU alone"),
+        (("--labels", "none.txt"), Exit.IO, "error[missing-file]: no such file: none.txt"),
+        (("--labels", "few.txt"), Exit.IO, "few.txt:2:1: error[labels]: 2 labels for 4 classes (tiny.yaml:7, head/"),
+        (("--labels", "many.txt"), Exit.IO, "many.txt:5:1: error[labels]: 6 labels for 4 classes (tiny.yaml:7, head/"),
+        (("--labels", "hole.txt"), Exit.IO, "hole.txt:2:1: error[labels]: a line without a label"),
+        (("--labels", "empty.txt"), Exit.IO, "error[labels]: empty.txt: 0 labels for 4 classes"),
+        (("--labels", "latin.txt"), Exit.IO, "error[not-text]: latin.txt is not UTF-8: byte 1 cannot be read"),
+        (("--server", "onnxruntime", "--max-batch", "8"), Exit.USAGE, "--max-batch is for --server triton"),
+        (("--server", "onnxruntime", "-o", "mine"), Exit.IO, "mine/model.onnx stands there, and no earlier deploy"),
+    ],
+)
+def test_errors(run: Run, args: tuple[str, ...], code: Exit, message: str) -> None:
+    texts = {"few": b"a\nb\n", "many": b"a\n" * 6, "hole": b"a\n\nb\nc\n", "empty": b"", "latin": b"a\xff\n"}
+    for name, data in texts.items():
+        Path(f"{name}.txt").write_bytes(data)
+    Path("mine").mkdir()
+    Path("mine/model.onnx").write_bytes(b"precious")
+    before = everything()
+    result = run(*TRITON, *args)
+    assert (result.code, result.out) == (code, "")
+    assert message in result.err
+    assert everything() == before
+    assert folders() == [Path("mine")]
+
+
+def test_labels_of_other_systems(run: Run) -> None:
+    Path("windows.txt").write_bytes("\ufeffcat\r\nd\u2028g\r\nhen\r\nyak".encode())
+    assert run(*TRITON, "--labels", "windows.txt").code == 0
+    assert (MODEL / "labels.txt").read_bytes() == "cat\nd\u2028g\nhen\nyak\n".encode()
