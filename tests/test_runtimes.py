@@ -15,6 +15,7 @@ from resnetgen.profiles import choose_opset, find_profile, profiles, who_loads
 from resnetgen.runtimes.onnxruntime import Device, Session, version
 from resnetgen.targets.onnx.translate import MAX_OPSET, MIN_OPSET
 
+PAGE = Path(__file__).parents[1] / "docs/runtimes.md"
 GELU = "use: std\ninput: 3x32x32\nstages:\n  s: 3x3, 8 | gelu\n"
 
 
@@ -78,7 +79,12 @@ def test_choice(wanted: int | None, runtime: str | None, chosen: int) -> None:
 
 def test_who_loads() -> None:
     assert who_loads(20) == "--runtime ort-1.17 or triton-24.08"
-    assert who_loads(28) == "no --runtime"
+    assert who_loads(28) == "--runtime ort-1.32"
+    assert who_loads(29) == "no --runtime"
+
+
+def test_the_page_shows_the_table(run: Run) -> None:
+    assert f"$ resnetgen runtimes\n{run('runtimes').out}```" in PAGE.read_text(encoding="utf-8")
 
 
 # Models
