@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
     {"errors", "resources"},
-    {"files", "preprocess", "render"},
+    {"files", "preprocess", "render", "labels"},
     {"spec", "ir"},
     {"weights", "manifest", "profiles"},
     {"expand", "passes", "targets"},

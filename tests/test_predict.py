@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -75,16 +76,15 @@ def wanted(model: Path, *names: str, embedded: bool = False) -> np.ndarray:
     return output if ends == "Softmax" else powers / powers.sum(axis=1, keepdims=True)
 
 
-def found(run: Run, folder: Path, *args: str) -> list[dict[str, object]]:
+def found(run: Run, folder: Path, *args: str) -> list[dict[str, Any]]:
     result = run("predict", str(folder), *args, "--top", "10", "--json")
     assert result.code == 0, result.err
     return json.loads(result.out)
 
 
-def spread(prediction: dict[str, object]) -> np.ndarray:
+def spread(prediction: dict[str, Any]) -> np.ndarray:
     """The probabilities by class."""
     top = prediction["top"]
-    assert isinstance(top, list)
     assert [guess["probability"] for guess in top] == sorted((guess["probability"] for guess in top), reverse=True)
     by_class = {guess["class"]: guess["probability"] for guess in top}
     return np.array([by_class[number] for number in range(10)])
@@ -139,6 +139,19 @@ def test_a_softmax_behind_which_stands_a_cast(build: Build, run: Run) -> None:
     model.graph.node.append(onnx.helper.make_node("Cast", ["probabilities"], ["output"], to=onnx.TensorProto.FLOAT))
     onnx.save(model, built / "net.onnx")
     np.testing.assert_allclose(spread(found(run, built, "a.png")[0]), expected[0], rtol=1e-4)
+
+
+def test_what_deploy_wrote(build: Build, run: Run) -> None:
+    expected = wanted(build() / "net.onnx", "a.png")
+    Path("names").write_text("".join(f"{label}\n" for label in LABELS))
+    for embedded in ((), ("--embed-preprocess",)):
+        folder = f"deployed{len(embedded)}"
+        options = ("--server", "onnxruntime", "-o", folder, "--labels", "names", "--init", "random-stats", *embedded)
+        result = run("deploy", "net.yaml", *options)
+        assert result.code == 0, result.err
+        (prediction,) = found(run, Path(folder), "a.png")
+        np.testing.assert_allclose(spread(prediction), expected[0], rtol=1e-4)
+        assert {guess["label"] for guess in prediction["top"]} == set(LABELS)
 
 
 # Bad input
@@ -218,7 +231,10 @@ def test_a_preprocessing_of_another_model(run: Run, build: Build) -> None:
 def test_labels_of_the_wrong_count(count: int, run: Run, build: Build) -> None:
     folder = served(build())
     (folder / "labels.txt").write_text("cat\n" * count)
-    assert refused(run, folder) == (5, f"error[labels]: served/labels.txt: {count} labels for 10 classes")
+    code, text = refused(run, folder)
+    assert code == 5
+    assert "error[labels]" in text
+    assert f"{count} labels for 10 classes (model.onnx)" in text
 
 
 def test_pillow_is_missing(run: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from resnetgen import manifest
 from resnetgen.compiler import compile_spec
-from resnetgen.deploy.labels import LABELS, read_labels
+from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import staging
 from resnetgen.job import Built, Options, Progress, Quiet
+from resnetgen.labels import LABELS
 
 PREPROCESS = "preprocess.json"
 _OPTIONAL = (LABELS, PREPROCESS, f"{MODEL}.data")

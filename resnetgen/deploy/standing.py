@@ -6,8 +6,8 @@ from pathlib import Path
 
 from resnetgen.deploy.check import fields
 from resnetgen.deploy.config import CONFIG, MARK
-from resnetgen.deploy.labels import LABELS
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.labels import LABELS
 from resnetgen.targets.caffe.text import Field, Scalar, parse, read
 
 _HINT = "--name gives the new model another name"

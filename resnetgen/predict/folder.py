@@ -8,11 +8,12 @@ from math import prod
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import Preprocess
 from resnetgen.targets.onnx.read import read_skeleton
 from resnetgen.targets.onnx.schema import ModelProto
 
-MODEL, PREPROCESS, LABELS = "model.onnx", "preprocess.json", "labels.txt"
+MODEL, PREPROCESS = "model.onnx", "preprocess.json"
 _TRANSPARENT = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
 """Behind a Softmax they leave a distribution one."""
 
@@ -41,7 +42,9 @@ def read_folder(folder: Path) -> Folder:
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: it is no ONNX model that gives anything")
     preprocess, embedded = _find_preprocess(folder, path, model)
     _, *classes = (dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim)
-    return Folder(path, preprocess, embedded, _find_labels(folder, prod(classes)), _ends_in_softmax(model))
+    named = folder / LABELS
+    labels = read_labels(named, prod(classes), path.name) if named.is_file() else ()
+    return Folder(path, preprocess, embedded, labels, _ends_in_softmax(model))
 
 
 def _find_model(folder: Path) -> Path:
@@ -77,20 +80,6 @@ def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Prepr
         raise fail(Exit.IO, Code.BAD_VALUE, f"{where} says no preprocessing: {error}") from None
     embedded = json.loads(text).get("embedded", "resnetgen.embedded" in metadata)
     return preprocess, bool(embedded)
-
-
-def _find_labels(folder: Path, classes: int) -> tuple[str, ...]:
-    """A label a class, in the order of the classes; none where there is no file."""
-    path = folder / LABELS
-    if not path.is_file():
-        return ()
-    text = _read(path)
-    labels = text.removesuffix("\n").split("\n") if text else []  # `splitlines` knows more ends of lines
-    if len(labels) != classes:
-        message = f"{path}: {len(labels):,} labels for {classes:,} classes"
-        hint = "one label a line, in the order of the network's outputs"
-        raise fail(Exit.IO, Code.LABELS, message, hint=hint)
-    return tuple(labels)
 
 
 def _read(path: Path) -> str:
