@@ -81,25 +81,26 @@ class Staging:
         with self.create(self.path(name)) as output:
             output.write(text.encode())
 
-    def publish(self) -> None:
-        """Move the files to their place, in their order: whole files, never a part of one.
+    def publish(self, final: Path | None = None) -> None:
+        """Move the files to their place, or to `final`, in their order: whole files, never a part of one.
 
         A link that stands there is replaced, not followed.
         """
+        final = final or self.final
         for name in self.outputs:
-            if (self.final / name).is_dir() and not (self.final / name).is_symlink():
-                raise fail(Exit.IO, Code.OUTPUT, f"cannot write {self.final / name}: a folder stands there")
+            if (final / name).is_dir() and not (final / name).is_symlink():
+                raise fail(Exit.IO, Code.OUTPUT, f"cannot write {final / name}: a folder stands there")
         for done in self._synced:
             done.result()
         for name in self.outputs:
-            os.replace(self.folder / name, self.final / name)
+            os.replace(self.folder / name, final / name)
         if os.name != "nt":
-            _sync(self.final)
+            _sync(final)
 
     def publish_folder(self, layout: Mapping[str, str], place: Path) -> None:
-        """Move files to a new folder, which appears at once; `layout`: file -> its path in the folder.
+        """Move files to a new folder, which appears at once; `layout`: file -> its path in it.
 
-        Raises Failure (exit 5) where something stands there.
+        The folder around it is made where it is missing. Raises Failure (exit 5) where something stands there.
         """
         for done in self._synced:
             done.result()
@@ -111,9 +112,12 @@ class Staging:
         if os.name != "nt":
             for made in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
                 _sync(made)
+        place.parent.mkdir(exist_ok=True)
         try:
             os.rename(folder, place)
         except OSError:  # a rename never replaces a folder that holds anything
+            if not place.exists():
+                raise
             raise fail(Exit.IO, Code.OUTPUT, f"cannot write {place}: something stands there") from None
         if os.name != "nt":
             _sync(place.parent)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -162,6 +163,25 @@ def test_a_version_is_added_and_none_is_changed(run: Run) -> None:
     assert result.code == Exit.IO
     assert "repository/tiny/2 stands there, and a version is never changed" in result.err
     assert everything() == before
+
+
+def test_a_server_that_polls_sees_nothing_unfinished(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton takes each folder of a repository for a model, and loads a model anew when its own folder changes."""
+    seen: list[set[str]] = []
+    real = emit._write_fragment
+
+    def look(*args: Any) -> None:
+        seen.append({path.as_posix() for path in Path("repository").rglob("*") if path.is_dir()})
+        real(*args)
+
+    monkeypatch.setattr(emit, "_write_fragment", look)
+    assert run(*TRITON).code == 0
+    assert run(*TRITON).code == 0
+    assert all(folders in (set(), {"repository/tiny", "repository/tiny/1"}) for folders in seen)
+    monkeypatch.setattr("resnetgen.deploy.triton._workshop", lambda repository: repository)
+    assert run(*TRITON).code == 0
+    assert any("/.staging-" in name for name in seen[-1])
+    assert not list(Path().rglob(".staging-*"))
 
 
 def test_external_data_lies_in_the_model_s_own_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,8 +52,7 @@ def deploy(word: str, options: Options, wanted: Wanted, progress: Progress | Non
     if version.exists():
         hint = "leave out --model-version for the next one that is free"
         raise fail(Exit.IO, Code.OUTPUT, f"{version} stands there, and a version is never changed", hint=hint)
-    # A new model is staged beside the others, a new version beside its sisters: a rename stays in its file system.
-    with planned(compiled, options, progress or Quiet()) as job, staging(model.parent if is_new else model) as stage:
+    with planned(compiled, options, progress or Quiet()) as job, staging(_workshop(options.output_dir)) as stage:
         report = job.write(stage)
         accept(CONFIG, differences(text, name, stage.path(MODEL), config.labels))
         # Triton wants a model with external data to be a folder.
@@ -68,8 +68,20 @@ def deploy(word: str, options: Options, wanted: Wanted, progress: Progress | Non
             stage.publish_folder(inside | {file: file for file in around}, model)
         else:
             stage.publish_folder(layout, version)
-            stage.publish()  # the settings, where they have changed
+            stage.publish(model)  # the settings, where they have changed
     return job.built(files, report)
+
+
+def _workshop(repository: Path) -> Path:
+    """Where unfinished files stand: beside the repository, since a server that polls it takes each folder for a model.
+
+    In it where a rename from there would leave the file system, or its folder is not ours to write.
+    """
+    outside = repository.resolve().parent
+    if not repository.exists():
+        return outside
+    is_near = outside.stat().st_dev == repository.stat().st_dev
+    return outside if is_near and os.access(outside, os.W_OK) else repository
 
 
 def _refuse(options: Options, serving: Serving) -> None:
