@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from resnetgen.cli.build import print_built
 from resnetgen.cli.group import main
 from resnetgen.cli.model import model_options, to_options
+from resnetgen.cli.options import FilePath
 from resnetgen.cli.show import progress_bars
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ _TRITON = {
 @click.option(
     "--output-dir",
     "-o",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     required=True,
     help="Triton's model repository, or the folder for ONNX Runtime.",
 )
-@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="The names of the classes, one a line.")
+@click.option("--labels", type=FilePath(), metavar="FILE", help="The names of the classes, one a line.")
 @click.option("--name", help="Of the model in the repository.  [default: the spec's]")
 @click.option("--model-version", type=click.IntRange(1), help="[default: the next one that is free]")
 @click.option(

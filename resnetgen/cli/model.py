@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from resnetgen.cli.options import (
+    FilePath,
     image_option,
     max_nodes_option,
     nonfinite_option,
@@ -34,7 +34,7 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     click.option(
         "--weights",
         "pretrained",
-        type=click.Path(path_type=Path),
+        type=FilePath(),
         metavar="FILE",
         help="A checkpoint: caffemodel, .safetensors, .pth, .onnx or .npz, told by its content.",
     ),

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class FilePath(click.Path):
+    """A path as pathlib's, which is imported only when there is one: it would be a tenth of `--help`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from pathlib import Path
+
+        return Path(os.fsdecode(super().convert(value, param, ctx)))
 
 
 def _setting(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, int | float]:
@@ -37,8 +50,8 @@ image_option = click.option(
 )
 output_dir_option = click.option(
     "--output-dir",
-    type=click.Path(path_type=Path),
-    default=Path("generated"),
+    type=FilePath(),
+    default="generated",
     show_default=True,
     help="The folder of outputs; each spec has one of its own below it.",
 )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from resnetgen.cli.group import main
-from resnetgen.cli.options import json_option
+from resnetgen.cli.options import FilePath, json_option
 from resnetgen.cli.show import print_json, progress_bars
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from resnetgen.predict import Prediction
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("folder", type=FilePath())
+@click.argument("images", metavar="IMAGE...", type=FilePath(), nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes of each image.")
 @click.option("--batch", type=click.IntRange(1), help="Images at once.  [default: 8, or what the model is fixed at]")
 @click.option(

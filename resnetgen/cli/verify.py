@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from resnetgen.cli.group import main
-from resnetgen.cli.options import json_option, output_dir_option, provider_option, settings_option
+from resnetgen.cli.options import FilePath, json_option, output_dir_option, provider_option, settings_option
 from resnetgen.cli.show import print_json, print_table, progress_bars, table
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def _provider_options(_: click.Context, __: click.Parameter, given: tuple[str, .
 @settings_option
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="The checkpoint that the files were built from: the reference takes its weights from there.",
 )
@@ -78,7 +77,7 @@ def _provider_options(_: click.Context, __: click.Parameter, given: tuple[str, .
 @click.option("--input-seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random images.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     multiple=True,
     metavar="FILE",
     help="Images instead of random ones, as the network takes them: .npy or .npz; may be repeated.",
@@ -91,9 +90,7 @@ def _provider_options(_: click.Context, __: click.Parameter, given: tuple[str, .
     metavar="[NAME=]X",
     help="Largest difference, relative to a tensor's largest value: of all, or of one by its name.  [default: 1e-4]",
 )
-@click.option(
-    "--save-outputs", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write the outputs of the first --on."
-)
+@click.option("--save-outputs", type=FilePath(), metavar="FILE.npz", help="Write the outputs of the first --on.")
 @click.option("--layers", is_flag=True, help="Print every layer, and where every node ran.")
 @json_option
 def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from resnetgen.cli.group import main
-from resnetgen.cli.options import json_option, nonfinite_option, reinit_option, settings_option
+from resnetgen.cli.options import FilePath, json_option, nonfinite_option, reinit_option, settings_option
 from resnetgen.cli.show import print_json, progress_bars, say_warnings, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @main.group()
@@ -18,7 +20,7 @@ def weights() -> None:
 
 
 @weights.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @json_option
 def show(file: Path, as_json: bool) -> None:
     """List the tensors of a caffemodel, .safetensors, .pth, .onnx or .npz file: name, type, shape, place."""
@@ -41,8 +43,8 @@ def show(file: Path, as_json: bool) -> None:
 
 
 @weights.command()
-@click.argument("source", metavar="A", type=click.Path(path_type=Path))
-@click.argument("target", metavar="B", type=click.Path(path_type=Path))
+@click.argument("source", metavar="A", type=FilePath())
+@click.argument("target", metavar="B", type=FilePath())
 @click.option("--spec", required=True, metavar="SPEC", help="The network that both are of.")
 @click.option(
     "--names",

@@ -14,8 +14,8 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import staging
 from resnetgen.job import Built, Options, Progress, Quiet
 from resnetgen.labels import LABELS
+from resnetgen.predict.folder import PREPROCESS
 
-PREPROCESS = "preprocess.json"
 _OPTIONAL = (LABELS, PREPROCESS, f"{MODEL}.data")
 """What the next model of a folder may lack, and must then not find there."""
 
