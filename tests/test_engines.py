@@ -716,8 +716,6 @@ ATTRIBUTES = [
     ("lrn alpha=1", "bias", 2.0),
     ("blurpool", "mode", "edge"),
     ("blurpool", "mode", "constant"),
-    ("avgpool 2x2, same", "count_include_pad", 0),
-    ("avgpool 2x2, same", "pads", [1, 1, 0, 0]),
 ]
 
 
@@ -732,6 +730,17 @@ def test_mistaken_attributes_show(row: str, attribute: str, value: object, tmp_p
     proto.graph.node[0].attribute.remove(old)
     proto.graph.node[0].attribute.append(onnx.helper.make_attribute(attribute, value))
     del proto.graph.output[0].type.tensor_type.shape.dim[2:]
+    assert differs(on_onnxruntime(proto.SerializeToString(), data), expected(net, random_weights(net), data))
+
+
+@pytest.mark.parametrize("pads", [[0, 0, 1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 1, 0]])
+def test_uneven_zeros_on_another_side_show(pads: list[int], tmp_path: Path) -> None:
+    net = cells("avgpool 2x2, same", "4x12x10")
+    data = image(net)
+    proto = onnx.load(str(onnx_models(net, tmp_path)[0].path))
+    (zeros,) = proto.graph.initializer
+    assert list(zeros.int64_data) == [0, 0, 0, 0, 0, 0, 1, 1]
+    zeros.int64_data[:] = pads
     assert differs(on_onnxruntime(proto.SerializeToString(), data), expected(net, random_weights(net), data))
 
 

@@ -56,11 +56,17 @@ def _engine() -> Any:
     except ImportError as error:
         hint = "pip install 'resnetgen[caffe]'"
         raise fail(Exit.IO, Code.MISSING_FILE, f"OpenCV cannot be imported: {error}", hint=hint) from None
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it says comes as an error, too
+    _silence(cv2)
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
         hint = "pip install 'resnetgen[caffe]' takes a version that has it"
         raise fail(Exit.IO, Code.MISSING_FILE, f"OpenCV {cv2.__version__} has no Caffe importer", hint=hint)
     return cv2
+
+
+def _silence(cv2: Any) -> None:
+    """What it would log comes as an error, too. Up to 4.10 the function stood elsewhere."""
+    logging = getattr(cv2.utils, "logging", cv2)
+    logging.setLogLevel(0)
 
 
 def _buffer(data: bytes) -> npt.NDArray[np.uint8]:

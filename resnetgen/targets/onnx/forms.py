@@ -42,7 +42,8 @@ class Padded:
     """Zeros that count as the image's own around it."""
 
     source: str
-    pad: Pair
+    pads: tuple[int, int, int, int]
+    """At the top, the left, the bottom and the right."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,8 @@ def begin(call: Call, shape: Shape) -> Form | Done:
             return Softplus(source)
         case "Pad", [(0, 0, 1, 1, 0, 0, 1, 1)] if mode == b"reflect":
             return Reflected(source)
-        case "Pad", [(0, 0, top, left, 0, 0, bottom, right)] if mode == b"constant" and (top, left) != (0, 0):
-            if (top, left) == (bottom, right):
-                return Padded(source, (top, left))
+        case "Pad", [(0, 0, *first, 0, 0, bottom, right)] if mode == b"constant" and any((*first, bottom, right)):
+            return Padded(source, (*first, bottom, right))
         case "Pad", [pads] if mode == b"constant":
             return _channelpad(call, source, shape, pads, (1, 1))
         case "Slice", [(0, 0), ends, (2, 3), (down, right)] if ends == shape[1:]:
@@ -194,6 +194,17 @@ def _padded_average(call: Call, form: Padded) -> Done:
     top, left, bottom, right = call.at["pads"]
     if (top, left) != (0, 0) or call.at["count_include_pad"]:
         raise unreadable("a pooling that pads what is padded already")
+    pad, end = form.pads[:2], form.pads[2:]
+    if pad != end:
+        return Done(_same_average(call, form), form.source)
     rounds_up = (bottom, right) != (0, 0)
-    op = ops.AvgPool(call.at["kernel_shape"], call.at["strides"], form.pad, rounds_up)
-    return Done(op, form.source, end=(bottom + form.pad[0], right + form.pad[1]))
+    op = ops.AvgPool(call.at["kernel_shape"], call.at["strides"], pad, rounds_up)
+    return Done(op, form.source, end=(bottom + pad[0], right + pad[1]))
+
+
+def _same_average(call: Call, form: Padded) -> ops.AvgPool:
+    op = ops.AvgPool(call.at["kernel_shape"], same=True)
+    (top, bottom), (left, right) = op.pads(0), op.pads(1)
+    if form.pads != (top, left, bottom, right) or any(call.at["pads"]) or call.at["strides"] != (1, 1):
+        raise call.stranger()
+    return op

@@ -52,9 +52,7 @@ def average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterator[Step
     """ONNX counts all of its padding or none. Caffe counts the padding but not the overhang of the last window: where
     both occur, the padding becomes zeros of its own and the rest is left uncounted."""
     if op.same:
-        (top, bottom), (left, right) = op.pads(0), op.pads(1)
-        pads = {"kernel_shape": list(op.kernel), "strides": [1, 1], "pads": [top, left, bottom, right]}
-        yield Step("AveragePool", [x], output, {**pads, "count_include_pad": 1})
+        yield from _same_average(op, shape, x, output)
         return
     attributes = window(op, shape)
     counted = op.pad != (0, 0) and not op.exclude_pad
@@ -70,8 +68,20 @@ def average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterator[Step
     yield Step("AveragePool", [padded], output, {**attributes, "pads": rest, "count_include_pad": 0})
 
 
+def _same_average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterator[Step]:
+    """Its zeros are a node of their own: ONNX Runtime up to 1.23 leaves uneven ones uncounted from opset 19 on."""
+    (top, bottom), (left, right) = op.pads(0), op.pads(1)
+    padded = f"{output}/padded"
+    inner = (shape[0], shape[1] + top + bottom, shape[2] + left + right)
+    yield Step("Pad", [x, _ints("pads", 0, 0, top, left, 0, 0, bottom, right)], padded, shape=inner)
+    window = {"kernel_shape": list(op.kernel), "strides": [1, 1], "pads": [0, 0, 0, 0]}
+    yield Step("AveragePool", [padded], output, {**window, "count_include_pad": 0})
+
+
 def pads_apart(op: ops.AvgPool, shape: Shape) -> bool:
-    """Whether an average counts its padding and has an overhang, which does not count."""
+    """Whether the padding of an average is a node of its own: it counts, and something else does not, or is uneven."""
+    if op.same:
+        return True
     counted = op.pad != (0, 0) and not op.exclude_pad
     return counted and any(op.overhang(size, axis) for axis, size in enumerate(shape[1:]))
 

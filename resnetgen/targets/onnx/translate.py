@@ -162,8 +162,8 @@ class Translation:
             case ops.MaxPool():
                 yield Step("MaxPool", inputs, output, steps.window(op, shapes[0]))
             case ops.AvgPool():
-                if not op.same and steps.pads_apart(op, shapes[0]):
-                    self._need(11, node, "an average pooling with padding and an overhang")
+                if steps.pads_apart(op, shapes[0]):
+                    self._need(11, node, "an average pooling with padding and an overhang, or with uneven padding")
                 yield from steps.average(op, shapes[0], x, output)
             case ops.GlobalAvgPool():
                 yield Step("GlobalAveragePool", inputs, output)
