@@ -64,7 +64,7 @@ def _engine() -> Any:
 
 
 def _silence(cv2: Any) -> None:
-    """What it would log comes as an error, too. Up to 4.10 the function stood elsewhere."""
+    """What it would log comes as an error, too. In 4.10 the function stands elsewhere."""
     logging = getattr(cv2.utils, "logging", cv2)
     logging.setLogLevel(0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import ClassVar, TypeAlias
 
 from resnetgen.errors import Code
@@ -72,6 +72,12 @@ def check_window(kernel: Pair, stride: Pair, pad: Pair, dilation: Pair = (1, 1))
     for what, pair, low in (("kernel", kernel, 1), ("stride", stride, 1), ("pad", pad, 0), ("dilation", dilation, 1)):
         for value in pair:
             in_range(f"the {what}", value, low, 1024)
+
+
+def divisor_near(groups: int, *channels: int) -> int:
+    """The count nearest to `groups` that divides all of these channels, for a hint."""
+    common = gcd(*channels)
+    return min((n for n in range(1, common + 1) if common % n == 0), key=lambda n: abs(n - groups))
 
 
 def as_image(op: str, shape: Shape) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import gcd, prod
+from math import prod
 from typing import ClassVar
 
 from resnetgen.errors import Code
@@ -16,6 +16,7 @@ from resnetgen.ir.ops.base import (
     Shape,
     as_image,
     check_window,
+    divisor_near,
     in_range,
     show,
 )
@@ -59,7 +60,7 @@ class Conv(BaseOp):
         channels, *extent = as_image("conv", inputs[0])
         for what, count in (("input", channels), ("output", self.out_channels)):
             if count % self.groups:
-                near = _divisor_near(self.groups, channels, self.out_channels)
+                near = divisor_near(self.groups, channels, self.out_channels)
                 raise OpError(
                     Code.BAD_GROUPS,
                     f"{self.groups} groups do not divide {count} {what} channels",
@@ -81,11 +82,6 @@ class Conv(BaseOp):
     def macs(self, *inputs: Shape) -> int:
         _, height, width = self.shape(*inputs)
         return height * width * self.parameters(*inputs)[0].size
-
-
-def _divisor_near(groups: int, *channels: int) -> int:
-    common = gcd(*channels)
-    return min((n for n in range(1, common + 1) if common % n == 0), key=lambda n: abs(n - groups))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from resnetgen.errors import Code
-from resnetgen.ir.ops.base import MAX_CHANNELS, BaseOp, OpError, Parameter, Shape, as_image, fraction, in_range, show
+from resnetgen.ir.ops.base import (
+    MAX_CHANNELS,
+    BaseOp,
+    OpError,
+    Parameter,
+    Shape,
+    as_image,
+    divisor_near,
+    fraction,
+    in_range,
+    show,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class GroupNorm(BaseOp):
     def shape(self, *inputs: Shape) -> Shape:
         channels, *_ = as_image("groupnorm", inputs[0])
         if channels % self.groups:
-            near = min((n for n in range(1, channels + 1) if channels % n == 0), key=lambda n: abs(n - self.groups))
+            near = divisor_near(self.groups, channels)
             message = f"{self.groups} groups do not divide the {channels} channels of {show(inputs[0])}"
             raise OpError(Code.BAD_GROUPS, message, f"the nearest count that divides {channels} is {near}")
         return inputs[0]

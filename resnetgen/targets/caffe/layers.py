@@ -54,7 +54,7 @@ class Layer:
     in_place: bool = False
     """Whether it may write its top over its bottom, where it is that blob's only consumer."""
     reads: tuple[str, ...] = ()
-    """"0", "1" ... are the node's inputs. None: what the layer before it writes; the first layer reads every input."""
+    """"0", "1" ... are the node's inputs. Empty: what the layer before it writes; the first layer reads every input."""
     writes: tuple[str, ...] = ("",)
     """What is called "out" is the node's output, else the first top of its last layer."""
     frozen: bool = False
@@ -271,5 +271,5 @@ def _reflect(axis: int, size: int) -> Layers:
     cut: Params = (("axis", axis), *(("slice_point", point) for point in points))
     return (
         Layer("Slice", cut, writes=pieces),
-        Layer("Concat", (("axis", axis),) if axis != 1 else (), reads=(pieces[1], *pieces, pieces[-2])),
+        Layer("Concat", (("axis", axis),), reads=(pieces[1], *pieces, pieces[-2])),
     )
