@@ -62,6 +62,7 @@ class Code(StrEnum):
     BAD_IMAGE = "bad-image"
     LABELS = "labels"
     WEIGHTS = "weights"
+    PRECISION = "precision"
     PROTOTXT_SYNTAX = "prototxt-syntax"
     OUTPUT = "output"
     LIMIT = "limit"

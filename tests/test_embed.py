@@ -191,7 +191,7 @@ MEANINGS: dict[str, tuple[Callable[[ModelProto], None], str]] = {
     "other layout": (other_layout, "does not put the bytes of an image in order"),
     "planar input": (planar_input, "it takes images of bytes with 9 channels"),
     "floats in": (floats_in, "no word for Transpose"),
-    "signed bytes in": (signed_bytes, "no word for Transpose"),
+    "signed bytes in": (signed_bytes, "a tensor is of the type 3"),
     "cast to half": (cast_to_half, "does not put the bytes of an image in order"),
     "no cast": (no_cast, "does not put the bytes of an image in order"),
     "one mean for all": (one_mean_for_all, "Sub"),

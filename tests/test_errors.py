@@ -33,6 +33,7 @@ ELSEWHERE = {
     Code.PROTOTXT_SYNTAX,
     Code.BAD_MODEL,
     Code.WEIGHTS,
+    Code.PRECISION,
     Code.BAD_IMAGE,
     Code.LABELS,
     Code.VERIFICATION,

@@ -425,7 +425,7 @@ def test_what_a_pooling_means(case: str, tmp_path: Path) -> None:
             read_graph(read_file(path))
         assert caught.value.exit is Exit.MODEL
     else:
-        graph, _, _ = read_graph(read_file(path))
+        graph = read_graph(read_file(path)).graph
         assert canonical(graph).nodes[-1].op == meaning
 
 

@@ -57,9 +57,9 @@ class Drawing:
         return key, values, checksum(values)
 
 
-def payload(shapes: Mapping[Key, Shape]) -> int:
+def payload(shapes: Mapping[Key, Shape], itemsize: int = 4) -> int:
     """Bytes of the weights of these shapes."""
-    return sum(4 * prod(shape) for shape in shapes.values())
+    return itemsize * sum(map(prod, shapes.values()))
 
 
 def keys(graph: Graph) -> dict[Key, Shape]:

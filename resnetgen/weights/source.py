@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float32]
+Stored: TypeAlias = Array | npt.NDArray[np.float16]
+"""As a file has them."""
 Key: TypeAlias = tuple[str, str]
 """Node and parameter."""
 
@@ -21,7 +23,7 @@ class Weights(Protocol):
         ...
 
 
-def checksum(values: Array) -> int:
+def checksum(values: Stored) -> int:
     """What translation validation compares: CRC-32, a third of the cost of SHA-256.
 
     It guards against our own mistakes; against other people's the manifest has SHA-256.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import Op, OpError, Pair
+from resnetgen.targets.onnx.casts import Casts, element_of, read_casts
+from resnetgen.targets.onnx.elements import Element
 from resnetgen.targets.onnx.forms import Call, Constant, Done, Form, Softplus, begin, go_on, unreadable
 from resnetgen.targets.onnx.prelude import Prelude, read_prelude
 from resnetgen.targets.onnx.read import OnnxFile
@@ -34,23 +37,31 @@ _ATTRIBUTES: dict[str, tuple[dict[str, int], ...]] = {
 """Kind of node -> its attributes, and how many numbers each has: one more or one less would mean something else."""
 
 
-def read_graph(file: OnnxFile) -> tuple[Graph, dict[str, list[str]], Prelude | None]:
-    """The network as the IR says it, for each node the weights it is given, in their order, and what is done before it.
+@dataclass(frozen=True)
+class Found:
+    """What a model says."""
 
-    Raises Failure (exit 4) for what the IR has no word for.
-    """
-    decoder = _Decoder(file)
-    return decoder.graph(), decoder.weights, decoder.prelude
+    graph: Graph
+    weights: dict[str, list[str]]
+    """Node -> the weights that it is given, in their order."""
+    prelude: Prelude | None
+    """What is done to an image before the network."""
+    casts: Casts
+
+
+def read_graph(file: OnnxFile) -> Found:
+    """The network as the IR says it. Raises Failure (exit 4) for what the IR has no word for."""
+    return _Decoder(file).found()
 
 
 class _Decoder:
     def __init__(self, file: OnnxFile) -> None:
         self.source = file.model.graph
         self.tensors = {name: tensor.shape for name, tensor in file.tensors.items()}
+        self.elements = {name: tensor.element for name, tensor in file.tensors.items()}
         self.constants = {tensor.name: _constant(tensor) for tensor in self.source.initializer}
         self.shapes = {v.name: tuple(_dims(v)[1:]) for v in (*self.source.value_info, *self.source.input)}
         """Tensor -> its shape as the file declares it; `_check_values` compares it with the true one."""
-        self.prelude: Prelude | None = None
         self.nodes: list[Node] = []
         self.weights: dict[str, list[str]] = {}
         """Node -> its weights, in their order."""
@@ -58,31 +69,33 @@ class _Decoder:
         self.ends: dict[str, Pair] = {}
         """Pooling -> its padding at the bottom and the right, an overhang included."""
 
-    def graph(self) -> Graph:
-        if len(self.source.input) != 1 or len(_dims(self.source.input[0])) != 4:
-            raise unreadable("it has not one input of four dimensions")
+    def found(self) -> Found:
+        if len(self.source.input) != 1 or len(_dims(self.source.input[0])) != 4 or len(self.source.output) != 1:
+            raise unreadable("it has not one input of four dimensions and one output")
+        (data,) = self.source.input
         try:
-            self.prelude = read_prelude(self.source, self.constants)
-            self._input(self.source.input[0])
-            for proto in self.source.node[self.prelude.nodes if self.prelude else 0 :]:
-                self._read(self._call(proto))
+            prelude = read_prelude(self.source, self.constants)
+            if prelude:
+                casts = read_casts(self.source, prelude.tensor, Element.FP32, prelude.nodes)
+            else:
+                casts = read_casts(self.source, data.name, element_of(data), 0)
+            shape = prelude.shape if prelude else tuple(_dims(data)[1:])
+            self.nodes.append(Node(casts.source, ops.Input(shape), ()))
+            for proto in casts.nodes:
+                self._read(self._call(proto, casts.inner))
             graph = Graph(self.source.name, tuple(self.nodes))
         except (InvalidGraph, OpError, UnicodeDecodeError) as error:
             raise unreadable(str(error)) from None
-        self._check_values(graph)
-        return graph
+        self._check_values(graph, casts)
+        return Found(graph, self.weights, prelude, casts)
 
-    def _input(self, data: ValueInfoProto) -> None:
-        if self.prelude:
-            self.nodes.append(Node(self.prelude.tensor, ops.Input(self.prelude.shape), ()))
-            return
-        _, channels, height, width = _dims(data)
-        self.nodes.append(Node(data.name, ops.Input((channels, height, width)), ()))
-
-    def _check_values(self, graph: Graph) -> None:
+    def _check_values(self, graph: Graph, casts: Casts) -> None:
         """What the file says of its tensors must be what the ops compute."""
-        if [value.name for value in self.source.output] != [node.name for node in graph.outputs]:
+        if [casts.result] != [node.name for node in graph.outputs]:
             raise unreadable("its outputs are not the tensors that no node reads")
+        for value in self.source.value_info:
+            if value.type.HasField("tensor_type") and element_of(value) is not casts.inner:
+                raise unreadable(f"{value.name} is declared as {element_of(value)} in a network of {casts.inner}")
         for node in graph.nodes:
             if node.name in self.ends and self.ends[node.name] != _ends(node.op, graph, node):
                 raise unreadable(f"{node.name} is padded otherwise than a pooling of Caffe's rule")
@@ -96,7 +109,7 @@ class _Decoder:
             if wanted != held:
                 raise unreadable(f"{node.name} has weights of the shapes {held} instead of {wanted}")
 
-    def _call(self, proto: NodeProto) -> Call:
+    def _call(self, proto: NodeProto, element: Element) -> Call:
         if not all(isinstance(name, str) for name in (*proto.input, *proto.output)):
             raise unreadable("a name is not UTF-8 text")  # protobuf then gives bytes
         at = {attribute.name: _value(attribute) for attribute in proto.attribute}
@@ -110,6 +123,10 @@ class _Decoder:
             raise unreadable(f"the {proto.op_type} node {proto.name} has other inputs or outputs than it can have")
         shapes = tuple(self.tensors[name] for name in weights)
         held = tuple(self.constants[name] for name in constants)
+        if any(self.elements[name] is not element for name in weights) or any(
+            values.dtype not in (element.dtype, np.int64) for values in held
+        ):
+            raise unreadable(f"the {proto.op_type} node {proto.name} is given numbers of another type than {element}")
         return Call(proto.op_type, proto.output[0], at, data, weights, shapes, held)
 
     def _read(self, call: Call) -> None:
@@ -232,11 +249,17 @@ def _dims(value: ValueInfoProto) -> list[int]:
 
 def _constant(tensor: TensorProto) -> Constant:
     """Typed data, of the type and the size that it says."""
-    data: list[Any] = list(tensor.float_data if tensor.data_type == TensorProto.FLOAT else tensor.int64_data)
-    values = np.array(data, np.float32 if tensor.data_type == TensorProto.FLOAT else np.int64)
-    known = tensor.data_type in (TensorProto.FLOAT, TensorProto.INT64)
-    if not known or values.size != int(np.prod(tensor.dims, dtype=np.int64)):
-        raise unreadable(f"the constant {tensor.name} is of no known type, or of another size than it says")
+    match tensor.data_type:
+        case TensorProto.FLOAT:
+            values = np.array(tensor.float_data, np.float32)
+        case TensorProto.FLOAT16 if all(0 <= bits < 1 << 16 for bits in tensor.int32_data):
+            values = np.array(tensor.int32_data, np.uint16).view(np.float16)
+        case TensorProto.INT64:
+            values = np.array(tensor.int64_data, np.int64)
+        case _:
+            raise unreadable(f"the constant {tensor.name} is of no known type")
+    if values.size != int(np.prod(tensor.dims, dtype=np.int64)):
+        raise unreadable(f"the constant {tensor.name} is of another size than it says")
     return values.reshape(tuple(tensor.dims))
 
 

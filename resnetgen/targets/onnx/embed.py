@@ -3,7 +3,8 @@
     value = (pixel - divide * mean) * (1 / (divide * std))
 
 Bytes are moved while they are bytes, a quarter of what floats would be. Nothing goes into the first convolution: its
-zeros around the image are the mean, which only an image that is normalised already can have around it.
+zeros around the image are the mean, which only an image that is normalised already can have around it. All of it is
+computed in float32, and rounded once where the network computes in less.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from resnetgen.preprocess import Color, Preprocess
+from resnetgen.targets.onnx.elements import Element
 from resnetgen.targets.onnx.schema import TensorProto
 from resnetgen.targets.onnx.steps import Constant, Step
 
 
-def embedded(preprocess: Preprocess, x: str, output: str) -> Iterator[Step]:
-    """The nodes from a model's input to the network's."""
+def embedded(preprocess: Preprocess, x: str, output: str, element: Element = Element.FP32) -> Iterator[Step]:
+    """The nodes from a model's input to the network's, which computes in `element`."""
     calls: list[tuple[str, list[Constant], dict[str, Any]]] = [("Transpose", [], {"perm": [0, 3, 1, 2]})]
     if preprocess.color is Color.BGR:
         calls.append(("Gather", [Constant("order", np.array([2, 1, 0], np.int64))], {"axis": 1}))
@@ -29,6 +31,8 @@ def embedded(preprocess: Preprocess, x: str, output: str) -> Iterator[Step]:
     scale = [1 / (preprocess.divide * std) for std in preprocess.std]
     if any(factor != 1 for factor in scale):
         calls.append(("Mul", [_per_channel("scale", scale)], {}))
+    if element is not Element.FP32:
+        calls.append(("Cast", [], {"to": element.proto}))
     names = [*(f"{output}/{kind.lower()}" for kind, _, _ in calls[:-1]), output]
     for (kind, constants, attributes), name in zip(calls, names, strict=True):
         yield Step(kind, [x, *constants], name, attributes)

@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from resnetgen.errors import Code, Exit, Span, fail
 from resnetgen.files import Create, Output
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.profiles import DEFAULT_OPSET, Profile
+from resnetgen.targets.onnx.elements import Element, stored
 from resnetgen.targets.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
-from resnetgen.targets.onnx.translate import Names, Translation, constant, dims, initializer, ir_version
+from resnetgen.targets.onnx.translate import Elements, Names, Translation, constant, dims, initializer, ir_version
 from resnetgen.weights.draw import Drawing, keys, payload
-from resnetgen.weights.source import Array, Weights
+from resnetgen.weights.source import Array, Stored, Weights, checksum
 from resnetgen.weights.wire import delimited
 
 MAX_PROTOBUF = 2**31 - 1
@@ -40,6 +44,7 @@ class OnnxOptions:
     """What the model is to do itself to the pixels of an image."""
     runtime: Profile | None = None
     """Who must be able to load it."""
+    elements: Elements = field(default_factory=Elements)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,10 @@ class OnnxPlan:
     dims: dict[tuple[str, str], tuple[int, ...]]
     """(node, parameter) -> shape of the initializer, which holds the same values."""
     external: bool
+    element: Element
+    """What the weights are stored as."""
+    places: dict[str, Span | None]
+    """Node -> its place in the spec."""
     late_metadata: Callable[[], dict[str, str]] = dict
 
     def stamp(self) -> ModelProto:
@@ -60,13 +69,14 @@ class OnnxPlan:
 
     @property
     def payload(self) -> int:
-        return payload(self.shapes)
+        return payload(self.shapes, self.element.dtype.itemsize)
 
 
 def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxPlan:
     """Translate a graph, or refuse it. External data is decided here, before anything is written."""
     version = ir_version(options.opset, options.runtime)
-    made = Translation(graph, options.opset, options.names, options.batch, options.embed, options.runtime)
+    elements = options.elements
+    made = Translation(graph, options.opset, options.names, options.batch, options.embed, options.runtime, elements)
     skeleton = ModelProto(
         ir_version=version,
         producer_name="resnetgen",
@@ -85,9 +95,10 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     shapes = keys(graph)
     # A tensor's own fields take less than its name and a hundred bytes.
     heads = sum(len(node) + len(parameter) + 100 for node, parameter in shapes)
-    external = skeleton.ByteSize() + heads + payload(shapes) > limit
+    external = skeleton.ByteSize() + heads + payload(shapes, elements.inner.dtype.itemsize) > limit
     held = {(node.name, p.name): dims(node, p, options.opset) for node in graph.nodes for p in graph.parameters(node)}
-    return OnnxPlan(skeleton, shapes, held, external, options.late_metadata)
+    places = {node.name: node.span for node in graph.nodes}
+    return OnnxPlan(skeleton, shapes, held, external, elements.inner, places, options.late_metadata)
 
 
 def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
@@ -106,12 +117,13 @@ def write(
     """Write the model to `path`, and its weights to `path`.data before it where they are external.
 
     A drawing that has begun may be given instead of the weights: that of `planned.shapes`, in their order. Returns
-    initializer -> checksum of its values as they were drawn.
+    initializer -> checksum of its values as they were drawn, or rounded. Raises Failure (exit 4) for a weight that is
+    beyond the range of its type.
     """
     checksums: dict[str, int] = {}
     tensors = _tensors(planned, weights, checksums)
     if planned.external:
-        model = _write_external(planned.skeleton, tensors, path.with_name(f"{path.name}.data"), progress, create)
+        model = _write_external(planned, tensors, path.with_name(f"{path.name}.data"), progress, create)
         model.MergeFrom(planned.stamp())
         with create(path) as file:
             file.write(model.SerializeToString(deterministic=True))
@@ -119,13 +131,13 @@ def write(
     with create(path) as file:
         file.write(planned.skeleton.SerializeToString(deterministic=True))
         for name, shape, values in tensors:
-            _write_fragment(file, _tensor_head(name, shape), values)
+            _write_fragment(file, _tensor_head(name, shape, planned.element), values)
             progress(values.nbytes)
         file.write(planned.stamp().SerializeToString(deterministic=True))
     return checksums
 
 
-Named = tuple[str, tuple[int, ...], Array]
+Named = tuple[str, tuple[int, ...], Stored]
 """The name of an initializer, its shape and its values."""
 
 
@@ -134,15 +146,31 @@ def _tensors(planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str,
     for key, values, check in drawing:
         name, shape = initializer(*key), planned.shapes[key]
         assert values.shape == shape, (name, values.shape, shape)
-        checksums[name] = check
-        yield name, planned.dims[key], values
+        if planned.element is Element.FP32:
+            checksums[name] = check
+            yield name, planned.dims[key], values
+        else:
+            rounded = _rounded(name, values, planned.element, planned.places[key[0]])
+            checksums[name] = checksum(rounded)
+            yield name, planned.dims[key], rounded
 
 
-def _tensor_head(name: str, shape: tuple[int, ...]) -> TensorProto:
-    return TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+def _rounded(name: str, values: Array, element: Element, place: Span | None) -> Stored:
+    """Raises Failure (exit 4) for a weight that would become infinite; one that is not finite stays as it is."""
+    rounded = stored(values, element)
+    lost = values[np.isinf(rounded) & np.isfinite(values)]
+    if lost.size:
+        beyond = f"{lost.size:,} of the values of {name} lie beyond it, up to {np.abs(lost).max():g}"
+        message = f"the range of {element} ends at {element.largest:g}, and {beyond}"
+        raise fail(Exit.MODEL, Code.PRECISION, message, place, hint="--precision fp32")
+    return rounded
 
 
-def _write_fragment(file: Output, head: TensorProto, values: Array) -> None:
+def _tensor_head(name: str, shape: tuple[int, ...], element: Element) -> TensorProto:
+    return TensorProto(name=name, data_type=element.proto, dims=shape)
+
+
+def _write_fragment(file: Output, head: TensorProto, values: Stored) -> None:
     """A ModelProto that holds nothing but one initializer."""
     tensor = head.SerializeToString() + delimited(_RAW_DATA, values.nbytes)
     initializer_field = delimited(_INITIALIZER, len(tensor) + values.nbytes)
@@ -152,15 +180,15 @@ def _write_fragment(file: Output, head: TensorProto, values: Array) -> None:
 
 
 def _write_external(
-    skeleton: ModelProto, tensors: Iterable[Named], path: Path, progress: Progress, create: Create
+    planned: OnnxPlan, tensors: Iterable[Named], path: Path, progress: Progress, create: Create
 ) -> ModelProto:
     """Write the values alone; returns the model that says where each of them stands."""
     model = ModelProto()
-    model.CopyFrom(skeleton)
+    model.CopyFrom(planned.skeleton)
     with create(path) as data:
         for name, shape, values in tensors:
             data.write(bytes(-data.size % _ALIGNMENT))
-            head = _tensor_head(name, shape)
+            head = _tensor_head(name, shape, planned.element)
             head.data_location = TensorProto.EXTERNAL
             for key, value in (("location", path.name), ("offset", data.size), ("length", values.nbytes)):
                 head.external_data.add(key=key, value=str(value))

@@ -17,7 +17,7 @@ from resnetgen.ir import ops
 from resnetgen.ir.ops import Op, Pair, Shape
 
 Constant: TypeAlias = npt.NDArray[Any]
-"""float32 or int64."""
+"""float32, float16 or int64."""
 
 
 @dataclass(frozen=True)

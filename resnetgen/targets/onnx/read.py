@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.ir.ops import Shape
+from resnetgen.targets.onnx.elements import Element, of_proto
 from resnetgen.targets.onnx.schema import ModelProto, TensorProto
 from resnetgen.weights.external import beside
 from resnetgen.weights.sums import Sum, Sums
@@ -24,6 +25,7 @@ class Tensor:
     """A weight as the file has it."""
 
     shape: Shape
+    element: Element
     checksum: int
 
 
@@ -87,11 +89,12 @@ class _Reader:
         self.path = path
         self.file = file
         self.sums = sums
-        self.tensors: dict[str, tuple[Shape, Sum]] = {}
+        self.tensors: dict[str, tuple[Shape, Element, Sum]] = {}
 
     def read(self, end: int) -> OnnxFile:
         model = _merged(self.file, end, self._initializer)
-        return OnnxFile(model, {name: Tensor(shape, check()) for name, (shape, check) in self.tensors.items()})
+        held = {name: Tensor(shape, element, check()) for name, (shape, element, check) in self.tensors.items()}
+        return OnnxFile(model, held)
 
     def _initializer(self, model: ModelProto, field: Field) -> None:
         head = TensorProto()
@@ -101,15 +104,16 @@ class _Reader:
                 raw = inner
             else:
                 head.MergeFromString(field_bytes(self.file, inner))
-        if head.data_type != TensorProto.FLOAT or head.float_data:  # a constant, which is no weight
+        element = of_proto(head.data_type)
+        if element is None or head.float_data or head.int32_data:  # a constant, which is no weight
             model.graph.initializer.append(head)
             return
         if head.name in self.tensors:
             raise _bad(self.path, f"two weights are called {head.name}")
-        self.tensors[head.name] = (tuple(head.dims), self._checksum(head, raw))
+        size = element.dtype.itemsize * prod(head.dims)
+        self.tensors[head.name] = (tuple(head.dims), element, self._checksum(head, raw, size))
 
-    def _checksum(self, head: TensorProto, raw: Field | None) -> Sum:
-        size = 4 * prod(head.dims)
+    def _checksum(self, head: TensorProto, raw: Field | None, size: int) -> Sum:
         if head.data_location == TensorProto.EXTERNAL:
             # What is not UTF-8 text comes as bytes.
             place = {str(entry.key): str(entry.value) for entry in head.external_data}

@@ -16,7 +16,10 @@ from resnetgen.ir.ops import Shape
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """An input of a node that no one trains: it stands in the file's skeleton, as `<node>.<label>`."""
+    """An input of a node that no one trains: it stands in the file's skeleton, as `<node>.<label>`.
+
+    Numbers that the network computes with are rounded to the type that it computes in.
+    """
 
     label: str
     values: npt.NDArray[Any]

@@ -17,6 +17,7 @@ from resnetgen.ir.ops import Parameter, Shape
 from resnetgen.preprocess import Preprocess
 from resnetgen.profiles import DEFAULT_OPSET, Profile, who_loads
 from resnetgen.targets.onnx import steps
+from resnetgen.targets.onnx.elements import Element
 from resnetgen.targets.onnx.embed import embedded
 from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 from resnetgen.targets.onnx.steps import Step, Tensor
@@ -37,10 +38,23 @@ class Names:
     output: str = "output"
 
 
+@dataclass(frozen=True)
+class Elements:
+    """The types of numbers that a model computes in, and that it takes and gives; casts stand where they differ."""
+
+    inner: Element = Element.FP32
+    outer: Element = Element.FP32
+
+    @property
+    def differ(self) -> bool:
+        return self.inner is not self.outer
+
+
 class Translation:
     """The nodes and tensor types of a graph at an opset. A node's tensor has the node's name.
 
-    With a preprocessing to embed the input is an image of bytes, and the network's own input a tensor inside.
+    With a preprocessing to embed the input is an image of bytes, and the network's own input a tensor inside; so it is
+    with a cast behind it.
     """
 
     def __init__(
@@ -51,8 +65,10 @@ class Translation:
         batch: int | None,
         embed: Preprocess | None = None,
         runtime: Profile | None = None,
+        elements: Elements | None = None,
     ) -> None:
         self.graph = graph
+        self.elements = elements or Elements()
         self.opset = opset
         self.runtime = runtime
         self.embed = embed
@@ -60,15 +76,15 @@ class Translation:
         self.batch: int | str = batch or BATCH
         (source,), (result,) = graph.inputs, _single_output(graph)
         self.tensors = {node.name: node.name for node in graph.nodes}
-        self.tensors[source.name] = source.name if embed else names.input
-        self.tensors[result.name] = names.output
+        self.tensors[source.name] = source.name if embed or self.elements.differ else names.input
+        self.tensors[result.name] = result.name if self.elements.differ else names.output
         channels, height, width = graph.shapes[source.name]
         self.inputs = [
             self.value(names.input, (height, width, channels), TensorProto.UINT8)
             if embed
-            else self.value(names.input, (channels, height, width))
+            else self.value(names.input, (channels, height, width), self.elements.outer.proto)
         ]
-        self.outputs = [self.value(names.output, graph.shapes[result.name])]
+        self.outputs = [self.value(names.output, graph.shapes[result.name], self.elements.outer.proto)]
         self.inner: list[ValueInfoProto] = []
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
@@ -77,6 +93,9 @@ class Translation:
             self.nodes += self._translated(node)
             if self.tensors[node.name] not in (names.input, names.output):
                 self.inner.append(self.value(node.name, graph.shapes[node.name]))
+        if self.elements.differ:
+            last = Step("Cast", [result.name], names.output, {"to": self.elements.outer.proto})
+            self.nodes.append(self._node(result, last))
         weights = [initializer(node.name, p.name) for node in graph.nodes for p in graph.parameters(node)]
         made = [output for node in self.nodes for output in node.output]
         taken = [names.input, *made, *weights, *self.constants]
@@ -84,10 +103,10 @@ class Translation:
             message = f"{names.input!r} and {names.output!r} must differ, and be the name of no layer or weight"
             raise fail(Exit.USAGE, Code.BAD_NAME, message)
 
-    def value(self, name: str, shape: Shape, kind: int = TensorProto.FLOAT) -> ValueInfoProto:
-        """The type of a tensor of this shape, with the batch before it."""
+    def value(self, name: str, shape: Shape, kind: int | None = None) -> ValueInfoProto:
+        """The type of a tensor of this shape, with the batch before it; of what the network computes, or `kind`."""
         info = ValueInfoProto(name=name)
-        info.type.tensor_type.elem_type = kind
+        info.type.tensor_type.elem_type = kind or self.elements.inner.proto
         for extent in (self.batch, *shape):
             dim = info.type.tensor_type.shape.dim.add()
             if isinstance(extent, str):
@@ -97,25 +116,28 @@ class Translation:
         return info
 
     def _translated(self, node: Node) -> Iterator[NodeProto]:
-        place = _place(node)
         weights = [initializer(node.name, p.name) for p in self.graph.parameters(node)]
         for step in self._steps(node, [*(self.tensors[name] for name in node.inputs), *weights]):
             if step.shape is not None:
                 self.inner.append(self.value(step.output, step.shape))
-            yield NodeProto(
-                op_type=step.type,
-                name=step.output,
-                input=[self._named(node, tensor) for tensor in step.inputs],
-                output=[step.output],
-                attribute=[_attribute(name, value) for name, value in sorted(step.attributes.items())],
-                doc_string=place,
-            )
+            yield self._node(node, step)
+
+    def _node(self, node: Node, step: Step) -> NodeProto:
+        return NodeProto(
+            op_type=step.type,
+            name=step.output,
+            input=[self._named(node, tensor) for tensor in step.inputs],
+            output=[step.output],
+            attribute=[_attribute(name, value) for name, value in sorted(step.attributes.items())],
+            doc_string=_place(node),
+        )
 
     def _named(self, node: Node, tensor: Tensor) -> str:
         if isinstance(tensor, str):
             return tensor
         name = f"{node.name}.{tensor.label}"
-        self.constants[name] = tensor.values
+        is_inner = tensor.values.dtype == np.float32 and not isinstance(node.op, ops.Input)
+        self.constants[name] = tensor.values.astype(self.elements.inner.dtype) if is_inner else tensor.values
         return name
 
     def _steps(self, node: Node, inputs: list[Tensor]) -> Iterator[Step]:
@@ -126,7 +148,9 @@ class Translation:
         match op:
             case ops.Input():
                 if self.embed:
-                    yield from embedded(self.embed, self.input, output)
+                    yield from embedded(self.embed, self.input, output, self.elements.inner)
+                elif self.elements.differ:
+                    yield Step("Cast", [self.input], output, {"to": self.elements.inner.proto})
             case ops.Conv():
                 yield Step("Conv", inputs, output, _conv(op))
             case ops.ChannelConv():
@@ -232,6 +256,9 @@ def constant(name: str, values: npt.NDArray[Any]) -> TensorProto:
     """The initializer of a constant; typed data, where weights have raw data."""
     if values.dtype == np.int64:
         return TensorProto(name=name, data_type=TensorProto.INT64, dims=values.shape, int64_data=values.tolist())
+    if values.dtype == np.float16:
+        bits = values.view(np.uint16).ravel().tolist()
+        return TensorProto(name=name, data_type=TensorProto.FLOAT16, dims=values.shape, int32_data=bits)
     data = values.ravel().tolist()
     return TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape, float_data=data)
 

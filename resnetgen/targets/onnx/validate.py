@@ -19,18 +19,21 @@ def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, 
     """What the model says otherwise than it should; empty where all agrees."""
     try:
         file = read_file(path)
-        found, wired, prelude = read_graph(file)
+        found = read_graph(file)
     except Failure as failure:
         return [problem.message for problem in failure.problems]
     (source,), (result,) = graph.inputs, graph.outputs
     called: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in graph.nodes}
-    called |= {result.name: (options.names.output,)}
-    if not options.embed:
+    if not options.elements.differ:
+        called |= {result.name: (options.names.output,)}
+    if not options.embed and not options.elements.differ:
         called |= {source.name: (options.names.input,)}
-    lines = differences(graph, found, called) + prelude_differences(prelude, options.embed)
+    lines = differences(graph, found.graph, called) + prelude_differences(found.prelude, options.embed)
+    if (found.casts.inner, found.casts.outer) != (options.elements.inner, options.elements.outer):
+        lines.append(f"it computes in {found.casts.inner} and gives {found.casts.outer}")
     for node in graph.nodes:
         wanted = [initializer(node.name, parameter.name) for parameter in graph.parameters(node)]
-        if wired.get(called[node.name][0], []) != wanted:
+        if found.weights.get(called[node.name][0], []) != wanted:
             lines.append(f"{node.name} is given other weights than its own")
     read = {name: tensor.checksum for name, tensor in file.tensors.items()}
     lines += [f"the weight {name} has changed" for name in checksums if read.get(name) != checksums[name]]

@@ -1,0 +1,41 @@
+"""The types of a network's numbers, as an ONNX file stores them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from resnetgen.targets.onnx.schema import TensorProto
+from resnetgen.weights.source import Array, Stored
+
+
+class Element(StrEnum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+    @property
+    def proto(self) -> int:
+        """TensorProto.DataType"""
+        return TensorProto.FLOAT if self is Element.FP32 else TensorProto.FLOAT16
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float32 if self is Element.FP32 else np.float16)
+
+    @property
+    def largest(self) -> float:
+        """The largest finite value: 65504 in fp16."""
+        return float(np.finfo(self.dtype).max)
+
+
+def of_proto(data_type: int) -> Element | None:
+    """None: not a type that a network's numbers have."""
+    return next((element for element in Element if element.proto == data_type), None)
+
+
+def stored(values: Array, element: Element) -> Stored:
+    """Each value rounded to the nearest one of the type; what lies beyond its range becomes infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float16) if element is Element.FP16 else values
