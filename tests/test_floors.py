@@ -22,7 +22,7 @@ FLOORS = (
     {"verify", "diff", "summary", "pretrained", "predict"},
     {"job"},
     {"compiler"},
-    {"catalogue", "convert", "deploy"},
+    {"catalogue", "convert", "deploy", "serve"},
     {"cli"},
 )
 HEAVY = {
@@ -35,6 +35,9 @@ HEAVY = {
     "PIL": {"runtimes/images"},
     "lark": {"spec/rows", "targets/caffe/text"},
     "ruamel": {"spec/yaml"},
+    "mlserver": {"serve"},
+    "fastapi": {"serve"},
+    "uvicorn": {"serve"},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

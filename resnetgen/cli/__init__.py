@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 
 # Each adds its commands to `main`.
-from resnetgen.cli import build, bundled, deploy, diff, predict, runtimes, summary, verify, weights  # noqa: F401
+from resnetgen.cli import build, bundled, deploy, diff, predict, runtimes, serve, summary, verify, weights  # noqa: F401
 from resnetgen.cli.group import main
 
 

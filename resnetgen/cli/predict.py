@@ -28,17 +28,36 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where ONNX Runtime runs; cuda fails where any node ran elsewhere.",
 )
+@click.option(
+    "--request", "as_request", is_flag=True, help="Print the request that asks a server the same, and classify nothing."
+)
 @json_option
-def predict(folder: Path, images: tuple[Path, ...], top: int, batch: int | None, provider: str, as_json: bool) -> None:
+def predict(
+    folder: Path,
+    images: tuple[Path, ...],
+    top: int,
+    batch: int | None,
+    provider: str,
+    as_request: bool,
+    as_json: bool,
+) -> None:
     """Classify image files with the model of FOLDER, which `build` or `deploy --server onnxruntime` wrote.
 
     An image that cannot be read is an error of its own, exit 5; the others are classified all the same. Without a
     labels.txt in FOLDER the classes are numbers, from 0.
+
+    --request prints all images as one request of the v2 protocol, preprocessed, for `curl -d @request.json` against
+    Triton, KServe or `resnetgen serve`.
     """
-    from resnetgen.predict import Classifier, read_folder
+    from resnetgen.predict import Classifier, read_folder, request
     from resnetgen.predict import predict as run
     from resnetgen.runtimes.onnxruntime import Device, Provider
 
+    if as_request and (as_json or batch):
+        raise click.UsageError(f"--request has no {'--json' if as_json else '--batch'}: it is one batch, as JSON")
+    if as_request:
+        print(request(Classifier(read_folder(folder), Device()), images, top))
+        return
     with progress_bars() as progress, progress.task("classifying", len(images)) as advance:
         result = run(Classifier(read_folder(folder), Device(Provider(provider))), images, top, batch, advance)
     if as_json:

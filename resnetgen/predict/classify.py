@@ -68,14 +68,17 @@ class Classifier:
             message = f"{folder.model} takes images of {_by(taken)}, the preprocessing makes them {_by(made)}"
             raise fail(Exit.MODEL, Code.BAD_MODEL, message)
 
-    def probabilities(self, pictures: Sequence[Bytes]) -> Array:
-        """N x classes, for as many pictures as the batch has, or fewer: each 1 x H x W x C as `load_bytes` gives it."""
+    def inputs(self, pictures: Sequence[Bytes]) -> npt.NDArray[Any]:
+        """What the model takes for N pictures, each 1 x H x W x C as `load_bytes` gives it."""
         stacked = np.concatenate(pictures)
-        data: npt.NDArray[Any] = stacked if self.folder.embedded else normalise(stacked, self.folder.preprocess)
-        missing = max(0, (self.batch or 0) - len(stacked))
-        data = np.pad(data, [(0, missing), (0, 0), (0, 0), (0, 0)])
+        return stacked if self.folder.embedded else normalise(stacked, self.folder.preprocess)
+
+    def probabilities(self, pictures: Sequence[Bytes]) -> Array:
+        """N x classes, for as many pictures as the batch has, or fewer."""
+        missing = max(0, (self.batch or 0) - len(pictures))
+        data = np.pad(self.inputs(pictures), [(0, missing), (0, 0), (0, 0), (0, 0)])
         (output,) = self.session.run(data).values()
-        scores = output[: len(stacked)].reshape(len(stacked), -1).astype(np.float32)
+        scores = output[: len(pictures)].reshape(len(pictures), -1).astype(np.float32)
         if not np.isfinite(scores).all():
             raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.folder.model}: its output holds NaN or Inf")
         return scores if self.folder.gives_distribution else _softmax(scores)
@@ -100,7 +103,7 @@ def predict(
     result = Predictions()
     for start in range(0, len(images), size):
         part = images[start : start + size]
-        read = list(_readable(part, classifier.folder.preprocess, result.problems))
+        read = list(readable(part, classifier.folder.preprocess, result.problems))
         if read:
             rows = classifier.probabilities([pixels for _, pixels in read])
             pairs = zip(read, rows, strict=True)
@@ -109,7 +112,8 @@ def predict(
     return result
 
 
-def _readable(paths: Sequence[Path], preprocess: Preprocess, problems: list[Problem]) -> Iterator[tuple[Path, Bytes]]:
+def readable(paths: Sequence[Path], preprocess: Preprocess, problems: list[Problem]) -> Iterator[tuple[Path, Bytes]]:
+    """The images that can be read; what is wrong with the others is added to `problems`."""
     for path in paths:
         try:
             yield path, load_bytes([path], preprocess)

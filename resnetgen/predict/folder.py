@@ -19,15 +19,27 @@ _TRANSPARENT = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLine
 
 
 @dataclass(frozen=True)
-class Folder:
+class Served:
+    """What a server needs of a folder: its clients send tensors, not images."""
+
     model: Path
+    labels: tuple[str, ...]
+    """Of the classes in their order; empty where no one has named them."""
+
+
+@dataclass(frozen=True)
+class Folder(Served):
     preprocess: Preprocess
     embedded: bool
     """Whether the model takes bytes, and does itself what concerns an image's pixels."""
-    labels: tuple[str, ...]
-    """Of the classes in their order; empty where no one has named them."""
     gives_distribution: bool
     """Whether the output is one already: a second softmax would flatten it."""
+
+
+def read_served(folder: Path) -> Served:
+    """The model and its labels, whether or not anything says how it is to see a picture. Raises as `read_folder`."""
+    path, model = _find_model(folder)
+    return Served(path, _find_labels(folder, path, model))
 
 
 def read_folder(folder: Path) -> Folder:
@@ -36,18 +48,27 @@ def read_folder(folder: Path) -> Folder:
     Raises Failure: exit 2 where nothing says how the network is to see a picture, or there are several models; 4 for
     what is no model; 5 where a file is missing, or says what cannot be.
     """
-    path = _find_model(folder)
+    path, model = _find_model(folder)
+    preprocess, embedded = _find_preprocess(folder, path, model)
+    return Folder(path, _find_labels(folder, path, model), preprocess, embedded, _ends_in_softmax(model))
+
+
+def _find_model(folder: Path) -> tuple[Path, ModelProto]:
+    """Raises Failure (exit 4) for what gives nothing."""
+    path = _find_file(folder)
     model = read_skeleton(path)
     if not model.graph.output:
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: it is no ONNX model that gives anything")
-    preprocess, embedded = _find_preprocess(folder, path, model)
+    return path, model
+
+
+def _find_labels(folder: Path, path: Path, model: ModelProto) -> tuple[str, ...]:
     _, *classes = (dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim)
     named = folder / LABELS
-    labels = read_labels(named, prod(classes), path.name) if named.is_file() else ()
-    return Folder(path, preprocess, embedded, labels, _ends_in_softmax(model))
+    return read_labels(named, prod(classes), path.name) if named.is_file() else ()
 
 
-def _find_model(folder: Path) -> Path:
+def _find_file(folder: Path) -> Path:
     """model.onnx, or the one model that the folder holds."""
     if (path := folder / MODEL).is_file():
         return path

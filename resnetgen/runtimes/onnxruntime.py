@@ -61,7 +61,9 @@ class Session:
         self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-")
         self._session = _session(model, device, Path(self._folder.name))
         (self.input, *self.more_inputs) = self._session.get_inputs()
-        self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
+        self.given = tuple(self._session.get_outputs())
+        """Of each output its name, type and shape, as `input` of the input."""
+        self.outputs: tuple[str, ...] = tuple(output.name for output in self.given)
 
     @property
     def summary(self) -> str:

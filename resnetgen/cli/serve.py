@@ -1,0 +1,41 @@
+"""resnetgen serve."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import click
+
+from resnetgen.cli.group import main
+from resnetgen.cli.options import FilePath
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resnetgen.serve import Address
+
+
+@main.command()
+@click.argument("folder", type=FilePath())
+@click.option("--name", help="Of the model in URLs.  [default: the spec's]")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: one that is free.")
+def serve(folder: Path, name: str | None, port: int) -> None:
+    """Try a model that `build` or `deploy --server onnxruntime` wrote: the v2 protocol on this machine alone.
+
+    Answers what Triton and KServe answer to the same request, `classification` with labels among it. Ctrl-C ends it.
+    """
+    from resnetgen.serve import serve as run
+
+    gc.enable()  # `run` in __init__ turned it off, for programs that end soon
+    run(folder, name, port, lambda address: _print(folder, address))
+
+
+def _print(folder: Path, address: Address) -> None:
+    """Where it is served, and a command that asks it."""
+    from shlex import quote
+
+    ask = f"resnetgen predict {quote(str(folder))} IMAGE --request"
+    curl = f"curl -H 'Content-Type: application/json' -d @- {quote(f'{address.url}/infer')}"
+    print(f"{address.served.model} is served as {address.name} at {address.url} until Ctrl-C. In another terminal:")
+    print(f"  {ask} | {curl}", flush=True)

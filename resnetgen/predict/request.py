@@ -1,0 +1,49 @@
+"""Image files -> a request of the v2 inference protocol, which Triton, KServe and `resnetgen serve` take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.predict.classify import Classifier, readable
+
+DATATYPES = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(uint8)": "UINT8"}
+"""ONNX Runtime's name of a type -> the protocol's."""
+
+
+def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
+    """JSON on one line: the images as one batch, and the wish for the `top` classes of each with their labels.
+
+    Raises Failure: exit 2 where the model's batch is fixed at another number of images, 5 where one cannot be read.
+    """
+    if classifier.batch not in (None, len(images)):
+        message = f"a request of {len(images)}: the model was built for a batch of {classifier.batch}"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"name {classifier.batch} images")
+    problems: list[Problem] = []
+    pictures = [pixels for _, pixels in readable(images, classifier.folder.preprocess, problems)]
+    if problems:  # a smaller batch than was asked for would be another request
+        raise Failure(Exit.IO, tuple(problems))
+    data, session = classifier.inputs(pictures), classifier.session
+    document = {
+        "outputs": [{"name": name, "parameters": {"classification": top}} for name in session.outputs],
+        "inputs": [
+            {
+                "name": session.input.name,
+                "shape": data.shape,
+                "datatype": DATATYPES[session.input.type],
+                "data": _numbers(data),
+            }
+        ],
+    }
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _numbers(data: npt.NDArray[Any]) -> list[Any]:
+    """Floats with the fewest digits that give the same bits back: as doubles they would be twice as long."""
+    values = data.ravel()
+    return [float(str(value)) for value in values] if values.dtype.kind == "f" else values.tolist()

@@ -1,0 +1,83 @@
+"""A model of ONNX Runtime as one of MLServer's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mlserver import MLModel, ModelSettings
+from mlserver.errors import InferenceError, MLServerError
+from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestOutput, ResponseOutput
+
+from resnetgen.errors import Failure
+from resnetgen.predict import Served
+from resnetgen.runtimes.onnxruntime import Session
+from resnetgen.serve.tensors import RefusedError, Tensor, classify
+
+PLATFORM = "onnxruntime_onnx"
+"""As Triton calls it."""
+_OUR_FAULT = 500
+
+
+class OnnxModel(MLModel):
+    """Answers with the model's own outputs; their largest values with labels where `classification` asks for them."""
+
+    def __init__(self, settings: ModelSettings, served: Served, session: Session) -> None:
+        super().__init__(settings)
+        self._labels, self._session = served.labels, session
+        self._input = Tensor.of(session.input)
+        self._given = {value.name: Tensor.of(value) for value in session.given}
+        self.inputs, self.outputs = [_said(self._input)], [_said(tensor) for tensor in self._given.values()]
+
+    async def load(self) -> bool:
+        """Ready after a first run: it chooses kernels, and ends the session's profile."""
+        await asyncio.to_thread(self._session.run, self._input.smallest)
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """Raises InferenceError (status 400) for what the client must change."""
+        try:
+            data, wanted = self._read(payload), self._wanted(payload)
+            found = await asyncio.to_thread(self._session.run, data)
+            outputs = [self._answer(output, found[output.name]) for output in wanted]
+        except RefusedError as error:
+            raise InferenceError(str(error)) from None
+        except Failure as failure:
+            raise MLServerError(str(failure), _OUR_FAULT) from None
+        return InferenceResponse(model_name=self.name, outputs=outputs)
+
+    def _read(self, payload: InferenceRequest) -> npt.NDArray[Any]:
+        if len(payload.inputs) != 1:
+            raise RefusedError(f"{len(payload.inputs)} inputs, the model takes '{self._input.name}' alone")
+        (given,) = payload.inputs
+        return self._input.read(given.name, given.datatype, given.shape, given.data.root)
+
+    def _wanted(self, payload: InferenceRequest) -> list[RequestOutput]:
+        wanted = payload.outputs or [RequestOutput(name=name) for name in self._given]
+        for output in wanted:
+            if output.name not in self._given:
+                raise RefusedError(f"unexpected output '{output.name}': the model gives {', '.join(self._given)}")
+            if _classes(output) < 0:
+                raise RefusedError(f"classification of output '{output.name}' is no number of classes")
+        return wanted
+
+    def _answer(self, output: RequestOutput, values: npt.NDArray[Any]) -> ResponseOutput:
+        if not np.isfinite(values).all():
+            raise MLServerError(f"output '{output.name}' holds NaN or Inf, which JSON cannot say", _OUR_FAULT)
+        datatype = self._given[output.name].datatype
+        if count := _classes(output):
+            values, datatype = classify(values, count, self._labels), "BYTES"
+        flat = values.ravel().tolist()
+        return ResponseOutput(name=output.name, shape=list(values.shape), datatype=datatype, data=flat)
+
+
+def _said(tensor: Tensor) -> MetadataTensor:
+    return MetadataTensor(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape))
+
+
+def _classes(output: RequestOutput) -> int:
+    """How many are asked for; 0: the tensor itself; below: what is no number."""
+    asked = getattr(output.parameters, "classification", 0)
+    return asked if type(asked) is int else -1

@@ -1,0 +1,98 @@
+"""Serve a folder until the process is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from resnetgen import manifest
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.predict import Served, read_served
+from resnetgen.runtimes.onnxruntime import Device, Session
+
+LOOPBACK = "127.0.0.1"
+_GRACE = 5
+"""Seconds that requests under way are given when the server ends."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a model is served, and under which name."""
+
+    served: Served
+    name: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Of the model; /infer behind it takes requests."""
+        return f"http://{LOOPBACK}:{self.port}/v2/models/{quote(self.name, safe='')}"
+
+
+def serve(folder: Path, name: str | None, port: int, ready: Callable[[Address], None]) -> None:
+    """Serve the model of a folder on this machine alone; `ready` is told where. `port` 0: one that is free.
+
+    Returns at Ctrl-C. Raises Failure: exit 2 where MLServer is missing or the name cannot stand in a URL, 5
+    where the port is taken, and what `read_served` and `Session` raise.
+    """
+    _require_mlserver()
+    served = read_served(folder)
+    called = _checked(name or Path(manifest.spec_name(folder)).name or folder.resolve().name)
+    with _listen(port) as listener:
+        session = Session(served.model, Device())
+        address = Address(served, called, listener.getsockname()[1])
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_run(address, session, listener, ready))
+
+
+async def _run(address: Address, session: Session, listener: socket.socket, ready: Callable[[Address], None]) -> None:
+    import uvicorn
+
+    from resnetgen.serve.app import build
+
+    app = await build(address.served, session, address.name)
+    listener.listen()
+    ready(address)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE)
+    await uvicorn.Server(config).serve([listener])
+
+
+def _require_mlserver() -> None:
+    try:
+        import mlserver  # noqa: F401
+    except ImportError as error:
+        raise _missing(error) from None
+
+
+def _missing(error: ImportError) -> Failure:
+    message = f"models are served by MLServer, which cannot be imported: {error}"
+    hint = "pip install 'resnetgen[serve]'"
+    if sys.version_info >= (3, 13):
+        hint += " with Python 3.11 or 3.12: MLServer has no release for a newer one"
+    return fail(Exit.USAGE, Code.UNSUPPORTED, message, hint=hint)
+
+
+def _listen(port: int) -> socket.socket:
+    """A socket of the port, taken before the model is loaded."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError as error:
+        listener.close()
+        message = f"port {port} of {LOOPBACK} cannot be taken: {error.strerror}"
+        raise fail(Exit.IO, Code.OUTPUT, message, hint="--port names another; 0 takes one that is free") from None
+    return listener
+
+
+def _checked(name: str) -> str:
+    if not name or "/" in name or not name.isprintable():
+        hint = "--name with letters, digits, _, - and ."
+        raise fail(Exit.USAGE, Code.BAD_NAME, f"no model can be served as {name!r}", hint=hint)
+    return name

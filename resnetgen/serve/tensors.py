@@ -1,0 +1,85 @@
+"""Tensors of the v2 inference protocol against what a model takes, and what a model gives as such tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.predict.request import DATATYPES
+
+ANY = -1
+_KINDS = {"FP32": np.float32, "FP16": np.float16, "UINT8": np.uint8}
+
+
+class RefusedError(Exception):
+    """A request that the model cannot answer; the text is for who sent it."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or an output of a model."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    """With the batch; ANY where a dimension may have any size."""
+
+    @classmethod
+    def of(cls, value: Any) -> Tensor:
+        """What ONNX Runtime says of it. Raises Failure (exit 4) for a type that no network of ours has."""
+        if value.type not in DATATYPES:
+            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{value.name} is a {value.type}, which is not served")
+        shape = tuple(size if isinstance(size, int) else ANY for size in value.shape)
+        return cls(value.name, DATATYPES[value.type], shape)
+
+    @property
+    def smallest(self) -> npt.NDArray[Any]:
+        """Zeros."""
+        return np.zeros([1 if size == ANY else size for size in self.shape], _KINDS[self.datatype])
+
+    def read(self, name: str, datatype: str, shape: list[int], data: Any) -> npt.NDArray[Any]:
+        """What a client sent for it. Raises RefusedError."""
+        if name != self.name:
+            raise RefusedError(f"unexpected input '{name}': the model takes '{self.name}'")
+        if datatype != self.datatype:
+            raise RefusedError(f"input '{name}' has datatype {datatype}, the model takes {self.datatype}")
+        fits = len(shape) == len(self.shape) and all(
+            size == wanted or (wanted == ANY and size > 0) for size, wanted in zip(shape, self.shape, strict=True)
+        )
+        if not fits:
+            raise RefusedError(f"input '{name}' has shape {shape}, the model takes {list(self.shape)}")
+        values = self._numbers(data)
+        if values.size != prod(shape):
+            raise RefusedError(f"input '{name}' has {values.size:,} values, its shape {shape} holds {prod(shape):,}")
+        return values.reshape(shape)
+
+    def _numbers(self, data: Any) -> npt.NDArray[Any]:
+        """JSON's numbers, flat or nested, where the type can hold them."""
+        try:
+            given = np.array(data)
+        except ValueError:  # lists of unequal lengths
+            given = np.array(None)
+        if given.dtype.kind not in "iuf":
+            raise RefusedError(f"the data of input '{self.name}' are no numbers")
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = given.astype(_KINDS[self.datatype])
+        holds = np.isfinite(values) if values.dtype.kind == "f" else values == given
+        if not holds.all():
+            raise RefusedError(f"the data of input '{self.name}' hold a value that is no {self.datatype}")
+        return values
+
+
+def classify(rows: npt.NDArray[Any], count: int, labels: tuple[str, ...]) -> npt.NDArray[Any]:
+    """The `count` largest values of each row, as Triton's classification extension writes them: value:class:label."""
+    scores = rows.reshape(len(rows), -1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    texts = [
+        [":".join((f"{row[number]:f}", str(number), *labels[number : number + 1])) for number in numbers]
+        for row, numbers in zip(scores, order, strict=True)
+    ]
+    return np.array(texts, dtype=object)
