@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from resnetgen import __version__
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.expand.builder import MAX_NODES
-from resnetgen.files import Output, Staging, staging
+from resnetgen.files import Create, Output, Staging, staging
 from resnetgen.ir.graph import Graph
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.passes.pipeline import PIPELINE, run_passes
@@ -26,6 +26,9 @@ from resnetgen.weights.names import NameMap, load_name_map
 from resnetgen.weights.source import Weights
 
 if TYPE_CHECKING:  # the targets import onnx and jinja2: only when they are built
+    from resnetgen.precision.agreement import Measured
+    from resnetgen.precision.choice import Lowering
+    from resnetgen.precision.lower import Half, Quantised
     from resnetgen.pretrained import Pretrained, Source
     from resnetgen.targets.caffe.emit import CaffePlan
     from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
@@ -85,6 +88,8 @@ class Options:
     max_nodes: int = MAX_NODES
     image: str | None = None
     """An input in place of the spec's own: 3x320x320."""
+    lowering: Lowering | None = None
+    """The ONNX model's precision, where that is below fp32."""
     verify: Settings | None = None
     """How the built ONNX model is to be run before it is published; None: it is not."""
 
@@ -96,6 +101,8 @@ class Built:
     compiled: Compiled
     files: dict[Path, Entry]
     report: Report | None
+    measured: Measured | None = None
+    """How far a model of fewer bits is from what it was."""
     warnings: tuple[str, ...] = ()
 
 
@@ -120,6 +127,10 @@ class Job:
         self.caffe: CaffePlan | None = None
         self.onnx: OnnxPlan | None = None
         self.onnx_options: OnnxOptions | None = None
+        self.lowered: Half | Quantised | None = None
+        self.measured: Measured | None = None
+        lowering = options.lowering
+        self.onnx_name = f"{stem or compiled.spec.stem}{f'-{lowering.precision}' if lowering and not stem else ''}.onnx"
 
     def begin(self) -> None:
         """Draw the first weights while the libraries of the formats are imported, which takes as long."""
@@ -162,6 +173,11 @@ class Job:
             options.runtime,
         )
         self.onnx = emit.plan(self.folded, self.onnx_options)
+        if options.lowering:
+            from resnetgen.precision.lower import Whole, plan
+
+            whole = Whole(self.folded, self.folded_weights, self.onnx, self.onnx_options)
+            self.lowered = plan(options.lowering, whole, self.compiled.spec.preprocess)
 
     def preprocessing(self) -> dict[str, str]:
         """What is to be done to an image, and what of it the model does itself. Raises Failure if that is nothing."""
@@ -221,15 +237,25 @@ class Job:
             self.write_ir(stage)
         if self.caffe:
             self.write_caffe(stage, self.caffe)
-        if self.onnx and self.onnx_options:
-            self.write_onnx(stage, self.onnx, self.onnx_options)
-        return self.verify(stage, self.options.verify) if self.options.verify else None
+        if not self.onnx or not self.onnx_options:
+            return None
+        if not self.lowered:
+            path = stage.path(self.onnx_name)
+            self.write_onnx(path, stage.create, self.onnx, self.onnx_options)
+            return self.verify(path)
+        whole = stage.path("fp32") / self.onnx_name
+        whole.parent.mkdir()
+        self.write_onnx(whole, Output, self.onnx, self.onnx_options)
+        report = self.verify(whole)
+        self.measured = self.lower(whole, stage.path(self.onnx_name), stage.create, self.lowered)
+        return report
 
     def entries(self, stage: Staging) -> dict[str, Entry]:
         return {name: self.entry(output) for name, output in stage.outputs.items()}
 
     def built(self, files: dict[Path, Entry], report: Report | None) -> Built:
-        return Built(self.compiled, files, report, self.pretrained.warnings if self.pretrained else ())
+        warnings = self.pretrained.warnings if self.pretrained else ()
+        return Built(self.compiled, files, report, self.measured, warnings)
 
     def write_ir(self, stage: Staging) -> None:
         from resnetgen.ir.text import dump
@@ -250,28 +276,41 @@ class Job:
             checksums = emit.write_caffemodel(planned, self.weights, stage.path(model), advance, stage.create)
         accept(model, validate.validate_caffemodel(stage.path(model), planned, checksums))
 
-    def write_onnx(self, stage: Staging, planned: OnnxPlan, options: OnnxOptions) -> None:
+    def write_onnx(self, path: Path, create: Create, planned: OnnxPlan, options: OnnxOptions) -> None:
         from resnetgen.targets.onnx import emit, validate
 
-        path = stage.path(f"{self.stem}.onnx")
         with self.progress.task(path.name, planned.payload) as advance:
-            checksums = emit.write(planned, self.drawing or self.folded_weights, path, advance, stage.create)
+            checksums = emit.write(planned, self.drawing or self.folded_weights, path, advance, create)
         accept(path.name, validate.validate(path, self.folded, planned, options, checksums))
 
-    def verify(self, stage: Staging, settings: Settings) -> Report:
+    def verify(self, path: Path) -> Report | None:
+        """Where that was asked for."""
+        if not self.options.verify:
+            return None
         from resnetgen.verify import verify_against_spec
 
+        compiled, settings = self.compiled, self.options.verify
         with self.progress.task("running the model twice", 0):
-            compiled, path = self.compiled, stage.path(f"{self.stem}.onnx")
             report = verify_against_spec(path, compiled.graph, self.weights, settings, compiled.spec.preprocess)
         if not report.passed:
             raise report.failure()
         return report
 
+    def lower(self, whole: Path, path: Path, create: Create, lowered: Half | Quantised) -> Measured:
+        """Bring a model to the precision that is wanted, and run both. Raises Failure if they are too far apart."""
+        with self.progress.task(f"{path.name} from fp32", 0):
+            accept(path.name, lowered.write(whole, path, create))
+            measured = lowered.measure(whole, path)
+        if not measured.passed:
+            raise measured.failure()
+        return measured
+
     def entry(self, output: Output) -> Entry:
         has_weights = not output.path.name.endswith((".txt", ".prototxt", "preprocess.json"))
         origin = self.origin_of_weights() | self.digest_of_weights() if has_weights else {}
         origin = {key.removeprefix("resnetgen."): value for key, value in origin.items()}
+        if self.measured and output.path.name == self.onnx_name:
+            return Entry(output.size, output.sha256, self.compiled.digest, origin | self.measured.to_json())
         return Entry(output.size, output.sha256, self.compiled.digest, origin)
 
 

@@ -20,14 +20,15 @@ FLOORS = (
     {"expand", "passes", "targets"},
     {"runtimes"},
     {"verify", "diff", "summary", "pretrained", "predict"},
+    {"precision"},
     {"job"},
     {"compiler"},
     {"catalogue", "convert", "deploy", "serve"},
     {"cli"},
 )
 HEAVY = {
-    "onnx": {"targets/onnx", "weights", "verify", "runtimes/reference"},
-    "onnxruntime": {"runtimes/onnxruntime"},
+    "onnx": {"targets/onnx", "weights", "verify", "runtimes/reference", "precision/quantise"},
+    "onnxruntime": {"runtimes/onnxruntime", "precision/quantise"},
     "jinja2": {"render", "targets/caffe/render"},
     "rich": {"cli"},
     "click": {"cli"},

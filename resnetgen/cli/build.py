@@ -43,6 +43,10 @@ def build(specs: tuple[str, ...], **given: Any) -> None:
     if given["embed_preprocess"] and set(given["targets"]) != {"onnx"}:
         message = "--embed-preprocess is for --target onnx alone; Caffe's is said in <stem>.preprocess.json"
         raise click.UsageError(message)
+    if given["precision"] != "fp32" and "onnx" not in given["targets"]:
+        raise click.UsageError("--precision is that of the ONNX model; add --target onnx")
+    if given["precision"] != "fp32" and given["no_fold"]:
+        raise click.UsageError("norms are folded before the precision is lowered: leave out --no-fold or --precision")
     if given["pretrained"] and given["no_weights"]:
         raise click.UsageError("--weights and --no-weights contradict each other")
     if given["pretrained"] and len(specs) > 1:
@@ -73,5 +77,7 @@ def print_built(built: Built) -> None:
     say_warnings(built.warnings)
     if built.report:
         print_report(built.report)
+    if built.measured:
+        print(f"{built.measured.precision}: {built.measured.said} ({built.measured.origin})")
     for path, entry in built.files.items():
         print(f"{path}  {size(entry.bytes)}  sha256 {entry.sha256[:16]}")

@@ -19,6 +19,7 @@ from resnetgen.cli.options import (
 
 if TYPE_CHECKING:
     from resnetgen.job import Options
+    from resnetgen.precision.choice import Lowering
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -57,6 +58,27 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
         is_flag=True,
         help="Let the ONNX model take bytes, N x height x width x RGB, and do the spec's colour, scale, mean and std.",
     ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "fp16", "int8"]),
+        default="fp32",
+        show_default=True,
+        help="Of the ONNX model; below fp32 it is published if it agrees with the model in fp32.",
+    ),
+    click.option(
+        "--calibrate",
+        metavar="FOLDER|random",
+        help="The images that int8 is fitted to, and a precision is measured on: a folder of them, or a .npy file.",
+    ),
+    click.option(
+        "--calibration-images",
+        type=click.IntRange(1),
+        metavar="N",
+        help="[default: 16 random ones, or up to 256 of a folder]",
+    ),
+    click.option("--min-top1", type=click.FloatRange(0, 1), help="[default: 0.99 for fp16, 0.9 for int8]"),
+    click.option("--min-cosine", type=click.FloatRange(-1, 1), help="[default: 0.9999 for fp16, 0.99 for int8]"),
+    click.option("--fp16-io", is_flag=True, help="Let an fp16 model take and give fp16, too."),
     click.option("--input-name", default="input", show_default=True, help="Of the ONNX model."),
     click.option("--output-name", default="output", show_default=True, help="Of the ONNX model."),
     settings_option,
@@ -99,6 +121,7 @@ def to_options(given: dict[str, Any], **more: Any) -> Options:
         from resnetgen.pretrained import Source
 
         pretrained = Source(given["pretrained"], given["reinit"], given["allow_nonfinite"])
+    lowering = _lowering(given)
     classes = {"classes": given["num_classes"]} if given["num_classes"] else {}
     return Options(
         init=Init(given["init"]),
@@ -113,6 +136,36 @@ def to_options(given: dict[str, Any], **more: Any) -> Options:
         settings=given["settings"] | classes,
         max_nodes=given["max_nodes"],
         image=given["image"],
+        lowering=lowering,
         verify=verify,
         **more,
     )
+
+
+_OF_PRECISION = ("calibrate", "calibration_images", "min_top1", "min_cosine", "fp16_io")
+
+
+def _lowering(given: dict[str, Any]) -> Lowering | None:
+    """Raises a usage error for options that another precision has."""
+    if given["precision"] == "fp32":
+        if extra := [name for name in _OF_PRECISION if given[name] not in (None, False)]:
+            raise click.UsageError(f"--{extra[0].replace('_', '-')} is for a precision below fp32; add --precision")
+        return None
+    from pathlib import Path
+
+    from resnetgen.precision.choice import GATES, Gate, Lowering, Precision
+    from resnetgen.targets.onnx.elements import Element
+
+    precision = Precision(given["precision"])
+    if precision is Precision.INT8 and not given["calibrate"]:
+        raise click.UsageError("int8 is fitted to images: --calibrate with a folder of them, or --calibrate random")
+    if precision is Precision.INT8 and given["fp16_io"]:
+        raise click.UsageError("--fp16-io is for --precision fp16")
+    usual = GATES[precision]
+    gate = Gate(
+        usual.top1 if given["min_top1"] is None else given["min_top1"],
+        usual.cosine if given["min_cosine"] is None else given["min_cosine"],
+    )
+    images = Path(given["calibrate"]) if given["calibrate"] not in (None, "random") else None
+    outer = Element.FP16 if given["fp16_io"] else Element.FP32
+    return Lowering(precision, gate, images, given["calibration_images"], outer)

@@ -46,6 +46,22 @@ def normalise(images: Bytes, preprocess: Preprocess) -> Array:
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Every file below a folder that is called as an image is, in the order of their paths.
+
+    Raises Failure: exit 2 where Pillow is missing, 5 where there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise fail(Exit.IO, Code.MISSING_FILE, f"{folder} {what}", hint="give a folder of images")
+    endings = _pillow().registered_extensions()
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    if not found:
+        hint = "images are JPEG, PNG, WebP ..., told by the endings of their names"
+        raise fail(Exit.IO, Code.BAD_IMAGE, f"there are no images in {folder}", hint=hint)
+    return found
+
+
 def _load(path: Path, preprocess: Preprocess) -> Bytes:
     pillow = _pillow()
     try:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, fail
@@ -70,6 +71,10 @@ class Session:
         """CUDAExecutionProvider (54 nodes), CPUExecutionProvider (2 nodes)."""
         counts = Counter(self.nodes.values())
         return ", ".join(f"{provider} ({count} nodes)" for provider, count in sorted(counts.items()))
+
+    def cast(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The same numbers in the type that the model takes, where that is fp16."""
+        return data.astype(np.float16) if self.input.type == "tensor(float16)" else data
 
     def run(self, data: npt.NDArray[Any]) -> dict[str, Array]:
         """All outputs for one input. Raises Failure (exit 7) where `cuda` was asked for and any node ran elsewhere.

@@ -1,0 +1,78 @@
+"""How far a model of fewer bits is from what it was, on the same images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.precision.calibration import Images
+from resnetgen.precision.choice import Gate, Lowering, Precision
+from resnetgen.runtimes.onnxruntime import Device, Session
+from resnetgen.verify.comparison import Agreement, Distance, is_scores
+
+
+@dataclass(frozen=True)
+class Measured:
+    precision: Precision
+    gate: Gate
+    images: int
+    origin: str
+    """Where they are from."""
+    same: int | None
+    """Images whose first class is the same; None where the outputs are no scores of classes."""
+    cosine: float
+    """Of all outputs; 0 where one is not finite."""
+    faults: tuple[str, ...] = ()
+
+    @property
+    def top1(self) -> float | None:
+        return None if self.same is None else self.same / self.images
+
+    @property
+    def passed(self) -> bool:
+        return self.cosine >= self.gate.cosine and (self.top1 is None or self.top1 >= self.gate.top1)
+
+    @property
+    def said(self) -> str:
+        """top-1 of 30 of 30 images as in fp32, cosine 0.999664"""
+        first = "" if self.same is None else f"top-1 of {self.same} of {self.images} images as in fp32, "
+        return f"{first}cosine {self.cosine:.6f}" + "".join(f"; {fault}" for fault in self.faults)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "precision": self.precision.value,
+            "images": self.images,
+            "images_of": self.origin,
+            "same_top1": self.same,
+            "cosine": self.cosine,
+        }
+
+    def failure(self) -> Failure:
+        """Of one that has not passed. Exit 7."""
+        message = f"{self.precision} is too far from fp32: {self.said} ({self.origin})"
+        ways = "--calibrate with images like those that will be served" if self.precision is Precision.INT8 else ""
+        wanted = f"top-1 {self.gate.top1:g} and cosine {self.gate.cosine:g} are wanted"
+        hint = f"{wanted}; {ways + ', or ' if ways else ''}--min-top1 and --min-cosine accept less"
+        return fail(Exit.VERIFICATION, Code.PRECISION, message, hint=hint)
+
+
+def measure(whole: Path, lowered: Path, images: Images, lowering: Lowering) -> Measured:
+    """Run both models on ONNX Runtime's CPU provider. Raises Failure where one of them does not load."""
+    before, after = Session(whole, Device()), Session(lowered, Device())
+    distance, agreement, scores = Distance(), Agreement(), False
+    first = before.input.shape[0]
+    size = first if isinstance(first, int) else 1
+    for number, batch in enumerate(images.batches(size)):
+        kept = min(size, len(images.data) - number * size)
+        (wanted,) = before.run(batch).values()
+        (found,) = after.run(after.cast(batch)).values()
+        distance.add(found[:kept], wanted[:kept], (str(lowering.precision), "fp32"))
+        if is_scores(wanted):
+            scores = True
+            agreement.add(found[:kept], wanted[:kept])
+    same = agreement.top1 if scores else None
+    faults = tuple(dict.fromkeys(distance.faults))
+    said = (len(images.data), images.origin, same, distance.cosine, faults)
+    return Measured(lowering.precision, lowering.gate, *said)

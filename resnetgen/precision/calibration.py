@@ -1,0 +1,92 @@
+"""The images by which a quantiser finds the ranges of activations, and on which two precisions are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.preprocess import Preprocess
+from resnetgen.runtimes.images import image_files, load_bytes, normalise
+from resnetgen.verify import arrays
+from resnetgen.verify.inputs import Format, make, random_images
+from resnetgen.verify.settings import Settings
+
+RANDOM = 16
+"""Images, where they are random: their ranges hardly differ."""
+AT_MOST = 256
+"""Images of a folder; taken evenly from all, since folders are often in the order of classes."""
+
+
+@dataclass(frozen=True)
+class Images:
+    data: npt.NDArray[Any]
+    """As the model takes them; or pictures yet to be normalised, N x H x W x C of bytes: a quarter of the memory."""
+    origin: str
+    """16 random images; 120 of the 4,000 images of pictures/."""
+    preprocess: Preprocess | None = None
+    """What is left to be done to `data`."""
+
+    def batches(self, size: int) -> Iterator[npt.NDArray[Any]]:
+        """As the model takes them, `size` at once; the last ones again where they do not come out even."""
+        for start in range(0, len(self.data), size):
+            part = self.data[start : start + size]
+            part = np.pad(part, [(0, size - len(part)), *[(0, 0)] * (part.ndim - 1)], mode="edge")
+            yield normalise(part, self.preprocess) if self.preprocess else part
+
+    @property
+    def digest(self) -> str:
+        return sha256(np.ascontiguousarray(self.data).data).hexdigest()
+
+
+def load(given: Path | None, count: int | None, wanted: Format, preprocess: Preprocess | None) -> Images:
+    """`given`: a folder of pictures, a .npy or .npz file of images as the model takes them; None: random ones.
+
+    Raises Failure: exit 2 where nothing says how the network is to see a picture; 5 for what holds no images, and for
+    each picture that cannot be read.
+    """
+    if given is None:
+        number = count or RANDOM
+        return Images(random_images(number, wanted, seed=0), f"{number} random images")
+    if given.suffix in arrays.SUFFIXES:
+        found = make(wanted, (1,), Settings(data=(given,)), None)
+        data = _evenly(found.data, count or AT_MOST)
+        return Images(data, f"{len(data)} of the {len(found.data)} images of {given.name}")
+    if preprocess is None:
+        hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
+        message = f"--calibrate {given}: nothing says how this network is to see a picture"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+    paths = image_files(given)
+    taken = _evenly(paths, count or AT_MOST)
+    origin = f"{len(taken)} of the {len(paths):,} images of {given.resolve().name}"
+    return Images(_pictures(taken, preprocess), origin, None if wanted.is_bytes else preprocess)
+
+
+def _pictures(paths: list[Path], preprocess: Preprocess) -> npt.NDArray[np.uint8]:
+    """Raises Failure (exit 5) that names each one that is broken."""
+    read: list[npt.NDArray[np.uint8]] = []
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            read.append(load_bytes([path], preprocess))
+        except Failure as failure:
+            if failure.exit is not Exit.IO:  # it is no fault of this image
+                raise
+            problems += failure.problems
+    if problems:
+        raise Failure(Exit.IO, tuple(problems))
+    return np.concatenate(read)
+
+
+def _evenly(found: Any, count: int) -> Any:
+    """At most so many, from the first to the last in equal steps."""
+    if len(found) <= count:
+        return found
+    picked = [index * len(found) // count for index in range(count)]
+    return found[picked] if isinstance(found, np.ndarray) else [found[index] for index in picked]

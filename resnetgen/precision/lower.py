@@ -1,0 +1,107 @@
+"""fp32 -> a model of fewer bits: planned, written, and measured against what it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.files import Create
+from resnetgen.ir.graph import Graph
+from resnetgen.precision import calibration, choice
+from resnetgen.precision.agreement import Measured, measure
+from resnetgen.precision.calibration import Images
+from resnetgen.precision.choice import Lowering, Precision
+from resnetgen.preprocess import Preprocess
+from resnetgen.targets.onnx import emit
+from resnetgen.targets.onnx.elements import Element
+from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
+from resnetgen.targets.onnx.translate import Elements
+from resnetgen.targets.onnx.validate import validate
+from resnetgen.verify.inputs import Format
+from resnetgen.weights.source import Weights
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The model in fp32, as it is planned."""
+
+    graph: Graph
+    weights: Weights
+    planned: OnnxPlan
+    options: OnnxOptions
+
+
+def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Half | Quantised:
+    """What can be refused is refused here: an opset, a size, images that cannot be read. Raises Failure.
+
+    `preprocess`: what is done to a picture before the network sees it.
+    """
+    graph, options = whole.graph, whole.options
+    choice.check_opset(lowering.precision, options.opset, options.runtime)
+    if lowering.precision is Precision.INT8 and whole.planned.external:
+        message = f"{graph.name} is larger than 2 GiB, which ONNX Runtime's quantiser copies in one piece"
+        raise fail(Exit.LIMIT, Code.LIMIT, message, hint="--precision fp16")
+    (source,) = graph.inputs
+    channels, *extent = graph.shapes[source.name]
+    shape, dtype = ((*extent, channels), np.uint8) if options.embed else ((channels, *extent), np.float32)
+    images = calibration.load(lowering.images, lowering.count, Format(shape, np.dtype(dtype)), preprocess)
+    said = {
+        "resnetgen.precision": lowering.precision.value,
+        "resnetgen.calibration": images.origin,
+        "resnetgen.calibration_sha256": images.digest,
+    }
+    if lowering.precision is Precision.INT8:
+        return Quantised(lowering, images, options.batch or 1, options.metadata | said)
+    elements = Elements(Element.FP16, lowering.outer)
+    metadata = options.metadata | {"resnetgen.precision": lowering.precision.value}
+    half = replace(options, elements=elements, metadata=metadata)
+    return Half(lowering, images, replace(whole, options=half, planned=emit.plan(graph, half)))
+
+
+@dataclass(frozen=True)
+class Half:
+    """The network emitted once more, in fp16."""
+
+    lowering: Lowering
+    images: Images
+    made: Whole
+    """What becomes of it in fp16."""
+
+    def write(self, whole: Path, path: Path, create: Create) -> list[str]:
+        """Write the model to `path`, given that in fp32; returns what is otherwise than it should be."""
+        made = self.made
+        checksums = emit.write(made.planned, made.weights, path, create=create)
+        return validate(path, made.graph, made.planned, made.options, checksums)
+
+    def measure(self, whole: Path, path: Path) -> Measured:
+        return measure(whole, path, self.images, self.lowering)
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """The model in fp32, quantised."""
+
+    lowering: Lowering
+    images: Images
+    batch: int
+    metadata: dict[str, str]
+
+    def write(self, whole: Path, path: Path, create: Create) -> list[str]:
+        """As Half.write."""
+        from resnetgen.precision.quantise import differences, quantise, read
+
+        before = read(whole)
+        made = quantise(whole, self.images, self.batch)
+        # Of the checkpoint, say: what was known only when the weights had been written.
+        late = {entry.key: entry.value for entry in before.metadata_props}
+        for key, value in (late | self.metadata).items():
+            made.metadata_props.add(key=key, value=value)
+        with create(path) as file:
+            file.write(made.SerializeToString(deterministic=True))
+        return differences(read(path), before)
+
+    def measure(self, whole: Path, path: Path) -> Measured:
+        return measure(whole, path, self.images, self.lowering)
