@@ -29,7 +29,7 @@ class Images:
     data: npt.NDArray[Any]
     """As the model takes them; or pictures yet to be normalised, N x H x W x C of bytes: a quarter of the memory."""
     origin: str
-    """16 random images; 120 of the 4,000 images of pictures/."""
+    """16 random images; 12 images of pictures/; 256 of the 4,000 images of pictures/."""
     preprocess: Preprocess | None = None
     """What is left to be done to `data`."""
 
@@ -57,14 +57,14 @@ def load(given: Path | None, count: int | None, wanted: Format, preprocess: Prep
     if given.suffix in arrays.SUFFIXES:
         found = make(wanted, (1,), Settings(data=(given,)), None)
         data = _evenly(found.data, count or AT_MOST)
-        return Images(data, f"{len(data)} of the {len(found.data)} images of {given.name}")
+        return Images(data, f"{_some(len(data), len(found.data))} of {given.name}")
     if preprocess is None:
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
         message = f"--calibrate {given}: nothing says how this network is to see a picture"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
     paths = image_files(given)
     taken = _evenly(paths, count or AT_MOST)
-    origin = f"{len(taken)} of the {len(paths):,} images of {given.resolve().name}"
+    origin = f"{_some(len(taken), len(paths))} of {given.resolve().name}/"
     return Images(_pictures(taken, preprocess), origin, None if wanted.is_bytes else preprocess)
 
 
@@ -82,6 +82,10 @@ def _pictures(paths: list[Path], preprocess: Preprocess) -> npt.NDArray[np.uint8
     if problems:
         raise Failure(Exit.IO, tuple(problems))
     return np.concatenate(read)
+
+
+def _some(taken: int, found: int) -> str:
+    return f"{found:,} images" if taken == found else f"{taken:,} of the {found:,} images"
 
 
 def _evenly(found: Any, count: int) -> Any:
