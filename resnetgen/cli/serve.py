@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -34,8 +35,10 @@ def serve(folder: Path, name: str | None, port: int) -> None:
 def _print(folder: Path, address: Address) -> None:
     """Where it is served, and a command that asks it."""
     from shlex import quote
+    from shutil import which
 
-    ask = f"resnetgen predict {quote(str(folder))} IMAGE --request"
+    program = "resnetgen" if which("resnetgen") else quote(sys.argv[0])
+    ask = f"{program} predict {quote(str(folder))} IMAGE --request"
     curl = f"curl -H 'Content-Type: application/json' -d @- {quote(f'{address.url}/infer')}"
     print(f"{address.served.model} is served as {address.name} at {address.url} until Ctrl-C. In another terminal:")
     print(f"  {ask} | {curl}", flush=True)

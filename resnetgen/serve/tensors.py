@@ -49,7 +49,7 @@ class Tensor:
         if datatype != self.datatype:
             raise RefusedError(f"input '{name}' has datatype {datatype}, the model takes {self.datatype}")
         fits = len(shape) == len(self.shape) and all(
-            size == wanted or (wanted == ANY and size > 0) for size, wanted in zip(shape, self.shape, strict=True)
+            size > 0 and wanted in (size, ANY) for size, wanted in zip(shape, self.shape, strict=True)
         )
         if not fits:
             raise RefusedError(f"input '{name}' has shape {shape}, the model takes {list(self.shape)}")
