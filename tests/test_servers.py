@@ -32,7 +32,8 @@ import pytest
 from servers import triton
 from servers.process import Server, free_port, running
 
-http = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is the client", exc_type=ImportError)
+pytest.importorskip("geventhttpclient", reason="the client is tritonclient[http]")
+http = pytest.importorskip("tritonclient.http")
 PIL = pytest.importorskip("PIL.Image")
 
 pytestmark = pytest.mark.server
