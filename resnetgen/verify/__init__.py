@@ -12,7 +12,7 @@ from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.verify.report import Comparison, Layer, Report
 from resnetgen.verify.run import verify_sides
-from resnetgen.verify.settings import TOLERANCE, Settings
+from resnetgen.verify.settings import Settings
 from resnetgen.verify.sides import OnnxSide, ReferenceSide
 from resnetgen.verify.subject import Network, Subject
 from resnetgen.verify.words import REFERENCE, open_side
@@ -34,7 +34,6 @@ def verify_against_spec(
 
 __all__ = [
     "REFERENCE",
-    "TOLERANCE",
     "Comparison",
     "Layer",
     "Network",

@@ -31,6 +31,11 @@ class Format:
         """Whether it is an image as it is stored, HxWxC, which a model that has its preprocessing embedded takes."""
         return self.dtype == np.uint8
 
+    @property
+    def whole(self) -> Format:
+        """The same in float32, where it is in float16: what one side takes can be rounded for another."""
+        return Format(self.shape, np.dtype(np.float32)) if self.dtype == np.float16 else self
+
     def __str__(self) -> str:
         return f"{'x'.join(map(str, self.shape))} of {self.dtype}"
 
@@ -83,9 +88,10 @@ def random_images(count: int, wanted: Format, seed: int) -> npt.NDArray[Any]:
 
 def adapted(part: Part, given: Format, wanted: Format | None, preprocess: Preprocess | None) -> Part:
     """The same images for a side that takes another format: bytes are normalised by us, in numpy."""
-    if wanted in (given, None) or not preprocess:
+    if wanted is None or wanted == given:
         return part
-    return Part(part.first, images.normalise(part.data, preprocess))
+    values = images.normalise(part.data, preprocess) if given.is_bytes and preprocess else part.data
+    return Part(part.first, values.astype(wanted.dtype))
 
 
 def _read(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:

@@ -62,7 +62,8 @@ def verify_sides(
     if save:
         whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
         arrays.save(save[1], whole | {SAVED_INPUT: np.frombuffer(bytes.fromhex(inputs.digest), np.uint8)})
-    return Report(subject, inputs.origin, tuple(side.facts() for side in sides), comparisons, settings.tolerance)
+    tolerance = settings.tolerance or max(side.tolerance for side in sides)
+    return Report(subject, inputs.origin, tuple(side.facts() for side in sides), comparisons, tolerance)
 
 
 def _format(sides: Sequence[Side], preprocess: Preprocess | None) -> Format:
@@ -73,7 +74,7 @@ def _format(sides: Sequence[Side], preprocess: Preprocess | None) -> Format:
     first, wanted = next((one for one in found if one[1].is_bytes), found[0])
     made = Format((preprocess.color.channels, *preprocess.crop), np.dtype(np.float32)) if preprocess else wanted
     for side, other in found:
-        if other not in (wanted, made if wanted.is_bytes else wanted):
+        if other.whole not in (wanted.whole, made if wanted.is_bytes else wanted.whole):
             message = f"{first.name} takes images of {wanted}, {side.name} of {other}"
             raise fail(Exit.VERIFICATION, Code.VERIFICATION, message)
     return wanted
@@ -139,7 +140,8 @@ class _Comparing:
     def _layer(self, pair: Pair, distance: Distance, is_output: bool, settings: Settings) -> Layer:
         places = [self.side.places.get(pair.found), self.held.places.get(pair.wanted)]
         place = next((one for one in places if one), "")
-        tolerance = settings.tolerances.get(pair.found, settings.tolerance)
+        usual = settings.tolerance or max(self.side.tolerance, self.held.tolerance)
+        tolerance = settings.tolerances.get(pair.found, usual)
         faults = tuple(dict.fromkeys(distance.faults))
         return Layer(pair.found, place, is_output, distance.error, distance.mean, distance.cosine, tolerance, faults)
 

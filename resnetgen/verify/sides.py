@@ -19,6 +19,7 @@ from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
 from resnetgen.verify import arrays
 from resnetgen.verify.caffe import CaffeFiles
 from resnetgen.verify.inputs import Format, Part
+from resnetgen.verify.settings import TOLERANCE, TOLERANCES
 from resnetgen.verify.subject import Network
 from resnetgen.weights.source import Array
 
@@ -74,6 +75,11 @@ class Side(Protocol):
         ...
 
     @property
+    def tolerance(self) -> float:
+        """What its precision allows."""
+        ...
+
+    @property
     def folds(self) -> bool:
         """Whether a norm that it lacks may have been folded into the layer before."""
         ...
@@ -118,11 +124,14 @@ class OnnxSide:
         self.proto = onnx.load(str(path), load_external_data=False)
         self.norms = _norms(self.proto)
         self.places = _places(self.proto)
+        said = {entry.key: entry.value for entry in self.proto.metadata_props}
+        self.tolerance = TOLERANCES.get(said.get("resnetgen.precision", ""), TOLERANCE)
+        self.is_quantised = any(node.op_type == "QuantizeLinear" for node in self.proto.graph.node)
         self._inner: Session | None = None
 
     def run(self, part: Part, inner: bool) -> Values:
         outputs = self.session.run(part.data)
-        if not inner:
+        if not inner or self.is_quantised:  # a range that ends at 0 is a ReLU: tensors no longer mean what they did
             return Values(outputs)
         self._inner = self._inner or self._with_inner_tensors()
         found = self._inner.run(part.data) if self._inner else {}
@@ -154,6 +163,7 @@ class ReferenceSide:
     """onnx's reference evaluator, on a model in memory: numpy, node by node, and every tensor at once."""
 
     folds = True
+    tolerance = TOLERANCE
 
     def __init__(self, name: str, proto: onnx.ModelProto, what: str) -> None:
         self.name = name
@@ -195,6 +205,7 @@ class CaffeSide:
     """A prototxt and its caffemodel on OpenCV, which folds nothing that is asked for: a tensor is what it is called."""
 
     folds = False
+    tolerance = TOLERANCE
 
     def __init__(self, name: str, files: CaffeFiles) -> None:
         self.name = name
@@ -223,6 +234,7 @@ class SavedSide:
     """Outputs that another run saved."""
 
     folds = False
+    tolerance = TOLERANCE
     format = None
     batch = None
 
