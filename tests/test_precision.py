@@ -221,14 +221,22 @@ def test_an_output_that_is_not_finite(run: Run) -> None:
 @pytest.mark.parametrize("precision", [FP16, (*FP16, "--fp16-io"), INT8], ids=["fp16", "fp16 in and out", "int8"])
 def test_verified_later(precision: tuple[str, ...], run: Run) -> None:
     """By the tolerance of its precision, against the network in fp32; the weights of another seed are not within it."""
-    passed(run(*precision))
-    (path,) = FOLDER.glob("*.onnx")
+    passed(run("build", "resnet20_cifar", *precision[2:]))
+    (path,) = Path("generated/resnet20_cifar").glob("*.onnx")
     said = passed(run("verify", str(path), "--batch", "3"))
     assert f"tolerance {'1e-02' if 'fp16' in precision else '1e-01'} of each tensor" in said
     assert run("verify", str(path), "--tolerance", "1e-6").code == Exit.VERIFICATION
-    passed(run("build", "tiny.yaml", "--init", "random-stats", "--seed", "1"))
-    result = run("verify", "generated/tiny/tiny.onnx", "--on", str(path), "--against", "reference")
-    assert result.code == Exit.VERIFICATION
+    passed(run("build", "resnet20_cifar", "--init", "random-stats", "--seed", "1"))
+    other = str(path.with_name("resnet20_cifar.onnx"))
+    assert run("verify", other, "--on", str(path), "--against", "reference").code == Exit.VERIFICATION
+
+
+def test_what_the_reference_cannot_run(run: Run) -> None:
+    """Where no bundled spec is found, it is the file itself that it is given."""
+    passed(run(*INT8, "--opset", "17"))
+    result = run("verify", str(FOLDER / "tiny-int8.onnx"))
+    assert result.code == Exit.MODEL
+    assert "onnx's reference evaluator cannot run this model: No implementation for operator" in result.err
 
 
 # What the quantiser did, looked at

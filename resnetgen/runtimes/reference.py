@@ -11,6 +11,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.weights.source import Array
 
 
@@ -27,9 +28,14 @@ class LRN(OpRun):
 
 
 def run_reference(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, Array]:
-    """Every tensor of the model by name, for one input."""
+    """Every tensor of the model by name, for one input. Raises Failure (exit 4) for ops that the evaluator lacks."""
     proto = onnx.load(str(model)) if isinstance(model, Path) else model
-    found = ReferenceEvaluator(proto, new_ops=[LRN]).run(None, feeds, intermediate=True)
+    try:
+        evaluator = ReferenceEvaluator(proto, new_ops=[LRN])
+    except (RuntimeError, NotImplementedError) as error:  # up to 1.23 no DequantizeLinear below opset 19, for one
+        message = f"onnx's reference evaluator cannot run this model: {error}"
+        raise fail(Exit.MODEL, Code.UNSUPPORTED, message, hint="--against names what else it is held against") from None
+    found = evaluator.run(None, feeds, intermediate=True)
     assert isinstance(found, dict)
     return found
 
