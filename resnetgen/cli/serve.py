@@ -37,8 +37,8 @@ def _print(folder: Path, address: Address) -> None:
     from shlex import quote
     from shutil import which
 
-    program = "resnetgen" if which("resnetgen") else quote(sys.argv[0])
-    ask = f"{program} predict {quote(str(folder))} IMAGE --request"
+    program = next(filter(which, ("resnetgen", sys.argv[0])), "resnetgen")
+    ask = f"{quote(program)} predict {quote(str(folder))} IMAGE --request"
     curl = f"curl -H 'Content-Type: application/json' -d @- {quote(f'{address.url}/infer')}"
     print(f"{address.served.model} is served as {address.name} at {address.url} until Ctrl-C. In another terminal:")
     print(f"  {ask} | {curl}", flush=True)

@@ -41,15 +41,31 @@ class Triton:
         packages, version, libraries = json.loads(subprocess.check_output([self.python, "-c", _ASK], text=True))
         return Path(packages), version, Path(libraries)
 
-    @contextmanager
-    def serving(self, repository: Path, work: Path, wait: bool = True) -> Iterator[Server]:
-        """The server's files stand in `work`."""
+    @property
+    def _env(self) -> dict[str, str]:
         packages, _, libraries = self._places
-        env = os.environ | {
+        return os.environ | {
             "LD_LIBRARY_PATH": f"{packages / 'nvidia_pytriton.libs'}:{libraries}",
             "PYTHONPATH": str(packages),
             "PATH": f"{self.python.parent}:{os.environ['PATH']}",
         }
+
+    @property
+    def _stub(self) -> Path:
+        """The program that runs a model.py, for this Python."""
+        packages, version, _ = self._places
+        return packages / "pytriton/tritonserver/python_backend_stubs" / version / "triton_python_backend_stub"
+
+    @property
+    def lacks(self) -> str:
+        """A library that no package brings, such as libpython; empty where it can run."""
+        said = subprocess.run([self._stub], env=self._env, capture_output=True, text=True).stderr
+        return said if "loading shared libraries" in said else ""
+
+    @contextmanager
+    def serving(self, repository: Path, work: Path, wait: bool = True) -> Iterator[Server]:
+        """The server's files stand in `work`."""
+        packages, _, _ = self._places
         port = free_port()
         command = [
             str(packages / "pytriton/tritonserver/bin/tritonserver"),
@@ -62,17 +78,15 @@ class Triton:
             "--exit-on-error=false",
             "--exit-timeout-secs=1",  # it waits for clients to close what they keep open
         ]
-        with running(command, port, work / "triton.log", env, wait) as server:
+        with running(command, port, work / "triton.log", self._env, wait) as server:
             yield server
 
     def _backends(self, work: Path) -> Path:
         """The Python backend with the stub of this Python beside it."""
-        packages, version, _ = self._places
+        packages, _, _ = self._places
         folder = work / "backends/python"
         folder.mkdir(parents=True)
-        triton = packages / "pytriton/tritonserver"
-        stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
-        for file in (*(triton / "backends/python").glob("*triton_python*"), stub):
+        for file in (*(packages / "pytriton/tritonserver/backends/python").glob("*triton_python*"), self._stub):
             (folder / file.name).symlink_to(file)
         return folder.parent
 
