@@ -1,7 +1,11 @@
-"""Exports torchvision's resnet50 to ONNX with the TorchScript exporter: the peer of `resnetgen build`."""
+"""Exports a network of torchvision to peer.onnx: python torch_export.py [NETWORK [dynamo]]. The peer of `build`.
+
+With the TorchScript exporter, or the newer one where `dynamo` is said.
+"""
 
 import ast
 import importlib.util
+import sys
 from pathlib import Path
 
 import torch
@@ -26,5 +30,7 @@ except RuntimeError:
     define_missing_ops()
     import torchvision
 
-model = torchvision.models.resnet50().eval()
-torch.onnx.export(model, torch.zeros(1, 3, 224, 224), "peer.onnx", dynamo=False, opset_version=17)
+network, dynamo = (*sys.argv[1:], "resnet50")[0], "dynamo" in sys.argv
+model = torchvision.models.get_model(network).eval()
+version = {} if dynamo else {"opset_version": 17}  # the newer one writes 18 at least
+torch.onnx.export(model, torch.zeros(1, 3, 224, 224), "peer.onnx", dynamo=dynamo, **version)
