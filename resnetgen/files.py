@@ -1,27 +1,26 @@
-"""Outputs appear complete or not at all: staged in a folder beside their place, synced, then renamed."""
+"""Outputs appear complete or not at all: staged in a folder beside their place, synced, then renamed.
+
+All that is published in one `with staging(...)` stays, or none of it does: if the block fails, what stood there before
+comes back.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+from resnetgen import folders
 from resnetgen.errors import Code, Exit, Failure, fail
 
-if sys.platform != "win32":
-    import fcntl
-
-_PREFIX = ".staging-"
-_YOUNG = 60
-"""Seconds for which a staging folder may be without a lock: its owner may be about to take it."""
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+"""What a file system says that has no hard links, or none for this file."""
 
 
 class Output:
@@ -60,17 +59,22 @@ Create = Callable[[Path], Output]
 class Staging:
     """A folder for unfinished files, which are brought to the disk while others are written or read back."""
 
-    def __init__(self, folder: Path, final: Path) -> None:
+    def __init__(self, folder: Path, final: Path, made: Iterable[Path] = ()) -> None:
+        """`made`: folders that are new, so that their own names are not on the disk yet."""
         self.folder = folder
         self.final = final
         self.outputs: dict[str, Output] = {}
         """The files begun, by name and in their order."""
         self._pool = ThreadPoolExecutor()
-        self._synced: list[Future[None]] = []
-        self._lock = _lock(folder)
+        self._synced: list[Future[None]] = [self._pool.submit(folders.sync, path.parent) for path in made]
+        self._alone = ExitStack()
+        """Releases the folders in which no other build publishes."""
+        self._undo = ExitStack()
+        """Brings back what stood there before."""
+        self._kept = 0
 
     def create(self, path: Path) -> Output:
-        output = Output(path, lambda path: self._synced.append(self._pool.submit(_sync, path)))
+        output = Output(path, lambda path: self._synced.append(self._pool.submit(folders.sync, path)))
         self.outputs[path.name] = output
         return output
 
@@ -81,53 +85,95 @@ class Staging:
         with self.create(self.path(name)) as output:
             output.write(text.encode())
 
-    def publish(self, final: Path | None = None) -> None:
+    def publish(
+        self,
+        final: Path | None = None,
+        without: Iterable[str] = (),
+        last: Callable[[], tuple[str, str]] | None = None,
+    ) -> None:
         """Move the files to their place, or to `final`, in their order: whole files, never a part of one.
 
-        A link that stands there is replaced, not followed.
+        A link that stands there is replaced, not followed. To the end of the block no other build publishes there.
+        `without`: files that shall not stand there any more. `last`: gives the name and the text of one more file, as
+        soon as we are alone, for a text that draws on what stands there.
         """
         final = final or self.final
-        for name in self.outputs:
+        self._alone.callback(folders.release, folders.hold(final.resolve(), wait=True))
+        if last:
+            self.write_text(*last())
+        for name in (*self.outputs, *without):
             if (final / name).is_dir() and not (final / name).is_symlink():
                 raise fail(Exit.IO, Code.OUTPUT, f"cannot write {final / name}: a folder stands there")
-        for done in self._synced:
-            done.result()
+        self._wait_for_disk()
         for name in self.outputs:
+            self._keep(final / name)
             os.replace(self.folder / name, final / name)
-        if os.name != "nt":
-            _sync(final)
+        for name in without:
+            self._keep(final / name)
+            (final / name).unlink(missing_ok=True)
+        folders.sync(final)
 
     def publish_folder(self, layout: Mapping[str, str], place: Path) -> None:
         """Move files to a new folder, which appears at once; `layout`: file -> its path in it.
 
-        The folder around it is made where it is missing. Raises Failure (exit 5) where something stands there.
+        The folder around it is made where it is missing. Raises FileExistsError where something stands there; the
+        files are then still here, so that another place can be tried.
         """
-        for done in self._synced:
-            done.result()
+        self._wait_for_disk()
         folder = self.folder / "folder"
         for name, path in layout.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             os.rename(self.folder / name, folder / path)
-            del self.outputs[name]
-        if os.name != "nt":
-            for made in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-                _sync(made)
-        place.parent.mkdir(exist_ok=True)
+        for inner in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
+            folders.sync(inner)
+        if folders.make(place.parent):
+            self._undo.callback(folders.remove_empty, place.parent)
+            folders.sync(place.parent.parent)
         try:
             os.rename(folder, place)
         except OSError:  # a rename never replaces a folder that holds anything
+            for name, path in layout.items():
+                os.rename(folder / path, self.folder / name)
+            shutil.rmtree(folder)
             if not place.exists():
                 raise
-            raise fail(Exit.IO, Code.OUTPUT, f"cannot write {place}: something stands there") from None
-        if os.name != "nt":
-            _sync(place.parent)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
+        self._undo.callback(os.rename, place, folder)
+        for name in layout:
+            del self.outputs[name]
+        folders.sync(place.parent)
+
+    def commit(self) -> None:
+        """What was published stays."""
+        self._undo.pop_all()
 
     def close(self) -> None:
-        """Remove what was not published."""
-        self._pool.shutdown(cancel_futures=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
+        """Take back what was published without a commit, and remove what was not published."""
+        with self._alone:
+            try:
+                self._undo.close()
+            finally:
+                self._pool.shutdown(cancel_futures=True)
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _wait_for_disk(self) -> None:
+        for done in self._synced:
+            done.result()
+
+    def _keep(self, place: Path) -> None:
+        """From here on what stands there now, or that nothing does, comes back if the block fails."""
+        self._kept += 1
+        kept = self.folder / f"kept-{self._kept}"
+        try:
+            os.link(place, kept, follow_symlinks=False)
+        except FileNotFoundError:
+            self._undo.callback(place.unlink, missing_ok=True)
+            return
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LINKS:
+                raise
+            os.replace(place, kept)
+        self._undo.callback(os.replace, kept, place)
 
 
 @contextmanager
@@ -136,61 +182,19 @@ def staging(final: Path) -> Iterator[Staging]:
 
     Raises Failure (exit 5) where the folder cannot be written or an OSError comes up while it is.
     """
-    made: list[Path] = []
     try:
-        for folder in [*reversed(final.parents), final]:
-            if not folder.exists():
-                folder.mkdir()
-                made.append(folder)
-        _sweep(final)
-        stage = Staging(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=final)), final)
-        try:
-            yield stage
-        finally:
-            stage.close()
+        with folders.workshop(final) as (folder, made):
+            stage = Staging(folder, final, made)
+            try:
+                yield stage
+                stage.commit()
+            finally:
+                stage.close()
     except Failure:
         raise
     except OSError as error:
-        where = error.filename or final
+        where = error.filename2 or error.filename or final
+        if folders.PREFIX in str(where):
+            where = final  # the name of a staging folder tells no one anything
         hint = "--output-dir names another folder"
-        raise fail(Exit.IO, Code.OUTPUT, f"cannot write {where}: {error.strerror}", hint=hint) from error
-    finally:
-        for folder in reversed(made):
-            try:
-                folder.rmdir()  # succeeds only where it is still empty
-            except OSError:
-                break
-
-
-def _lock(folder: Path) -> int | None:
-    """Hold a folder for as long as this process lives; None where another holds it, or where there are no locks."""
-    if sys.platform == "win32":
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _sweep(final: Path) -> None:
-    """Remove what builds that were killed have left: staging folders that no process holds any more."""
-    for folder in final.glob(f"{_PREFIX}*"):
-        try:
-            held = _lock(folder) if time.time() - folder.lstat().st_mtime > _YOUNG else None
-        except OSError:
-            continue  # its owner has removed it meanwhile, or it is no folder
-        if held is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
-
-
-def _sync(path: Path) -> None:
-    # Windows syncs only what is open for writing, and no folder.
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise fail(Exit.IO, Code.OUTPUT, f"cannot write {where}: {error.strerror or error}", hint=hint) from error

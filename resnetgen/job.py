@@ -224,11 +224,13 @@ class Job:
 
     def run(self) -> Built:
         """Write, read back, publish."""
+        if self.folder.is_symlink():
+            hint = "--output-dir names another folder"
+            raise fail(Exit.IO, Code.OUTPUT, f"{self.folder} is a link, which is not followed", hint=hint)
         with staging(self.folder) as stage:
             report = self.write(stage)
             entries = self.entries(stage)
-            stage.write_text(MANIFEST, updated(self.folder, self.compiled.spec, entries))
-            stage.publish()
+            stage.publish(last=lambda: (MANIFEST, updated(self.folder, self.compiled.spec, entries)))
         return self.built({self.folder / name: entry for name, entry in entries.items()}, report)
 
     def write(self, stage: Staging) -> Report | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from resnetgen import folders
+from resnetgen.errors import Failure
 from resnetgen.files import Output, staging
+from resnetgen.folders import PREFIX
 
 OLD = time.time() - 3600
 
@@ -25,14 +29,98 @@ def leftover(final: Path, name: str, age: float) -> Path:
 
 
 def test_a_killed_builds_folder_is_removed_by_the_next_build(tmp_path: Path) -> None:
-    dead = leftover(tmp_path, ".staging-dead", OLD)
-    young = leftover(tmp_path, ".staging-young", time.time())
+    """However young it is: what lives is held by a lock."""
+    dead = leftover(tmp_path, f"{PREFIX}dead", OLD)
+    young = leftover(tmp_path, f"{PREFIX}young", time.time())
+    foreign = leftover(tmp_path, ".staging-of-another-program", OLD)
     with staging(tmp_path) as alive:
         os.utime(alive.folder, (OLD, OLD))
         with staging(tmp_path):
             pass
         assert alive.folder.is_dir(), "a folder whose build goes on is held"
-    assert (dead.exists(), young.exists(), alive.folder.exists()) == (False, True, False)
+    left = [folder.exists() for folder in (dead, young, foreign, alive.folder)]
+    assert left == [False, False, True, False]
+
+
+def test_a_folder_that_is_swept_before_it_is_held_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
+    def mkdtemp(prefix: str, dir: Path) -> str:
+        made.append(dir / f"{prefix}{len(made)}")
+        if len(made) > 2:
+            made[-1].mkdir()
+        return str(made[-1])
+
+    monkeypatch.setattr(folders.tempfile, "mkdtemp", mkdtemp)
+    with staging(tmp_path) as stage:
+        assert stage.folder == made[2]
+
+
+@pytest.mark.parametrize("fails", ["onnx", "caffemodel", "manifest.json", "sync"])
+def test_what_was_published_is_taken_back_when_the_block_fails(
+    tmp_path: Path, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {"onnx": "old", "gone": "old"}
+    for name, text in old.items():
+        (tmp_path / name).write_text(text)
+    replace, sync = os.replace, folders.sync
+
+    def failing_replace(source: Path, place: Path) -> None:
+        if place.name == fails and "kept" not in source.name:
+            raise OSError(errno.EIO, "Input/output error", str(source), None, str(place))
+        replace(source, place)
+
+    def failing_sync(path: Path) -> None:
+        if fails == "sync" and path == tmp_path:
+            raise OSError(errno.EIO, "Input/output error")
+        sync(path)
+
+    monkeypatch.setattr(os, "replace", failing_replace)
+    monkeypatch.setattr(folders, "sync", failing_sync)
+
+    def publish() -> None:
+        with staging(tmp_path) as stage:
+            for name in ("onnx", "caffemodel", "manifest.json"):
+                stage.write_text(name, "new")
+            stage.publish(without=["gone"])
+
+    with pytest.raises(Failure, match=f"cannot write {tmp_path}.*: Input/output error"):
+        publish()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == old
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_folder_and_files_are_published_together(
+    tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a file system that has no hard links."""
+    (tmp_path / "config").write_text("old")
+
+    def link(source: Path, place: Path, follow_symlinks: bool) -> None:
+        if not source.exists():
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", link)
+
+    def publish() -> None:
+        with staging(tmp_path) as stage:
+            stage.write_text("model", "new")
+            stage.publish_folder({"model": "1/model"}, tmp_path / "repository" / "net")
+            assert (tmp_path / "repository/net/1/model").read_text() == "new"
+            stage.write_text("config", "new")
+            stage.publish()
+            if not (tmp_path / "fine").exists():
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(Failure, match="No space left"):
+        publish()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"config": "old"}
+    (tmp_path / "fine").write_text("")
+    publish()
+    assert (tmp_path / "config").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config", "fine", "repository"]
 
 
 def test_a_link_in_the_way_of_the_sweep_is_not_followed(tmp_path: Path) -> None:
@@ -41,8 +129,8 @@ def test_a_link_in_the_way_of_the_sweep_is_not_followed(tmp_path: Path) -> None:
     (precious / "mine").write_text("mine")
     final = tmp_path / "final"
     final.mkdir()
-    (final / ".staging-link").symlink_to(precious)
-    os.utime(final / ".staging-link", (OLD, OLD), follow_symlinks=False)
+    (final / f"{PREFIX}link").symlink_to(precious)
+    os.utime(final / f"{PREFIX}link", (OLD, OLD), follow_symlinks=False)
     with staging(final):
         pass
     assert (precious / "mine").read_text() == "mine"
@@ -63,8 +151,6 @@ def test_kill_in_the_middle_of_a_build(tmp_path: Path, delay: float) -> None:
         from resnetgen.targets.onnx.read import read_file
 
         read_graph(read_file(model))
-    for left in folder.glob(".staging-*"):
-        os.utime(left, (OLD, OLD))
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "resnet18.onnx"]
 

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
-    {"errors", "resources"},
+    {"errors", "resources", "folders"},
     {"files", "preprocess", "render", "labels"},
     {"spec", "ir"},
     {"weights", "manifest", "profiles"},

@@ -41,6 +41,10 @@ def _fail(error: Exception, debug: bool) -> NoReturn:
     if isinstance(error, Failure):
         _say(str(error))
         sys.exit(error.exit)
+    if isinstance(error, OSError):  # a disk that fails, a folder that went away: no mistake of ours
+        where = f"{error.filename}: " if error.filename else ""
+        _say(Problem(Code.OUTPUT, f"{where}{error.strerror or error}").render())
+        sys.exit(Exit.IO)
     hint = "this is a bug of resnetgen; --debug shows where. Please report it with the spec"
     _say(Problem(Code.BUG, f"{type(error).__name__}: {error}", hint=hint).render())
     sys.exit(Exit.BUG)

@@ -36,9 +36,7 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
             stage.write_text(name, text)
         entries = job.entries(stage)
         stage.write_text(manifest.MANIFEST, manifest.text(spec, entries))
-        stage.publish()
-        for name in set(_OPTIONAL) - entries.keys():
-            (folder / name).unlink(missing_ok=True)
+        stage.publish(without=set(_OPTIONAL) - entries.keys())
     built = job.built({folder / name: entry for name, entry in entries.items()}, report)
     unsaid = () if spec.preprocess else (f"{spec.title} says nothing of preprocessing: images are taken as they are",)
     return replace(built, warnings=(*built.warnings, *unsaid))

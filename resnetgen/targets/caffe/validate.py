@@ -48,6 +48,8 @@ def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int
     try:
         rest, found = read_caffemodel(path)
     except Failure as failure:
+        if failure.exit is Exit.IO:
+            raise  # the disk fails; what was written is not at fault
         return [problem.message for problem in failure.problems]
     lines = [] if len(found) == len(layers) else [f"{len(found)} layers instead of {len(layers)}"]
     if rest != net:

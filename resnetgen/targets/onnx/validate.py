@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnetgen.errors import Failure
+from resnetgen.errors import Exit, Failure
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
 from resnetgen.targets.onnx.decode import read_graph
@@ -21,6 +21,8 @@ def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, 
         file = read_file(path)
         found = read_graph(file)
     except Failure as failure:
+        if failure.exit is Exit.IO:
+            raise  # the disk fails; what was written is not at fault
         return [problem.message for problem in failure.problems]
     (source,), (result,) = graph.inputs, graph.outputs
     called: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in graph.nodes}
