@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import onnxruntime
 import pytest
 from helpers import Run
 
-from resnetgen.deploy import check, config, schema
-from resnetgen.errors import Exit
+from resnetgen.deploy import check, config, schema, triton
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.files import Staging
+from resnetgen.job import Options
 from resnetgen.targets.onnx import emit
 
 TINY = """\
@@ -66,6 +69,7 @@ def test_a_repository(run: Run) -> None:
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "no batching": (),
+    "a queue": ("--max-batch", "4", "--preferred-batch", "2", "--queue-delay", "500"),
     "a fixed batch": ("--batch", "3"),
     "bytes": ("--embed-preprocess", "--max-batch", "2"),
     "a batch of one": ("--max-batch", "1"),
@@ -91,6 +95,10 @@ def test_the_schema_of_triton_reads_it_as_it_was_meant(run: Run, options: tuple[
         shape = [size if isinstance(size, int) else -1 for size in found.shape]
         assert tensor.name == found.name
         assert list(tensor.dims) == (shape[1:] if said.max_batch_size else shape)
+    batching = said.dynamic_batching
+    assert said.HasField("dynamic_batching") == (said.max_batch_size > 1)
+    assert batching.max_queue_delay_microseconds == int(asked.get("--queue-delay", 0))
+    assert list(batching.preferred_batch_size) == ([2] if "--preferred-batch" in options else [])
     assert said.input[0].data_type == {"tensor(float)": 11, "tensor(uint8)": 2}[taken.type]
     assert said.output[0].label_filename == "labels.txt"
     assert said.version_policy.latest.num_versions == int(asked.get("--latest", 1))
@@ -184,6 +192,51 @@ def test_a_server_that_polls_sees_nothing_unfinished(run: Run, monkeypatch: pyte
     assert not list(Path().rglob(".staging-*"))
 
 
+def _deploy_at_once(seed: int, barrier: Any, retries: bool, codes: Any) -> None:
+    """In a process of its own: deploys, but waits for the others before the first folder is published."""
+    real, waited = Staging.publish_folder, []
+
+    def together(*args: Any) -> None:
+        if not waited:
+            waited.append(barrier.wait(60))
+        try:
+            real(*args)
+        except FileExistsError:
+            if not retries:
+                raise fail(Exit.IO, Code.OUTPUT, "something stands there") from None
+            raise
+
+    Staging.publish_folder = together  # type: ignore[method-assign]
+    try:
+        triton.deploy("tiny.yaml", Options(output_dir=Path("repository"), seed=seed), triton.Wanted())
+        codes.put(Exit.DONE)
+    except Failure as failure:
+        codes.put(failure.exit)
+
+
+@pytest.mark.parametrize("retries", [True, False])
+def test_deploys_at_the_same_time_give_a_version_each(run: Run, retries: bool) -> None:
+    """Each has seen that no model stands there. Without another look, one alone would get in."""
+    context = get_context("spawn")
+    barrier, codes, seeds = context.Barrier(3), context.Queue(), range(3)
+    running = [context.Process(target=_deploy_at_once, args=(seed, barrier, retries, codes)) for seed in seeds]
+    for process in running:
+        process.start()
+    ended = sorted(codes.get(timeout=120) for _ in running)
+    for process in running:
+        process.join(60)
+    models = {path.parent.name: path.read_bytes() for path in MODEL.rglob("model.onnx")}
+    if not retries:
+        assert (ended, models.keys()) == ([Exit.DONE, Exit.IO, Exit.IO], {"1"})
+        return
+    assert (ended, models.keys()) == ([Exit.DONE] * 3, {"1", "2", "3"})
+    alone = [run(*TRITON[:-1], f"alone{seed}", "--seed", str(seed)).code for seed in seeds]
+    assert alone == [0, 0, 0]
+    assert sorted(models.values()) == sorted(Path(f"alone{seed}/tiny/1/model.onnx").read_bytes() for seed in seeds)
+    assert (MODEL / "config.pbtxt").read_bytes() == Path("alone0/tiny/config.pbtxt").read_bytes()
+    assert not list(Path().rglob(".staging-*"))
+
+
 def test_external_data_lies_in_the_model_s_own_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emit, "plan", partial(emit.plan, limit=1000))
     assert run(*TRITON).code == 0
@@ -267,6 +320,7 @@ def test_a_folder_written_anew_has_nothing_of_the_old_model(run: Run) -> None:
         (("--name", ".."), Exit.USAGE, "error[bad-name]: Triton takes no model called '..'"),
         (("--batch", "2", "--max-batch", "8"), Exit.USAGE, "a batch fixed at 2 leaves nothing to batch up to 8"),
         (("--preferred-batch", "4"), Exit.USAGE, "a preferred batch of 4 is above --max-batch 0"),
+        (("--queue-delay", "9", "--max-batch", "1"), Exit.USAGE, "waits for a batch to fill, and --max-batch is 1"),
         (("--tensorrt", "fp16"), Exit.USAGE, "TensorRT runs on a GPU alone"),
         (("--labels", "none.txt"), Exit.IO, "error[missing-file]: no such file: none.txt"),
         (("--labels", "few.txt"), Exit.IO, "few.txt:2:1: error[labels]: 2 labels for 4 classes (tiny.yaml:7, head/"),
@@ -275,6 +329,8 @@ def test_a_folder_written_anew_has_nothing_of_the_old_model(run: Run) -> None:
         (("--labels", "empty.txt"), Exit.IO, "error[labels]: empty.txt: 0 labels for 4 classes"),
         (("--labels", "latin.txt"), Exit.IO, "error[not-text]: latin.txt is not UTF-8: byte 1 cannot be read"),
         (("--server", "onnxruntime", "--max-batch", "8"), Exit.USAGE, "--max-batch is for --server triton"),
+        (("--server", "onnxruntime", "--latest", "1"), Exit.USAGE, "--latest is for --server triton or kserve"),
+        (("--service", "a"), Exit.USAGE, "--service is for --server kserve"),
         (("--server", "onnxruntime", "-o", "mine"), Exit.IO, "mine/model.onnx stands there, and no earlier deploy"),
     ],
 )

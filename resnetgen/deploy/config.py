@@ -33,6 +33,8 @@ class Serving:
     """The most images that it puts into one batch; 0: it batches nothing."""
     preferred: tuple[int, ...] = ()
     """Sizes at which a batch need not wait for more."""
+    queue_delay: int = 0
+    """Microseconds that a request may wait for others, until a batch is full."""
     instances: int = 1
     device: Device = Device.CPU
     tensorrt: Precision | None = None

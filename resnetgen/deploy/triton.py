@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnetgen.compiler import compile_spec
 from resnetgen.deploy import standing
 from resnetgen.deploy.check import differences
-from resnetgen.deploy.config import CONFIG, Device, Serving, configure
+from resnetgen.deploy.config import CONFIG, Config, Device, Serving, configure
 from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.files import staging
-from resnetgen.job import Built, Options, Progress, Quiet, accept
+from resnetgen.files import Staging, staging
+from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, accept
 from resnetgen.labels import LABELS
+from resnetgen.manifest import Entry
+
+if TYPE_CHECKING:
+    from resnetgen.verify import Report
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -38,38 +46,106 @@ def deploy(word: str, options: Options, wanted: Wanted, progress: Progress | Non
 
     Either appears by the renaming of a finished folder; no version that stands there is changed.
     """
+    with staged(prepare(word, options, wanted), progress or Quiet()) as model:
+        model.publish()
+        return model.built()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model for a repository: compiled, and refused where it could not be served; nothing is written yet."""
+
+    compiled: Compiled
+    options: Options
+    place: Path
+    """<repository>/<name>."""
+    config: Config
+    texts: dict[str, str]
+    """config.pbtxt and labels.txt, which belong to all versions."""
+    wanted: int | None
+    """The version; None: the next one that is free."""
+
+    def version(self) -> Path:
+        """Where it will stand. Raises Failure (exit 5) where it may not."""
+        if self.place.exists() or self.place.is_symlink():
+            standing.accept(self.place, self.texts[CONFIG], self.texts.get(LABELS))
+        version = self.place / str(self.wanted or standing.next_version(self.place))
+        if version.exists():
+            hint = "leave out --model-version for the next one that is free"
+            raise fail(Exit.IO, Code.OUTPUT, f"{version} stands there, and a version is never changed", hint=hint)
+        return version
+
+
+def prepare(word: str, options: Options, wanted: Wanted) -> Prepared:
+    """`options.output_dir`: the repository. Raises Failure."""
     _refuse(options, wanted.serving)
     compiled = compile_spec(word, options.settings, options.max_nodes, options.image)
     name = _checked(wanted.name or compiled.spec.stem)
     labels = read_labels(wanted.labels, compiled) if wanted.labels else None
     config = configure(name, compiled, options, wanted.serving, LABELS if labels else None)
-    text = config.render()
-    model = options.output_dir / name
-    is_new = not (model.exists() or model.is_symlink())
-    if not is_new:
-        standing.accept(model, text, labels)
-    version = model / str(wanted.version or standing.next_version(model))
-    if version.exists():
-        hint = "leave out --model-version for the next one that is free"
-        raise fail(Exit.IO, Code.OUTPUT, f"{version} stands there, and a version is never changed", hint=hint)
-    with planned(compiled, options, progress or Quiet()) as job, staging(_workshop(options.output_dir)) as stage:
+    texts = {CONFIG: config.render()} | ({LABELS: labels} if labels else {})
+    prepared = Prepared(compiled, options, options.output_dir / name, config, texts, wanted.version)
+    prepared.version()
+    return prepared
+
+
+@contextmanager
+def staged(prepared: Prepared, progress: Progress) -> Iterator[Staged]:
+    """Writes the model and holds its configuration against it. Raises Failure."""
+    repository, config = prepared.options.output_dir, prepared.config
+    with planned(prepared.compiled, prepared.options, progress) as job, staging(_workshop(repository)) as stage:
         report = job.write(stage)
-        accept(CONFIG, differences(text, name, stage.path(MODEL), config.labels))
+        accept(CONFIG, differences(prepared.texts[CONFIG], config.name, stage.path(MODEL), config.labels))
+        yield Staged(prepared, job, stage, report)
+
+
+class Staged:
+    """A model that is whole and checked, but not in its place yet."""
+
+    def __init__(self, prepared: Prepared, job: Job, stage: Staging, report: Report | None) -> None:
+        self.prepared, self._job, self._stage, self._report = prepared, job, stage, report
         # Triton wants a model with external data to be a folder.
         inner = f"{MODEL}/" if len(stage.outputs) > 1 else ""
-        layout = {file: f"{inner}{file}" for file in stage.outputs}
-        files = {version / layout[file]: entry for file, entry in job.entries(stage).items()}
-        around = {CONFIG: text} | ({LABELS: labels} if labels else {})
-        for file, content in (around if is_new else standing.changed(model, around)).items():
-            stage.write_text(file, content)
-            files[model / file] = job.entry(stage.outputs[file])
+        self._layout = {file: f"{inner}{file}" for file in stage.outputs}
+        self.bytes = sum(output.size for output in stage.outputs.values())
+        """Of the model's files."""
+        for file, text in prepared.texts.items():
+            stage.write_text(file, text)
+        self._entries = job.entries(stage)
+        self.sha256 = sha256("\n".join(entry.sha256 for entry in self._entries.values()).encode()).hexdigest()
+        """Of all that is to be published."""
+        self._files: dict[Path, Entry] = {}
+
+    def publish(self) -> Path:
+        """Gives the version's folder. Where another deploy is faster, what stands there then is looked at anew."""
+        while True:
+            is_new = not self.prepared.place.exists()
+            version = self.prepared.version()
+            try:
+                texts = self._move(version, is_new)
+            except FileExistsError:
+                continue
+            self._files = {version / path: self._entries[file] for file, path in self._layout.items()}
+            self._files |= {version.parent / file: self._entries[file] for file in texts}
+            return version
+
+    def _move(self, version: Path, is_new: bool) -> Iterable[str]:
+        """Gives the names of the texts that were written. Raises FileExistsError, and has then changed nothing."""
+        place, texts = version.parent, self.prepared.texts
         if is_new:
-            inside = {file: f"{version.name}/{path}" for file, path in layout.items()}
-            stage.publish_folder(inside | {file: file for file in around}, model)
-        else:
-            stage.publish_folder(layout, version)
-            stage.publish(model)  # the settings, where they have changed
-    return job.built(files, report)
+            inside = {file: f"{version.name}/{path}" for file, path in self._layout.items()}
+            self._stage.publish_folder(inside | {file: file for file in texts}, place)
+            return texts
+        self._stage.publish_folder(self._layout, version)
+        changed = standing.changed(place, texts)
+        for file in texts.keys() - changed.keys():
+            del self._stage.outputs[file]
+        self._stage.publish(place)
+        return changed
+
+    def built(self) -> Built:
+        """What has been published."""
+        return self._job.built(self._files, self._report)
 
 
 def _workshop(repository: Path) -> Path:
@@ -92,6 +168,9 @@ def _refuse(options: Options, serving: Serving) -> None:
     if too_large := [size for size in serving.preferred if size > serving.max_batch]:
         message = f"a preferred batch of {too_large[0]} is above --max-batch {serving.max_batch}"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--max-batch {max(too_large)} or above")
+    if serving.queue_delay and serving.max_batch < 2:
+        message = f"--queue-delay waits for a batch to fill, and --max-batch is {serving.max_batch}"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="--max-batch 2 or above")
     if serving.tensorrt and serving.device is not Device.GPU:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "TensorRT runs on a GPU alone", hint="add --device gpu")
 

@@ -1,0 +1,33 @@
+"""Options that only some servers know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+
+class ServerOption(click.Option):
+    """Its help names the servers that know it."""
+
+    def __init__(self, declared: Sequence[str], servers: tuple[str, ...], help: str = "", **rest: Any) -> None:
+        super().__init__(declared, help=f"({', '.join(servers)}) {help}".rstrip(), **rest)
+        self.servers = servers
+
+
+def options_of(*servers: str) -> Callable[..., Any]:
+    """click.option for options of these servers alone."""
+    return partial(click.option, cls=ServerOption, servers=servers)
+
+
+def refuse_foreign(server: str) -> None:
+    """Raises a usage error where an option is given that `server` does not know."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if not isinstance(option, ServerOption) or server in option.servers or not option.name:
+            continue
+        if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} is for --server {' or '.join(option.servers)}")

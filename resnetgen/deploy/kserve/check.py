@@ -1,0 +1,73 @@
+"""inferenceservice.yaml, parsed back, against what is deployed; and one that stands there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from resnetgen.deploy.kserve.openapi import violations
+from resnetgen.deploy.kserve.service import MARK, SERVICE
+from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.spec import yaml
+
+_HINT = "--output-dir names another folder"
+
+
+def differences(text: str, said: Mapping[str, str | int]) -> list[str]:
+    """What a manifest says otherwise than it must, and what KServe's schema does not allow, where that is at hand."""
+    document = _plain(yaml.parse(Source(SERVICE, text)))
+    found = dict(_flat(document))
+    paths = [path for path in {**found, **said} if found.get(path) != said.get(path)]
+    return [f"{path} is {found.get(path)!r}, not {said.get(path)!r}" for path in paths] + violations(document)
+
+
+def accept(path: Path, name: str) -> None:
+    """Raises Failure (exit 5) where another's file stands, or the manifest of another service than `name`."""
+    if not path.exists() and not path.is_symlink():
+        return
+    try:
+        source = Source(str(path), path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise fail(Exit.IO, Code.OUTPUT, f"cannot read {path}: {error.strerror}", hint=_HINT) from None
+    if not source.text.startswith(MARK):
+        raise _refused(Span(source, 0, len(source.line(1))), "a manifest that resnetgen did not write stands there")
+    try:
+        metadata = yaml.parse(source).get("metadata")
+    except Failure as failure:
+        raise Failure(Exit.IO, failure.problems) from None
+    found = metadata.get("name") if isinstance(metadata, yaml.Mapping) else None
+    if not isinstance(found, yaml.Scalar):
+        raise _refused(Span(source, 0, len(MARK)), "the manifest that stands there names no service")
+    if found.text != name:
+        hint = f"--service {found.text} serves both models; {_HINT}"
+        raise _refused(found.span, f"the manifest that stands there is of another service than {name}", hint)
+
+
+def _refused(span: Span, message: str, hint: str = _HINT) -> Failure:
+    return fail(Exit.IO, Code.OUTPUT, message, span, hint)
+
+
+def _plain(value: yaml.Value) -> Any:
+    """Without the places."""
+    match value:
+        case yaml.Scalar():
+            return value.value
+        case yaml.Sequence():
+            return [_plain(item) for item in value.items]
+        case yaml.Mapping():
+            return {key.text: _plain(item) for key, item in value}
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each scalar with its path: ("spec.predictor.minReplicas", 1)."""
+    match value:
+        case dict():
+            inner = value.items()
+        case list():
+            inner = dict(enumerate(value)).items()
+        case _:
+            yield path, value
+            return
+    for key, item in inner:
+        yield from _flat(item, f"{path}.{key}".lstrip("."))

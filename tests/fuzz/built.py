@@ -1,0 +1,59 @@
+"""What resnetgen makes of small specs: the files that mutants are made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from resnetgen.compiler import build
+from resnetgen.job import Options
+from resnetgen.job import Target as Kind
+from resnetgen.targets.caffe.dialect import Dialect
+
+_NETS = {
+    "residual": """\
+use: std
+input: 3x4x4
+preprocess: {mean: [104, 117, 123], std: [58, 57, 56], color: bgr, resize: 5x5}
+stages: {a: "2x2 | [3x3, 2; 3x3, 2, C=2] /2", head: gap | flatten | fc 3 | softmax}
+""",
+    "pools": """\
+use: std
+input: 2x9x9
+stages: {a: "maxpool 3x3, /2, ceil | lrn | avgpool 3x3, /2, p=1 | blurpool /2 | 1x1, 4, bias"}
+""",
+    "activations": """\
+use: std
+input: 2x3x3
+stages: {a: "silu | gelu | groupnorm 2 | mish | relu6 | leakyrelu 0.1 | dropout 0.5 | sigmoid"}
+""",
+}
+"""Small, since what a mutant costs is what its network has."""
+
+
+@cache
+def files(suffix: str) -> list[bytes]:
+    """The built files with an ending, or of a name."""
+    return [data for name, data in _files().items() if name.endswith(suffix)]
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    with TemporaryDirectory() as work:
+        folder = Path(work)
+        for name, text in _NETS.items():
+            spec = folder / f"{name}.yaml"
+            spec.write_text(text)
+            onnx = Options((Kind.ONNX,), folder / "onnx", opset=21, embed_preprocess=name == "residual")
+            build([str(spec)], onnx)
+            if name == "residual":
+                build([str(spec)], replace(onnx, output_dir=folder / "unfolded", fold=False, embed_preprocess=False))
+                for dialect in (Dialect.BVLC, Dialect.OPENCV):
+                    build([str(spec)], Options((Kind.CAFFE,), folder / dialect, dialect=dialect))
+        for path in sorted(folder.rglob("*.*")):
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found

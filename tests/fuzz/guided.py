@@ -1,0 +1,57 @@
+"""The same targets, guided by coverage: atheris (libFuzzer) keeps what reaches new code and damages it further.
+
+Needs the extra `fuzz`. Half of the inputs are damaged by libFuzzer itself, half as the target says.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+
+def run_guided(name: str, seconds: float, seed: int, save: Path) -> int:
+    """Ends the process: libFuzzer's exit code is 0 where no fault was found."""
+    import atheris
+
+    with atheris.instrument_imports(include=["resnetgen"]):
+        from .command import report
+        from .guard import guarded
+        from .shrink import shrunk
+        from .targets import TARGETS
+
+        if name not in TARGETS:
+            print(f"--guided takes one --target of {', '.join(TARGETS)}", file=sys.stderr)
+            return 2
+        target = TARGETS[name]
+        with TemporaryDirectory() as work:
+            for data in target.seeds:  # imports what parsers import when they need it
+                target.attempt(data, Path(work))
+    found: dict[str, Any] = {}
+    with guarded(target) as guard, TemporaryDirectory() as corpus:
+        for index, data in enumerate(target.seeds):
+            (Path(corpus) / str(index)).write_bytes(data)
+
+        def one(data: bytes) -> None:
+            fault = guard.fault(data)
+            if fault and fault.what not in found:
+                found[fault.what] = fault
+                report(shrunk(fault, guard), save)
+
+        def mutate(data: bytes, most: int, chance: int) -> bytes:
+            if chance & 1:
+                return bytes(atheris.Mutate(data, most))
+            others = random.Random(chance)
+            return target.mutate(data or target.seeds[0], others, target.seeds)[:most]
+
+        limits = [f"-max_total_time={seconds:.0f}", f"-seed={seed + 1}", "-timeout=60", "-rss_limit_mb=4096"]
+        arguments = [sys.argv[0], *limits, "-max_len=65536", "-print_final_stats=1", corpus]
+        atheris.Setup(arguments, one, custom_mutator=mutate)
+        child = os.fork()  # Fuzz() ends the process that it runs in
+        if not child:
+            atheris.Fuzz()
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
