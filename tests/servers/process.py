@@ -61,7 +61,7 @@ def running(
     try:
         until = time.monotonic() + STARTS
         while not (server.is_ready if wait else _listens(port)):
-            assert process.poll() is None, f"it ended:\n{server.log}"
+            assert process.poll() is None, f"it ended with {process.returncode}:\n{server.log}"
             assert time.monotonic() < until, f"it is not ready:\n{server.log}"
             time.sleep(0.1)
         yield server
