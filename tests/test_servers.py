@@ -449,3 +449,39 @@ def test_ctrl_c(serve: Serve) -> None:
     server = serve("ended")
     assert server.end() == 0
     assert len(server.log.splitlines()) == 2
+
+
+def test_the_readmes_three_commands(
+    serve_python: str, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the installation on, which .ci/servers has done; on a port of its own."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"## An answer from a server.*?```\n(.*?)```", text, re.DOTALL)
+    assert block
+    port = str(free_port())
+    steps = re.findall(r"\$ (.*)\n((?:[^$].*\n)+)", block[1].replace("8080", port))
+    (deploy, written), (serve, said), (ask, answer) = steps
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    program = Path(".venv/bin/resnetgen")
+    program.parent.mkdir(parents=True)
+    program.symlink_to(Path(serve_python).with_name("resnetgen"))
+    y, x = np.mgrid[:240, :320]
+    PIL.fromarray(np.stack([x % 256, y, (x + y) % 256], 2).astype(np.uint8)).save("cat.jpg")
+    install = "python3.11 -m venv .venv && .venv/bin/pip install '.[serve]' && "
+    assert deploy.startswith(install)
+    listed = shell(deploy.removeprefix(install))
+    assert [line.split()[0] for line in listed.splitlines()] == [line.split()[0] for line in written.splitlines()]
+    command = ["bash", "-c", f"{serve} --port {port}"]
+    with running(command, int(port), tmp_path / "serve.log", os.environ) as server:
+        found, wanted = json.loads(shell(ask)), json.loads(answer)
+        assert server.log == said
+    assert found.keys() == wanted.keys()
+    (output,), (expected,) = found["outputs"], wanted["outputs"]
+    (value, *rest), (wanted_value, *wanted_rest) = (each.pop("data")[0].split(":") for each in (output, expected))
+    assert (rest, output) == (wanted_rest, expected)
+    assert float(value) == pytest.approx(float(wanted_value), abs=1e-3)
+
+
+def shell(command: str) -> str:
+    return subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True).stdout
