@@ -99,6 +99,14 @@ def test_groupnorm(dialect: Dialect, tmp_path: Path) -> None:
         assert differences(model) == []
 
 
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("row", ["gap | groupnorm 1", "gap | groupnorm 2", "gap | channelconv | groupnorm 1 | relu"])
+def test_a_groupnorm_of_one_pixel(row: str, dialect: Dialect, tmp_path: Path) -> None:
+    """Its Reshape may be the one that a channelconv begins with."""
+    net = cells(row)
+    assert differences(write_caffe(net, random_weights(net), tmp_path, dialect=dialect)) == []
+
+
 @pytest.mark.opencv
 @pytest.mark.parametrize("size", ["4x11x9", "4x10x12", "4x2x3"])
 @pytest.mark.parametrize("case", [*PORTABLE, "groupnorm"])
@@ -154,13 +162,17 @@ def test_what_cannot_be_said_exactly_is_refused(row: str, dialect: Dialect) -> N
     assert caught.value.exit is Exit.SPEC
 
 
-def test_opencv_merges_no_norm_with_vectors() -> None:
-    net = compile_text("""
+@pytest.mark.parametrize(
+    "cells",
+    ["two()", "gap | flatten | silu | norm", "fc 3 | mish | norm"],
+)
+def test_opencv_merges_no_norm_with_vectors(cells: str) -> None:
+    net = compile_text(f"""
 use: std
 name: tiny
 input: 4x5x5
-blocks: {two: {branches: {a: "gap | flatten", b: "gap | flatten | sigmoid"}, merge: add, after: norm}}
-stages: {s: two()}
+blocks: {{two: {{branches: {{a: "gap | flatten", b: "gap | flatten | sigmoid"}}, merge: add, after: norm}}}}
+stages: {{s: {cells}}}
 """)
     emit.plan(net, None, 1, True, Dialect.BVLC)
     with pytest.raises(Failure, match="merges a norm wrongly"):

@@ -148,6 +148,8 @@ def go_on(layer: Any, values: list[Value]) -> Made:
             return (replace(form, kernel=layer.convolution_param.kernel_h),)
         case "Reshape", Column() if form.kernel and _dims(layer) == (0, -1, 1, 1):
             return (Done(ops.ChannelConv(form.kernel), (form.source,)),)
+        case "MVN", Column(kernel=0) if not layer.mvn_param.across_channels:  # one group of one pixel
+            return (Grouped(form.source, (0, 1), shortest(layer.mvn_param.eps)),)
         case "MVN", Grouped(eps=0) if form.dims[0] == 0 and not layer.mvn_param.across_channels:
             return (replace(form, eps=shortest(layer.mvn_param.eps)),)
         case "BatchNorm", Grouped(eps=0) if form.dims[0] == 1 and _uses_own_statistics(layer.batch_norm_param):

@@ -146,7 +146,8 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
 
 
 def _check_norm(graph: Graph, node: Node, dialect: Dialect) -> None:
-    merged = isinstance(graph.by_name[node.inputs[0]].op, ops.Add | ops.Mul)
+    """Of OpenCV's, silu and mish end in a product as well."""
+    merged = isinstance(graph.by_name[node.inputs[0]].op, ops.Add | ops.Mul | ops.Silu | ops.Mish)
     if merged and len(graph.shapes[node.name]) == 1 and not dialect.norm_after_vectors:
         why = "it merges a norm wrongly with the sum or product of vectors before it"
         raise _refuse(node, dialect, why, "--dialect bvlc can; or put flatten behind the norm")
