@@ -453,6 +453,7 @@ def test_every_opset_says_the_same(tmp_path: Path) -> None:
             assert proto.ir_version <= 13  # what ONNX Runtime 1.31 accepts at most
             onnx.checker.check_model(proto, full_check=True)
             assert error(on_onnxruntime(model.path, data), wanted) < TOLERANCE
+            assert error(on_reference_evaluator(model.path, data), wanted) < TOLERANCE
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,25 @@ class LRN(OpRun):
         return ((x / (bias + alpha / size * total) ** beta).astype(x.dtype),)
 
 
+class BatchNormalization(OpRun):
+    """In place of onnx's own, which is wrong up to 1.23 below opset 14 (it mixes the batch's statistics in)."""
+
+    op_domain = ""
+
+    def _run(
+        self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float, **_: object
+    ) -> tuple[Array]:
+        gamma, beta, mean, variance = (
+            values.reshape(-1, *[1] * (x.ndim - 2)) for values in (gamma, beta, mean, variance)
+        )
+        return ((gamma * (x - mean) / np.sqrt(variance + epsilon) + beta).astype(x.dtype),)
+
+
 def run_reference(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, Array]:
     """Every tensor of the model by name, for one input. Raises Failure (exit 4) for ops that the evaluator lacks."""
     proto = onnx.load(str(model)) if isinstance(model, Path) else model
     try:
-        evaluator = ReferenceEvaluator(proto, new_ops=[LRN])
+        evaluator = ReferenceEvaluator(proto, new_ops=[LRN, BatchNormalization])
     except (RuntimeError, NotImplementedError) as error:  # up to 1.23 no DequantizeLinear below opset 19, for one
         message = f"onnx's reference evaluator cannot run this model: {error}"
         raise fail(Exit.MODEL, Code.UNSUPPORTED, message, hint="--against names what else it is held against") from None
