@@ -340,19 +340,22 @@ def test_a_foreign_manifest_is_left_alone(run: Run, change: Callable[[], object]
     assert everything() == before
 
 
-@pytest.mark.parametrize("fails", ["the model", "the manifest"])
-def test_a_full_disk_leaves_what_stood_there(run: Run, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+FULL = {"the model": (emit, "_write_fragment"), "the manifest": (Staging, "write_text"), "its place": (os, "replace")}
+
+
+@pytest.mark.parametrize(("owner", "name"), FULL.values(), ids=FULL)
+def test_a_full_disk_leaves_what_stood_there(run: Run, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
     assert run(*KSERVE).code == 0
     before = everything()
-    real = Staging.write_text
+    real = getattr(owner, name)
 
     def full(*args: Any) -> None:
-        if fails == "the model" or args[1] == service.SERVICE:
+        if owner is emit or str(args[1]).endswith(service.SERVICE):
+            monkeypatch.setattr(owner, name, real)  # what was written can then be taken back
             raise OSError(28, "No space left on device")
         real(*args)
 
-    owner: Any = emit if fails == "the model" else Staging
-    monkeypatch.setattr(owner, "_write_fragment" if fails == "the model" else "write_text", full)
+    monkeypatch.setattr(owner, name, full)
     assert run(*KSERVE, "--seed", "1").code == Exit.IO
     assert everything() == before
     assert not list(Path().rglob(".staging-*"))

@@ -17,7 +17,7 @@ OPTIONS = (
     _option(
         "--storage-uri",
         metavar="URI",
-        help="Where the cluster is to find the repository: s3://bucket/folder, gs://…, pvc://claim/folder.  [required]",
+        help="Where the cluster is to find the repository: s3://bucket/folder, pvc://claim/folder.  [required]",
     ),
     _option("--service", help="Its name in Kubernetes.  [default: the model's, in lower case, with - for _ and .]"),
     _option("--service-account", help="Whose secrets open the storage.  [default: the namespace's own]"),

@@ -58,7 +58,7 @@ def deploy(
 ) -> Built:
     """Add a model, or a version of one, to the folder `options.output_dir`, and say in its manifest how it is served.
 
-    The manifest is replaced once the repository is whole. Raises Failure.
+    The manifest is replaced once the repository is whole; if it cannot be, the version is taken back. Raises Failure.
     """
     _refuse(wanted, model.serving.device)
     folder = options.output_dir
@@ -113,18 +113,28 @@ def _refuse(wanted: Wanted, device: Device) -> None:
     if wanted.memory:
         quantity("--memory", wanted.memory)
     by_requests = wanted.autoscaler is Autoscaler.KNATIVE
-    message = hint = ""
-    if wanted.least > wanted.most:
-        message = f"--min-replicas {wanted.least} is above --max-replicas {wanted.most}"
-        hint = f"--max-replicas {wanted.least} or above"
-    elif not wanted.least and not by_requests:
-        message, hint = (
+    refusals = (
+        (
+            wanted.least > wanted.most,
+            f"--min-replicas {wanted.least} is above --max-replicas {wanted.most}",
+            f"--max-replicas {wanted.least} or above",
+        ),
+        (
+            wanted.least == 0 and not by_requests,
             f"{wanted.autoscaler} never goes down to no replica",
             "--min-replicas 1, or --autoscaler knative",
-        )
-    elif not by_requests and (wanted.target or 0) > 100:
-        message, hint = f"--scale-target {wanted.target} is a percentage of the CPUs", "100 at most"
-    elif wanted.gpus and device is not Device.GPU:
-        message, hint = "--gpus asks for what the model would not use", "add --device gpu"
-    if message:
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+        ),
+        (
+            not by_requests and (wanted.target or 0) > 100,
+            f"--scale-target {wanted.target} is a percentage of the CPUs",
+            "100 at most",
+        ),
+        (
+            bool(wanted.gpus) and device is not Device.GPU,
+            "--gpus asks for what the model would not use",
+            "add --device gpu",
+        ),
+    )
+    for applies, message, hint in refusals:
+        if applies:
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
