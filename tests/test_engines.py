@@ -165,6 +165,7 @@ NEWER_ROWS = [
     "channelpad 4, /2x1",
     "avgpool 2x2, same",
     "avgpool 4x3, same",
+    "avgpool 1x1, same",  # there is nothing to pad
     "conv 3x3, 6 | avgpool 1x5, same | relu",
 ]
 """Of ops that Caffe itself has not."""

@@ -54,7 +54,7 @@ def window(op: ops.Pool, shape: Shape) -> dict[str, Any]:
 def average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterator[Step]:
     """ONNX counts all of its padding or none. Caffe counts the padding but not the overhang of the last window: where
     both occur, the padding becomes zeros of its own and the rest is left uncounted."""
-    if op.same:
+    if op.same and pads_apart(op, shape):
         yield from _same_average(op, shape, x, output)
         return
     attributes = window(op, shape)
@@ -84,7 +84,7 @@ def _same_average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterato
 def pads_apart(op: ops.AvgPool, shape: Shape) -> bool:
     """Whether the padding of an average is a node of its own: it counts, and something else does not, or is uneven."""
     if op.same:
-        return True
+        return op.kernel != (1, 1)
     counted = op.pad != (0, 0) and not op.exclude_pad
     return counted and any(op.overhang(size, axis) for axis, size in enumerate(shape[1:]))
 
