@@ -12,7 +12,11 @@ from resnetgen.targets.caffe.text import Field, Message, Scalar, parse
 from resnetgen.targets.onnx.read import read_file
 from resnetgen.targets.onnx.schema import TensorProto, ValueInfoProto
 
-_TYPES: dict[int, str] = {TensorProto.FLOAT: "TYPE_FP32", TensorProto.UINT8: "TYPE_UINT8"}
+_TYPES: dict[int, str] = {
+    TensorProto.FLOAT: "TYPE_FP32",
+    TensorProto.FLOAT16: "TYPE_FP16",
+    TensorProto.UINT8: "TYPE_UINT8",
+}
 
 
 def differences(text: str, folder: str, model: Path, labels: str | None) -> list[str]:

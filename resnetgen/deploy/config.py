@@ -90,11 +90,12 @@ def configure(name: str, compiled: Compiled, options: Options, serving: Serving,
     (source,), (result,) = graph.inputs, graph.outputs
     batch = () if serving.max_batch else (options.batch or DYNAMIC,)
     channels, *image = graph.shapes[source.name]
-    kind, shape = ("UINT8", (*image, channels)) if options.embed_preprocess else ("FP32", (channels, *image))
+    given = f"TYPE_{options.lowering.outer.upper()}" if options.lowering else "TYPE_FP32"
+    taken, shape = ("TYPE_UINT8", (*image, channels)) if options.embed_preprocess else (given, (channels, *image))
     return Config(
         name,
-        Tensor(options.input_name, f"TYPE_{kind}", (*batch, *shape)),
-        Tensor(options.output_name, "TYPE_FP32", (*batch, *graph.shapes[result.name])),
+        Tensor(options.input_name, taken, (*batch, *shape)),
+        Tensor(options.output_name, given, (*batch, *graph.shapes[result.name])),
         labels,
         serving,
     )

@@ -77,7 +77,7 @@ class Classifier:
         """N x classes, for as many pictures as the batch has, or fewer."""
         missing = max(0, (self.batch or 0) - len(pictures))
         data = np.pad(self.inputs(pictures), [(0, missing), (0, 0), (0, 0), (0, 0)])
-        (output,) = self.session.run(data).values()
+        (output,) = self.session.run(self.session.cast(data)).values()
         scores = output[: len(pictures)].reshape(len(pictures), -1).astype(np.float32)
         if not np.isfinite(scores).all():
             raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.folder.model}: its output holds NaN or Inf")

@@ -19,8 +19,13 @@ DATATYPES = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(uint8)"
 def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
     """JSON on one line: the images as one batch, and the wish for the `top` classes of each with their labels.
 
-    Raises Failure: exit 2 where the model's batch is fixed at another number of images, 5 where one cannot be read.
+    Raises Failure: exit 2 where the model's batch is fixed at another number of images, or where it takes fp16, which
+    the protocol's JSON cannot say; 5 where an image cannot be read.
     """
+    if DATATYPES[classifier.session.input.type] == "FP16":
+        message = f"{classifier.folder.model} takes fp16, which the v2 protocol carries in binary alone"
+        hint = "without --fp16-io an fp16 model takes and gives fp32"
+        raise fail(Exit.USAGE, Code.UNSUPPORTED, message, hint=hint)
     if classifier.batch not in (None, len(images)):
         message = f"a request of {len(images)}: the model was built for a batch of {classifier.batch}"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"name {classifier.batch} images")
