@@ -141,11 +141,11 @@ class Problem:
         lines += [f"  note: {note}" for note in self.notes]
         if self.hint:
             lines.append(f"  hint: {self.hint}")
-        return "\n".join(lines)
+        return "\n".join(_clipped(_printable(line)) for text in lines for line in text.split("\n"))
 
     @staticmethod
     def _excerpt(span: Span) -> list[str]:
-        text = _printable(span.source.line(span.line))
+        text = span.source.line(span.line)
         before = span.column - 1
         # A long line is shown from near its fault on; eighty characters are enough to recognise a row.
         cut = max(0, before - 60) if len(text) > 100 else 0
@@ -158,6 +158,14 @@ class Problem:
 def _printable(text: str) -> str:
     """Control and direction characters as `?`: an error must not drive the terminal that shows it."""
     return "".join(character if character.isprintable() else "?" for character in text.replace("\t", " "))
+
+
+_MAX_LINE = 2000
+"""Characters of a line: a library's message may quote a whole file."""
+
+
+def _clipped(line: str) -> str:
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..."
 
 
 _MAX_SHOWN = 50

@@ -28,7 +28,8 @@ class Entry:
 
 def updated(folder: Path, spec: Spec, entries: dict[str, Entry]) -> str:
     """The manifest's text with new entries. Files of earlier builds keep theirs as long as they stand there."""
-    files = {name: entry for name, entry in read(folder).items() if (folder / name).is_file()}
+    standing = {path.name for path in folder.glob("*") if path.is_file()}
+    files = {name: entry for name, entry in read(folder).items() if name in standing}
     return _text(spec, files | _listed(entries))
 
 
@@ -66,6 +67,6 @@ def spec_name(folder: Path) -> str:
 def _document(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from math import isfinite
 from typing import TypeAlias
 
 Extent: TypeAlias = tuple[int, int]
@@ -62,23 +63,34 @@ class Preprocess:
     @classmethod
     def from_json(cls, text: str) -> Preprocess:
         """What `to_json` wrote; other keys are not looked at. Raises ValueError for what says no preprocessing."""
-        said = json.loads(text)
         try:
+            said = json.loads(text)
             color = Color(said["color"])
-            mean, std = (tuple(map(float, said[key])) for key in ("mean", "std"))
             return cls(
                 color,
-                float(said["divide"]),
-                _of_length(color.channels, mean),
-                _of_length(color.channels, std),
+                _divisor(said["divide"]),
+                _of_length(color.channels, tuple(map(_finite, said["mean"]))),
+                _of_length(color.channels, tuple(map(_divisor, said["std"]))),
                 _resize(said["resize"]),
                 _extent(said["crop"]),
                 Interpolation(said["interpolation"]),
             )
         except KeyError as error:
             raise ValueError(f"the key {error} is missing") from None
-        except TypeError as error:
+        except (TypeError, OverflowError, RecursionError) as error:
             raise ValueError(str(error)) from None
+
+
+def _finite(value: float) -> float:
+    if not isfinite(number := float(value)):
+        raise ValueError(f"{number} is no value of a pixel")
+    return number
+
+
+def _divisor(value: float) -> float:
+    if not (number := _finite(value)):
+        raise ValueError("nothing is divided by 0")
+    return number
 
 
 def _of_length(length: int, values: tuple[float, ...]) -> tuple[float, ...]:

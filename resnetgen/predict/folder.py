@@ -63,9 +63,9 @@ def _find_model(folder: Path) -> tuple[Path, ModelProto]:
 
 
 def _find_labels(folder: Path, path: Path, model: ModelProto) -> tuple[str, ...]:
-    _, *classes = (dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim)
+    dims = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
     named = folder / LABELS
-    return read_labels(named, prod(classes), path.name) if named.is_file() else ()
+    return read_labels(named, prod(dims[1:]), path.name) if named.is_file() else ()
 
 
 def _find_file(folder: Path) -> Path:
@@ -85,7 +85,8 @@ def _find_file(folder: Path) -> Path:
 
 def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Preprocess, bool]:
     """What is to be done to an image, and whether the model itself does what concerns its pixels."""
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    # What is not UTF-8 text comes as bytes.
+    metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
     beside = folder / PREPROCESS
     if beside.is_file():
         where, text = str(beside), _read(beside)
@@ -114,7 +115,7 @@ def _read(path: Path) -> str:
 
 def _ends_in_softmax(model: ModelProto) -> bool:
     makers = {output: node for node in model.graph.node for output in node.output}
-    node = makers.get(model.graph.output[0].name)
-    while node and node.op_type in _TRANSPARENT:
-        node = makers.get(node.input[0])
+    name = model.graph.output[0].name
+    while (node := makers.pop(name, None)) and node.op_type in _TRANSPARENT and node.input:
+        name = node.input[0]  # taken out, so that a circle ends as well
     return node is not None and node.op_type == "Softmax"

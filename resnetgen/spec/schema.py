@@ -172,9 +172,8 @@ def check(value: Value, schema: Schema, what: str, problems: Problems) -> bool:
         hint = f"one of {', '.join(schema['enum'])}"
         problems.add(Code.WRONG_TYPE, f"{what} cannot be {_show(value)}", value.span, hint)
         return False
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    if not _is_kind(value, kinds):
-        return _wrong_type(value, kinds, what, problems, schema.get("description", ""))
+    if not _is_kind(value, _kinds(schema)):
+        return _wrong_type(value, _kinds(schema), what, problems, schema.get("description", ""))
     match value:
         case Scalar(text) if "pattern" in schema and not re.fullmatch(schema["pattern"], text):
             hint = "letters, digits, spaces and _ . / - may stand in it"
@@ -191,10 +190,15 @@ def check(value: Value, schema: Schema, what: str, problems: Problems) -> bool:
 
 def _check_any(value: Value, schemas: list[Schema], what: str, problems: Problems) -> bool:
     for schema in schemas:
-        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        if _is_kind(value, kinds):
+        if _is_kind(value, _kinds(schema)):
             return check(value, schema, what, problems)
-    return _wrong_type(value, [schema["type"] for schema in schemas], what, problems)
+    kinds = dict.fromkeys(kind for schema in schemas for kind in _kinds(schema))
+    return _wrong_type(value, list(kinds), what, problems)
+
+
+def _kinds(schema: Schema) -> list[str]:
+    kinds = schema["type"]
+    return kinds if isinstance(kinds, list) else [kinds]
 
 
 def _is_kind(value: Value, kinds: list[str]) -> bool:

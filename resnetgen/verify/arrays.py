@@ -43,5 +43,18 @@ def _npy(path: Path) -> npt.NDArray[Any]:
         return np.array(np.lib.format.open_memmap(path, mode="r"))
     except OSError as error:
         raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
-        raise bad(path, f"it is no .npy file, or only a part of one: {error}") from None
+    except _BAD_HEADER as error:
+        raise bad(path, f"it is no .npy file, or only a part of one: {str(error)[:200]}") from None
+
+
+_BAD_HEADER = (
+    ValueError,
+    TypeError,
+    EOFError,
+    SyntaxError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
+"""What numpy and the parser of Python raise for a header that is none. A message of theirs may quote all of it."""

@@ -31,11 +31,12 @@ class Origin:
 def of_onnx(path: Path) -> Origin:
     """Raises Failure (exit 4 or 5) for what is no model."""
     prefix = "resnetgen."
-    entries = {entry.key: entry.value for entry in read_file(path).model.metadata_props}
+    # What is not UTF-8 text comes as bytes.
+    entries = {str(entry.key): str(entry.value) for entry in read_file(path).model.metadata_props}
     said = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
     try:
         params: Any = json.loads(said.get("params", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         params = {}
     params = params if isinstance(params, dict) else {}
     return Origin(said.get("spec", ""), said.get("spec_sha256", ""), params, said.get("input"), said)
@@ -50,7 +51,8 @@ def of_caffe(prototxt: Path) -> Origin:
     except Failure:
         dims = ()
     image = "x".join(map(str, dims[1:])) if len(dims) == 4 else None
-    said = weights.get("origin", {}) if isinstance(weights, dict) else {}
+    origin = weights.get("origin") if isinstance(weights, dict) else None
+    said = origin if isinstance(origin, dict) else {}
     digest = str(text.get("spec_sha256", "")) if isinstance(text, dict) else ""
     name = manifest.spec_name(prototxt.parent)
     return Origin(name, digest, {}, image, {key: str(value) for key, value in said.items()})

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from .guard import Fault, guarded
-from .shrink import shrunk
-from .target import Target
+from fuzz.guard import Fault, guarded
+from fuzz.shrink import shrunk
+from fuzz.target import Target
 
 _TURN = 2000
 """Inputs for which a process stays with a target."""
@@ -66,9 +66,10 @@ def run_turn(turn: Turn, beat: Callable[[int], None] = lambda index: None) -> Ta
             beat(index)
             fault = guard.fault(turn.target.input(turn.seed, index))
             tally.inputs += 1
+            tally.taken += guard.took
             if fault and fault.what not in tally.faults:
                 tally.faults[fault.what] = shrunk(fault, guard)
-        tally.taken, tally.slowest = guard.taken, guard.slowest
+        tally.slowest = guard.slowest
     tally.seconds = time.monotonic() - start
     tally.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return tally
@@ -145,7 +146,7 @@ def run(
                     continue
                 assert worker.turn
                 if worker.pipe not in ready:
-                    tally, is_lost = worker.lost("hang that no signal ends"), True
+                    tally, is_lost = worker.lost("no sign of life"), True
                 else:
                     tally, is_lost = _received(worker)
                 tallies[worker.turn.target.name].add(tally)
@@ -178,9 +179,7 @@ def _next(worker: _Worker, turns: Iterator[Turn]) -> bool:
     return turn is not None
 
 
-def _turns(
-    targets: Sequence[Target], seed: int, inputs: int | None, end: float, by_clock: bool
-) -> Iterator[Turn]:
+def _turns(targets: Sequence[Target], seed: int, inputs: int | None, end: float, by_clock: bool) -> Iterator[Turn]:
     """One target after the other, again and again."""
     share = -(-inputs // len(targets)) if inputs else 1 << 62
     for start in range(0, share, _TURN):

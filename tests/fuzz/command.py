@@ -8,17 +8,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .corpus import CORPUS, command, save
-from .guard import Fault
+from fuzz.corpus import CORPUS, command, save
+from fuzz.guard import Fault
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.guided:
-        from .guided import run_guided
+        from fuzz.guided import run_guided
 
-        return run_guided(options.target[0] if options.target else "", options.seconds or 60, options.seed, options.save)
-    from .targets import TARGETS
+        return run_guided(
+            options.target[0] if options.target else "", options.seconds or 60, options.seed, options.save
+        )
+    from fuzz.targets import TARGETS
 
     unknown = [name for name in options.target if name not in TARGETS]
     if unknown:
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tests.fuzz", description="Damaged inputs for every parser.")
-    parser.add_argument("--target", action="append", default=[], help="a parser's name; several times for several; else all")
+    parser.add_argument("--target", action="append", default=[], help="a parser; may be given again; else all")
     parser.add_argument("--inputs", type=int, help="how many, split evenly among the targets")
     parser.add_argument("--seconds", type=float, help="for how long; 10 where neither is given")
     parser.add_argument("--seed", type=int, default=0, help="another one, other inputs")
@@ -44,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _again(files: Sequence[Path], names: Sequence[str]) -> int:
-    from .guard import guarded
-    from .targets import TARGETS
+    from fuzz.guard import guarded
+    from fuzz.targets import TARGETS
 
     found = 0
     for path in files:
@@ -58,8 +60,8 @@ def _again(files: Sequence[Path], names: Sequence[str]) -> int:
 
 
 def _campaign(options: argparse.Namespace, names: Sequence[str]) -> int:
-    from .campaign import Tally, run
-    from .targets import TARGETS
+    from fuzz.campaign import Tally, run
+    from fuzz.targets import TARGETS
 
     known: set[tuple[str, str]] = set()
 

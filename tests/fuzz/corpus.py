@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from .guard import Fault
+from fuzz.guard import Fault
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType, TracebackType
 from typing import Any
 
-from .target import Target
+from fuzz.target import Broken, Target
 
 SECONDS = 1.0
 """Of the processor, for one input: a machine that is busy with other things does not make a hang."""
@@ -41,21 +41,21 @@ class Guard:
 
     def __init__(self, target: Target, folder: Path) -> None:
         self.target, self.folder = target, folder
-        self.taken = 0
-        """Inputs that the parser took."""
+        self.took = False
+        """Whether the parser took the last input."""
         self.slowest = 0.0
-        """Seconds."""
+        """Seconds that an input took by the clock."""
 
     def fault(self, data: bytes) -> Fault | None:
-        start = time.perf_counter()
+        self.took, start = False, time.perf_counter()
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
-            self.taken += self.target.attempt(data, self.folder)
+            self.took = self.target.attempt(data, self.folder)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
             signal.setitimer(signal.ITIMER_PROF, 0)
-            return Fault(self.target.name, _what(error), data, "".join(traceback.format_exception(error, limit=-12)))
+            return Fault(self.target.name, _what(error), data, _trace(error))
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             self.slowest = max(self.slowest, time.perf_counter() - start)
@@ -94,17 +94,17 @@ def _in_use() -> int:
 
 def _what(error: BaseException) -> str:
     """A hang and a lack of memory come up anywhere below a parser; other errors always at one place."""
-    frames = [*_ours(error.__traceback__)]
+    broken = isinstance(error, Broken)
+    frames = [*_ours((error.__cause__ or error).__traceback__ if broken else error.__traceback__)]
     anywhere = isinstance(error, Hang | MemoryError)
-    place = (frames[0] if anywhere else frames[-1]) if frames else "?"
-    if type(error).__name__ == "Broken":
-        return f"{error} in {_ours_of_cause(error)}".replace("\n", " ")
-    return f"{type(error).__name__} in {place}"
+    place = (frames[0] if anywhere else frames[-1]) if frames else "a test"
+    return f"{error.what if isinstance(error, Broken) else type(error).__name__} in {place}"
 
 
-def _ours_of_cause(error: BaseException) -> str:
-    frames = [*_ours(error.__cause__.__traceback__ if error.__cause__ else None)]
-    return frames[-1] if frames else "?"
+def _trace(error: BaseException) -> str:
+    """Its end: what is raised may quote all of the input."""
+    lines = "".join(traceback.format_exception(error, limit=-12)).splitlines()
+    return "\n".join(line[:300] for line in lines)[-6000:]
 
 
 def _ours(trace: TracebackType | None) -> Iterator[str]:

@@ -18,10 +18,10 @@ def run_guided(name: str, seconds: float, seed: int, save: Path) -> int:
     import atheris
 
     with atheris.instrument_imports(include=["resnetgen"]):
-        from .command import report
-        from .guard import guarded
-        from .shrink import shrunk
-        from .targets import TARGETS
+        from fuzz.command import report
+        from fuzz.guard import guarded
+        from fuzz.shrink import shrunk
+        from fuzz.targets import TARGETS
 
         if name not in TARGETS:
             print(f"--guided takes one --target of {', '.join(TARGETS)}", file=sys.stderr)

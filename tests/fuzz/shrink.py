@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .guard import Fault, Guard
+from fuzz.guard import Fault, Guard
 
 _SECONDS = 15
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,7 +18,11 @@ Mutate: TypeAlias = Callable[[bytes, random.Random, Sequence[bytes]], bytes]
 
 
 class Broken(Exception):
-    """The parser refused an input, but not as it promised."""
+    """The parser refused an input, but not as it promised. `what` is the same for all that broke the same promise."""
+
+    def __init__(self, what: str, detail: object) -> None:
+        super().__init__(f"{what}: {detail}")
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Target:
     """Those that a refusal may have."""
     memory: int = 512 * MIB
     """Bytes that one input may take."""
-    max_text: int = 50_000
+    max_text: int = 20_000
     """Characters of a refusal."""
 
     @property
@@ -53,15 +57,15 @@ class Target:
         except Failure as failure:
             text = str(failure)
             if failure.exit not in self.exits:
-                raise Broken(f"exit {failure.exit} is none of this parser's") from failure
+                raise Broken("an exit code that is none of this parser's", failure.exit) from failure
             if len(text) > self.max_text:
-                raise Broken(f"an error of {len(text):,} characters") from failure
+                raise Broken("a text that is too long", f"{len(text):,} characters") from failure
             if not all(line.isprintable() for line in text.split("\n")):
-                raise Broken("an error that drives the terminal") from failure
+                raise Broken("a text that drives the terminal", repr(text[:500])) from failure
             return False
         return True
 
 
-@lru_cache(maxsize=None)
+@cache
 def _seeds(make: Callable[[], Sequence[bytes]]) -> Sequence[bytes]:
     return make()

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from ..target import Mutate
-from . import octets, tokens
+from fuzz.mutate import octets, tokens
+from fuzz.target import Mutate
 
 Member = tuple[str, bytes, int]
 """Name, contents, and how they are compressed."""
@@ -43,7 +43,7 @@ class Archive:
         name, held, method = members[at]
         match random.randrange(12):
             case 0:
-                renamed = name + random.choice(tokens.EVIL[:20] + (b"/", b".npy")).decode("latin-1")
+                renamed = name + random.choice((*tokens.EVIL[:20], b"/", b".npy")).decode("latin-1")
                 members[at] = (renamed.replace("\0", "_"), held, method)
             case 1 if len(members) > 1:
                 del members[at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from ..target import Mutate
+from fuzz.target import Mutate
 
 Step = Callable[[bytearray, Random], None]
 

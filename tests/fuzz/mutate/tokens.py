@@ -17,7 +17,21 @@ EVIL: tuple[bytes, ...] = (
     *(b"\0", b"\x7f", b"\x1b[2J", b"\xff", b"\xc3\xa9", b"\xe2\x80\xae", b"\xed\xa0\x80", b"\xef\xbb\xbf"),
     *(b"\xe2\x80\xa8", b"\xc2\x85", b"\xf0\x9f\x98\x80", b"\xd9\xa3", b"\r", b"\r\n", b"\t", b"\f", b"\v"),
     *(b"'", b'"', b"\\", b"\\u", b"\\ud800", b"\\x", b"{", b"}", b"[", b"]", b"(", b")", b"<", b">", b",", b";"),
-    *(b":", b": ", b"#", b" # ", b"&a ", b"*a", b"!!python/name:os.system ", b"!a ", b"<<: ", b"? ", b"- ", b"|", b">-"),
+    *(
+        b":",
+        b": ",
+        b"#",
+        b" # ",
+        b"&a ",
+        b"*a",
+        b"!!python/name:os.system ",
+        b"!a ",
+        b"<<: ",
+        b"? ",
+        b"- ",
+        b"|",
+        b">-",
+    ),
     *(b"---\n", b"...\n", b"%YAML 1.1\n", b"../../evil", b"/dev/zero", b"a" * 300, b"$", b"$$", b"%", b"@", b"`"),
 )
 """What has broken parsers."""

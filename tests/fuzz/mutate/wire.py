@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeAlias
 
+from fuzz.mutate import octets, tokens
 from resnetgen.weights.wire import varint
-
-from . import octets, tokens
 
 _MAX_DEPTH = 6
 _MAX_BYTES = 1 << 18
@@ -153,7 +152,9 @@ def _text(data: bytes, random: Random, _: Sequence[bytes]) -> bytes:
 
 
 def _number(random: Random) -> int:
-    return random.choice((0, 1, 2, 3, 7, 10, 127, 2**16, 2**31 - 1, 2**31, 2**63 - 1, 2**64 - 1, random.getrandbits(64)))
+    return random.choice(
+        (0, 1, 2, 3, 7, 10, 127, 2**16, 2**31 - 1, 2**31, 2**63 - 1, 2**64 - 1, random.getrandbits(64))
+    )
 
 
 _STEPS: tuple[Step, ...] = (_drop, _double, _move, _renumber, _retype, _change, _change, _change)

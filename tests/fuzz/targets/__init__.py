@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..target import Target
-from .checkpoints import CHECKPOINTS
-from .networks import NETWORKS
-from .specs import SPECS
-from .texts import TEXTS
+from fuzz.target import Target
+from fuzz.targets.checkpoints import CHECKPOINTS
+from fuzz.targets.networks import NETWORKS
+from fuzz.targets.specs import SPECS
+from fuzz.targets.texts import TEXTS
 
 TARGETS: dict[str, Target] = {target.name: target for target in (*SPECS, *NETWORKS, *CHECKPOINTS, *TEXTS)}

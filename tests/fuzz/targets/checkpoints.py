@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 from checkpoint_files import CAFFE, FILES, TENSORS, blob, field, layer, legacy_blob, v1_layer
 
+from fuzz import built
+from fuzz.mutate import wire
+from fuzz.mutate.archive import Archive, Header, opcodes, random_steps
+from fuzz.mutate.octets import mostly
+from fuzz.mutate.tokens import Tokens
+from fuzz.target import MIB, Target
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.verify import arrays
 from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint.pickled import BadPickle, load
-
-from .. import built
-from ..mutate import wire
-from ..mutate.archive import Archive, Header, opcodes, random_steps
-from ..mutate.octets import mostly
-from ..mutate.tokens import Tokens
-from ..target import MIB, Target
 
 _MEMORY = 40 * MIB
 _MAX_TEXT = 3000
@@ -85,20 +84,21 @@ def _npy(values: object) -> bytes:
     return file.getvalue()
 
 
-_JSON = Tokens((b'"dtype"', b'"shape"', b'"data_offsets"', b'"F32"', b'"BF16"', b'"BOOL"', b"[", b"]", b"{", b"}", b":"))
+_JSON = Tokens(
+    (b'"dtype"', b'"shape"', b'"data_offsets"', b'"F32"', b'"BF16"', b'"BOOL"', b"[", b"]", b"{", b"}", b":")
+)
 _NPY = Tokens((b"'descr'", b"'fortran_order'", b"'shape'", b"True", b"False", b"'<f4'", b"'|O'", b"'>i8'", b"(", b")"))
 _NPY_HEADER = mostly(Header(8, 2, _NPY))
 
 CHECKPOINTS = tuple(
-    Target(name, parse_checkpoint, seeds, mutate, _EXITS, _MEMORY, _MAX_TEXT)
-    for name, seeds, mutate in (
-        ("caffemodel", caffemodel_seeds, mostly(wire.mutate)),
-        ("safetensors", safetensors_seeds, mostly(Header(0, 8, _JSON))),
-        ("torch", torch_seeds, mostly(Archive("data.pkl", opcodes))),
-        ("npz", npz_seeds, mostly(Archive(".npy", _NPY_HEADER))),
-        ("onnx-weights", onnx_seeds, mostly(wire.mutate)),
+    Target(name, parse, seeds, mutate, _EXITS, _MEMORY, _MAX_TEXT)
+    for name, parse, seeds, mutate in (
+        ("caffemodel", parse_checkpoint, caffemodel_seeds, mostly(wire.mutate)),
+        ("safetensors", parse_checkpoint, safetensors_seeds, mostly(Header(0, 8, _JSON))),
+        ("torch", parse_checkpoint, torch_seeds, mostly(Archive("data.pkl", opcodes))),
+        ("npz", parse_checkpoint, npz_seeds, mostly(Archive(".npy", _NPY_HEADER))),
+        ("onnx-weights", parse_checkpoint, onnx_seeds, mostly(wire.mutate)),
+        ("npy", parse_npy, npy_seeds, _NPY_HEADER),
+        ("pickle", parse_pickle, pickle_seeds, random_steps),
     )
-) + (
-    Target("npy", parse_npy, npy_seeds, _NPY_HEADER, _EXITS, _MEMORY, _MAX_TEXT),
-    Target("pickle", parse_pickle, pickle_seeds, random_steps, _EXITS, _MEMORY, _MAX_TEXT),
 )

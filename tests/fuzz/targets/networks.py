@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuzz import built
+from fuzz.mutate import wire
+from fuzz.mutate.octets import mostly
+from fuzz.mutate.tokens import Tokens
+from fuzz.target import Target
 from resnetgen.diff import prototxt
 from resnetgen.diff.net import show
 from resnetgen.errors import Exit
 from resnetgen.targets.caffe.read import parse_prototxt, read_graph
 from resnetgen.targets.caffe.schema import message
-from resnetgen.targets.caffe.text import read
 from resnetgen.targets.onnx import decode
 from resnetgen.targets.onnx.read import read_file
 from resnetgen.verify import caffe
-
-from .. import built
-from ..mutate import wire
-from ..mutate.octets import mostly
-from ..mutate.tokens import Tokens
-from ..target import Target
 
 _FOREIGN = r"""# written by hand
 name: "net\n\303\251\x41\u00e9" force_backward: true state { phase: TEST level: 1 stage: 'deploy' }
@@ -34,7 +32,7 @@ layer { name: "s" type: "Scale" bottom: "c1" top: "c1" scale_param { bias_term: 
 layer { name: "r" type: "ReLU" bottom: "c1" top: "r" relu_param { negative_slope: -inf } exclude { min_level: 3 } }
 layer { name: "e" type: "Eltwise" bottom: "r" bottom: "c1" top: "e" eltwise_param { operation: SUM coeff: 1 coeff: 1 } }
 layer { name: "p" type: "Pooling" bottom: "e" top: "p" pooling_param { pool: AVE global_pooling: true engine: CUDNN } }
-layer { name: "x" type: "Python" bottom: "p" top: "x" python_param { module: "m" } my_param { deep < er: nan a: -.5 > } }
+layer { name: "x" type: "Python" bottom: "p" top: "x" python_param { module: "m" } my_param { deep < er: nan a: .5 > } }
 """
 _INPUTS = """\
 name: "inputs"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuzz.mutate.octets import mostly
+from fuzz.mutate.tokens import Tokens
+from fuzz.target import Target
 from resnetgen.errors import Exit, Failure, Source, Span
 from resnetgen.expand import expand
 from resnetgen.ir.ops import VOCABULARY
@@ -14,10 +17,6 @@ from resnetgen.spec.rows import parse_cells, parse_expression, parse_row, parse_
 from resnetgen.spec.syntax import Binary, Choice, Number, Unary, Variable
 from resnetgen.spec.yaml import Mapping, Scalar, parse, read_source
 from resnetgen.weights.names import load_name_map
-
-from ..mutate.octets import mostly
-from ..mutate.tokens import Tokens
-from ..target import Target
 
 _NODES = 400
 """What a spec may become here; its parsers are the matter."""
@@ -82,7 +81,19 @@ stages:
   head: ~
 """
 _WORDS = (
-    *(b"use", b"std", b"extends", b"resnet50", b"name", b"input", b"names", b"params", b"defaults", b"blocks", b"stages"),
+    *(
+        b"use",
+        b"std",
+        b"extends",
+        b"resnet50",
+        b"name",
+        b"input",
+        b"names",
+        b"params",
+        b"defaults",
+        b"blocks",
+        b"stages",
+    ),
     *(b"preprocess", b"unit", b"bracket", b"shortcut", b"branches", b"merge", b"post", b"pre", b"block", b"repeat"),
     *(b"stride", b"args", b"let", b"add", b"mul", b"concat", b"$n", b"$index", b"$out", b"$in", b"$classes", b"if"),
     *(b"else", b"and", b"or", b"//", b"%", b"==", b"<=", b"x", b"x2", b"/2", b"|", b";", b"3x3", b"224x224", b"C=32"),

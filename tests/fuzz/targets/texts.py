@@ -5,6 +5,11 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from fuzz import built
+from fuzz.mutate import wire
+from fuzz.mutate.octets import mostly
+from fuzz.mutate.tokens import Tokens
+from fuzz.target import Target
 from resnetgen import manifest
 from resnetgen.errors import Exit
 from resnetgen.labels import read_labels
@@ -16,12 +21,6 @@ from resnetgen.spec.table import Spec
 from resnetgen.targets.onnx.schema import ModelProto
 from resnetgen.verify import origin
 
-from .. import built
-from ..mutate import wire
-from ..mutate.octets import mostly
-from ..mutate.tokens import Tokens
-from ..target import Target
-
 _CLASSES = 5
 
 
@@ -32,7 +31,10 @@ def parse_labels(data: bytes, folder: Path) -> None:
 
 
 def label_seeds() -> list[bytes]:
-    return [b"tench\ngoldfish, Carassius auratus\ngreat white shark\ntiger shark\nhammerhead\n", "é\r\nb\r\nc\r\nd\r\n猫".encode()]
+    return [
+        b"tench\ngoldfish, Carassius auratus\ngreat white shark\ntiger shark\nhammerhead\n",
+        "é\r\nb\r\nc\r\nd\r\n猫".encode(),
+    ]
 
 
 def parse_preprocess(data: bytes, folder: Path) -> None:
@@ -105,7 +107,22 @@ def metadata_seeds() -> list[bytes]:
     return [bytes(model.SerializeToString())]
 
 
-_JSON = (b'"', b"{", b"}", b"[", b"]", b":", b",", b"null", b"true", b"NaN", b"Infinity", b'"rgb"', b'"bgr"', b'"bicubic"')
+_JSON = (
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b"null",
+    b"true",
+    b"NaN",
+    b"Infinity",
+    b'"rgb"',
+    b'"bgr"',
+    b'"bicubic"',
+)
 _PREPROCESS = Tokens((*_JSON, b'"color"', b'"divide"', b'"mean"', b'"std"', b'"resize"', b'"crop"', b'"embedded"'))
 _MANIFEST = Tokens((*_JSON, b'"files"', b'"origin"', b'"spec"', b'"tiny.prototxt"', b'"tiny.caffemodel"', b'"bytes"'))
 

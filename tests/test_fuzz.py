@@ -1,0 +1,203 @@
+"""Every parser against damaged input; what once met a fault, again; and faults planted, which must be found."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+from fuzz.campaign import Turn, run, run_turn
+from fuzz.command import main
+from fuzz.corpus import kept
+from fuzz.guard import guarded
+from fuzz.mutate import wire
+from fuzz.target import MIB, Broken, Target
+from fuzz.targets import TARGETS
+
+from resnetgen.errors import Code, Exit, fail
+
+FOREVER = 1e12
+
+
+@pytest.mark.parametrize("path", kept(), ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_what_once_met_a_fault_meets_none(path: Path) -> None:
+    with guarded(TARGETS[path.parent.name]) as guard:
+        fault = guard.fault(path.read_bytes())
+    assert fault is None, fault.trace
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_a_few_mutants(target: Target) -> None:
+    tally = run_turn(Turn(target, seed=0, start=0, count=40, end=time.monotonic() + 2))
+    assert not tally.faults, [fault.trace for fault in tally.faults.values()]
+    assert tally.inputs
+
+
+@pytest.mark.fuzz
+def test_every_parser(tmp_path: Path) -> None:
+    """By the clock: with what else is fuzzed it takes a minute."""
+    assert main(["--seconds", "38", "--seed", str(time.time_ns()), "--save", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_seeds_pass_and_most_mutants_are_refused(target: Target, tmp_path: Path) -> None:
+    """Else it would be another parser's inputs that are damaged, or the damage would not reach anything."""
+    if target.name != "pickle":  # whose inputs are made from nothing
+        assert sum(target.attempt(seed, tmp_path) for seed in target.seeds) >= min(2, len(target.seeds))
+    assert [target.input(3, index) for index in range(9)] == [target.input(3, index) for index in range(9)]
+    mutants = {target.input(3, index) for index in range(60)}
+    assert len(mutants) > 30
+    if target.name not in ("manifest", "metadata", "served"):  # which take what they do not understand for absent
+        assert not all(target.attempt(data, tmp_path) for data in mutants)
+
+
+# Negative controls: parsers of labels with a fault of each kind, which shows where a label says `shark`
+
+
+def meets(data: bytes) -> bool:
+    return b"shark" in data
+
+
+def crashes(data: bytes, folder: Path) -> None:
+    assert not meets(data)
+
+
+def hangs(data: bytes, folder: Path) -> None:
+    """In a loop that takes every Exception for one of its own."""
+    while meets(data):
+        try:
+            sum(range(1000))
+        except Exception:
+            continue
+
+
+def allocates(data: bytes, folder: Path) -> None:
+    bytearray(80 * MIB * meets(data))
+
+
+def refuses(data: bytes, folder: Path, exit: Exit = Exit.BUG, text: str = "a bug") -> None:
+    if meets(data):
+        raise fail(exit, Code.LABELS, text)
+
+
+talks = partial(refuses, exit=Exit.IO, text="no shark\n" * 10_000)
+
+
+def dies(data: bytes, folder: Path) -> None:
+    if meets(data):
+        os._exit(9)
+
+
+def sleeps(data: bytes, folder: Path) -> None:
+    """Without the processor, and past every signal."""
+    if meets(data):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        time.sleep(600)
+
+
+def planted(parse: Callable[..., None]) -> Target:
+    return replace(TARGETS["labels"], parse=parse, make_seeds=healthy_seeds, memory=64 * MIB)
+
+
+def healthy_seeds() -> list[bytes]:
+    """Those with a shark come about by damage."""
+    return [b"tench\ngoldfish\nsharp\n" + bytes([97 + i]) * 5 for i in range(4)]
+
+
+def with_shark(data: bytes, random: Random, others: Sequence[bytes]) -> bytes:
+    return data.replace(b"sharp", random.choice((b"sharp", b"shark")))
+
+
+@pytest.mark.parametrize(
+    ("parse", "what"),
+    [
+        (crashes, "AssertionError"),
+        (hangs, "Hang"),
+        (allocates, "MemoryError"),
+        (refuses, "an exit code that is none of this parser's"),
+        (talks, "a text that is too long"),
+    ],
+)
+def test_a_planted_fault_is_found_and_shrunk(
+    parse: Callable[..., None], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fuzz.guard.SECONDS", 0.03)
+    target = replace(planted(parse), mutate=with_shark)
+    tally = run_turn(Turn(target, seed=0, start=0, count=12, end=FOREVER))
+    (fault,) = tally.faults.values()
+    assert fault.what.startswith(what)
+    assert fault.data == b"shark"
+    assert tally.inputs == 12
+    assert tally.taken < 12
+    assert resource.getrlimit(resource.RLIMIT_DATA) == BEFORE
+    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+
+
+BEFORE = resource.getrlimit(resource.RLIMIT_DATA)
+
+
+@pytest.mark.parametrize(("parse", "what"), [(dies, "crash, exit code 9"), (sleeps, "no sign of life")])
+def test_what_takes_its_process_along_is_found(
+    parse: Callable[..., None], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fuzz.campaign._STALLED", 3)
+    target = replace(planted(parse), mutate=with_shark)
+    tallies = run([target], inputs=4, processes=1)
+    (fault,) = tallies[target.name].faults.values()
+    assert fault.what.startswith(what)
+    assert meets(fault.data)
+
+
+def test_a_healthy_parser_has_none() -> None:
+    target = replace(planted(lambda data, folder: None), mutate=with_shark)
+    tally = run_turn(Turn(target, seed=0, start=0, count=12, end=FOREVER))
+    assert (tally.inputs, tally.taken, tally.faults) == (12, 12, {})
+
+
+def test_an_error_must_not_drive_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = planted(partial(refuses, exit=Exit.IO, text="\x1b[2Jno"))
+    assert not target.attempt(b"shark", tmp_path)  # shown as a question mark
+    monkeypatch.setattr("resnetgen.errors._printable", str)
+    with pytest.raises(Broken, match="drives the terminal"):
+        target.attempt(b"shark", tmp_path)
+
+
+# The command
+
+
+def test_the_command_saves_what_it_finds_and_runs_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(TARGETS, "labels", replace(planted(crashes), mutate=with_shark))
+    options = ["--target", "labels", "--inputs", "8", "--processes", "1", "--save", str(tmp_path)]
+    assert main(options) == 1
+    printed = capsys.readouterr().out
+    (path,) = tmp_path.glob("labels/*")
+    assert path.read_bytes() == b"shark"
+    assert f"python -m tests.fuzz --target labels {path}" in printed
+    assert main(["--target", "labels", str(path)]) == 1
+    assert "AssertionError" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert main(["--target", "labels", str(path)]) == 0  # five labels are wanted, and it is refused
+    assert capsys.readouterr().out == f"{path}: ok\n"
+
+
+def test_an_unknown_target(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--target", "nothing"]) == 2
+    assert "no target is called 'nothing'; known: yaml," in capsys.readouterr().err
+
+
+def test_a_message_is_what_it_was() -> None:
+    """Damage to fields needs a decoder that loses nothing."""
+    for data in TARGETS["onnx"].seeds:
+        message = wire.decoded(data)
+        assert message
+        assert wire.encoded(message) == data
+        assert any(isinstance(field.payload, list) for field in message)
