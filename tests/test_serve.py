@@ -1,6 +1,6 @@
 """resnetgen serve and predict --request: tensors of the protocol, and what is refused before a server runs.
 
-With real servers: test_servers.py.
+With real servers: tests/servers/.
 """
 
 from __future__ import annotations

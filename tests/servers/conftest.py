@@ -1,0 +1,111 @@
+"""The servers, each started once. RESNETGEN_TRITON_PYTHON and RESNETGEN_SERVE_PYTHON name the Pythons of environments
+that have them; .ci/servers makes both."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from servers import triton
+from servers.process import Server, free_port, running
+from servers.served import LABELS, LARGEST, SPEC, Served, deploy
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("servers")
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def core() -> triton.Triton:
+    if not (python := os.environ.get("RESNETGEN_TRITON_PYTHON")):
+        pytest.skip("RESNETGEN_TRITON_PYTHON names no environment with nvidia-pytriton")
+    found = triton.Triton(Path(python))
+    if found.lacks:
+        pytest.skip(f"Triton cannot run here: {found.lacks}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def repository(core: triton.Triton, work: Path) -> Path:
+    """Models as users deploy them, and three versions of one to choose from."""
+    made = work / "repository"
+    batching = (
+        "--server",
+        "triton",
+        "-o",
+        str(made),
+        "--labels",
+        work / "labels.txt",
+        "--max-batch",
+        LARGEST,
+    )
+    deploy(*batching, "--preferred-batch", "4")
+    deploy(*batching, "--name", "bytes", "--embed-preprocess")
+    deploy("--server", "triton", "-o", made, "--name", "plain")
+    for name, latest in (("newest", "1"), ("both", "2")):
+        for seed in ("0", "1", "2"):
+            deploy(*batching, "--name", name, "--latest", latest, "--seed", seed)
+    triton.adapt(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def triton_server(core: triton.Triton, repository: Path, work: Path) -> Iterator[Server]:
+    with core.serving(repository, work) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def serve_python() -> str:
+    here = sys.executable if find_spec("mlserver") else ""
+    if not (python := os.environ.get("RESNETGEN_SERVE_PYTHON", here)):
+        pytest.skip("RESNETGEN_SERVE_PYTHON names no environment with resnetgen[serve]")
+    return python
+
+
+@pytest.fixture(scope="session")
+def serve(serve_python: str, work: Path) -> Iterator[Serve]:
+    """`resnetgen serve`, of a folder that is deployed with these options."""
+    with ExitStack() as stack:
+
+        def start(name: str, *options: str) -> Server:
+            folder, port = work / name, free_port()
+            deploy("--server", "onnxruntime", "-o", folder, "--labels", work / "labels.txt", *options)
+            command = [serve_python, "-m", "resnetgen.cli", "serve", str(folder), "--port", str(port)]
+            return stack.enter_context(running(command, port, work / f"{name}.log", os.environ))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def serve_server(serve: Serve) -> Server:
+    return serve("served")
+
+
+@pytest.fixture(params=["triton", "serve"])
+def served(request: pytest.FixtureRequest, work: Path) -> Iterator[Served]:
+    """The same network on both."""
+    server = request.getfixturevalue(f"{request.param}_server")
+    file = work / ("served/model.onnx" if request.param == "serve" else f"repository/{SPEC}/1/model.onnx")
+    served = Served(server, SPEC, file)
+    with served.client:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def picture(work: Path) -> Path:
+    pillow = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(7).integers(0, 256, (50, 40, 3), np.uint8)
+    pillow.fromarray(pixels).save(work / "cat.png")
+    return work / "cat.png"
