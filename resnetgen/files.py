@@ -154,7 +154,7 @@ class Staging:
                 self._undo.close()
             finally:
                 self._pool.shutdown(cancel_futures=True)
-                shutil.rmtree(self.folder, ignore_errors=True)
+                folders.remove(self.folder)
 
     def _wait_for_disk(self) -> None:
         for done in self._synced:

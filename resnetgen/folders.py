@@ -48,18 +48,19 @@ def _new(place: Path, made: list[Path]) -> tuple[Path, int | None]:
             made += [folder for folder in (*reversed(place.parents), place) if make(folder)]
             _sweep(place)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+            held = None
             try:
                 held = hold(folder)
+                folder.stat()  # it stays from here on, for whoever removes one holds it
             except OSError:
+                release(held)
                 remove_empty(folder)
                 raise
-            if folder.is_dir():  # and stays, for whoever removes one holds it
-                return folder, held
-            release(held)
+            return folder, held
         except (FileNotFoundError, BlockingIOError):
             if not left:
                 raise
-    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(place))
+    raise AssertionError
 
 
 def _sweep(place: Path) -> None:
@@ -69,7 +70,7 @@ def _sweep(place: Path) -> None:
         except OSError:
             continue  # its owner lives, or has removed it meanwhile, or it is a link
         if held is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             release(held)
 
 
@@ -89,6 +90,12 @@ def make(folder: Path) -> bool:
 def remove_empty(folder: Path) -> None:
     with suppress(OSError):  # raised where it is not empty
         folder.rmdir()
+
+
+def remove(folder: Path) -> None:
+    """With all that is in it, as far as that can be done: what stays is removed by the next build."""
+    with suppress(OSError):  # raised even so where a descriptor cannot be closed
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def hold(folder: Path, wait: bool = False) -> int | None:
