@@ -40,16 +40,7 @@ def core() -> triton.Triton:
 def repository(core: triton.Triton, work: Path) -> Path:
     """Models as users deploy them, and three versions of one to choose from."""
     made = work / "repository"
-    batching = (
-        "--server",
-        "triton",
-        "-o",
-        str(made),
-        "--labels",
-        work / "labels.txt",
-        "--max-batch",
-        LARGEST,
-    )
+    batching = ("--server", "triton", "-o", made, "--labels", work / "labels.txt", "--max-batch", LARGEST)
     deploy(*batching, "--preferred-batch", "4")
     deploy(*batching, "--name", "bytes", "--embed-preprocess")
     deploy("--server", "triton", "-o", made, "--name", "plain")
