@@ -65,6 +65,7 @@ def running(
             assert time.monotonic() < until, f"it is not ready:\n{server.log}"
             time.sleep(0.1)
         yield server
+        assert process.poll() in (None, 0), f"it ended with {process.returncode}:\n{server.log}"
     finally:
         if process.poll() is None:
             server.end()
