@@ -1,0 +1,1 @@
+"""What resnetgen costs, as ratios to peers that run in turn with it: python -m benchmarks."""

@@ -7,6 +7,7 @@ import ast
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,5 +33,5 @@ except RuntimeError:
 
 network, dynamo = (*sys.argv[1:], "resnet50")[0], "dynamo" in sys.argv
 model = torchvision.models.get_model(network).eval()
-version = {} if dynamo else {"opset_version": 17}  # the newer one writes 18 at least
-torch.onnx.export(model, torch.zeros(1, 3, 224, 224), "peer.onnx", dynamo=dynamo, **version)
+version: dict[str, Any] = {} if dynamo else {"opset_version": 17}  # the newer one writes 18 at least
+torch.onnx.export(model, (torch.zeros(1, 3, 224, 224),), "peer.onnx", dynamo=dynamo, **version)

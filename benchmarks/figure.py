@@ -1,0 +1,56 @@
+"""What a benchmark finds: a ratio to a peer, or the peer that it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Our cost and a peer's, both in `unit`, and ours over the peer's: below 1 is less."""
+
+    what: str
+    peer: str
+    mine: float
+    theirs: float
+    unit: str
+    ratio: float
+    low: float
+    """The quartiles of the ratio: between them lies half of the rounds."""
+    high: float
+    limit: float | None = None
+    """The most that the ratio may be, where the project promises one."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the limit is; a figure without one holds what it promises."""
+        return self.limit is None or self.ratio <= self.limit
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A peer that is not there."""
+
+    peer: str
+    why: str
+
+
+Result = Figure | Skipped
+
+
+def compare(what: str, peer: str, unit: str, rounds: Iterable[Sequence[float]], limit: float | None = None) -> Figure:
+    """Of our cost and the peer's in each round.
+
+    The ratio is the median of those of the rounds: what slows the machine down for a while slows down both in a round.
+    """
+    mine, theirs = zip(*rounds, strict=True)
+    ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
+    low, _, high = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+    return Figure(what, peer, median(mine), median(theirs), unit, median(ratios), low, high, limit)
+
+
+def times(ratio: float) -> str:
+    """A ratio for a reader: 1.42, or 1/9.9 where a tenth is meant."""
+    return f"{ratio:.2f}" if ratio > 2 / 3 else f"1/{1 / ratio:.3g}"

@@ -1,0 +1,81 @@
+"""Inference
+
+Our models of torchvision's networks on ONNX Runtime: fp32 against what torch.onnx.export(dynamo=False) made of
+torchvision's own, and int8 against our fp32. One image at once; both sessions stand in one process. Loading is the
+creation of a session.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.figure import Figure, Result, compare
+from benchmarks.measure import PEERS, Bench, in_turn, lacking
+from benchmarks.suite.build import TORCH
+
+if TYPE_CHECKING:
+    from resnetgen.precision.choice import Precision
+
+NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
+PEER = "torchvision's export"
+INT8 = {1: 0.4, 2: 0.5}
+"""Threads -> the most that int8 may take of fp32's time."""
+
+
+def figures(bench: Bench) -> Iterator[Result]:
+    from resnetgen.precision.choice import Precision
+
+    skipped = lacking(PEER, bench.peer_python, *TORCH)
+    if skipped:
+        yield skipped
+    for network, name in NETWORKS.items():
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made)
+            fp32 = built(network, folder)
+            if not skipped:
+                peer = exported(network, folder, bench.peer_python)
+                for threads in INT8:
+                    yield latency(f"run {name}", PEER, fp32, peer, threads, 10 * bench.runs, 1.02)
+                    yield creation(f"load {name}", PEER, fp32, peer, threads, 2 * bench.runs, 1)
+            int8 = built(network, folder, Precision.INT8)
+            for threads, limit in INT8.items():
+                yield latency(f"run {name}, int8", "fp32", int8, fp32, threads, 10 * bench.runs, limit)
+
+
+def built(network: str, folder: Path, precision: Precision | None = None) -> Path:
+    from resnetgen.compiler import build
+    from resnetgen.job import Options
+    from resnetgen.precision.choice import GATES, Lowering
+
+    lowering = Lowering(precision, GATES[precision]) if precision else None
+    (done,) = build([f"torchvision/{network}"], Options(output_dir=folder, lowering=lowering))
+    return next(path for path in done.files if path.suffix == ".onnx")
+
+
+def exported(network: str, folder: Path, python: str) -> Path:
+    command = [python, str(PEERS / "torch_export.py"), network]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder / "peer.onnx"
+
+
+def latency(what: str, peer: str, mine: Path, theirs: Path, threads: int, rounds: int, limit: float | None) -> Figure:
+    from benchmarks.sessions import Model
+
+    models = [Model(path, threads) for path in (mine, theirs)]
+    taken = in_turn([model.latency for model in models], rounds)
+    return compare(f"{what}, {_count(threads)}", peer, "ms", taken, limit)
+
+
+def creation(what: str, peer: str, mine: Path, theirs: Path, threads: int, rounds: int, limit: float) -> Figure:
+    from benchmarks.sessions import Model
+
+    taken = in_turn([lambda: Model(mine, threads).creation, lambda: Model(theirs, threads).creation], rounds)
+    return compare(f"{what}, {_count(threads)}", peer, "ms", taken, limit)
+
+
+def _count(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
