@@ -20,6 +20,8 @@ _TURN_SECONDS = 1.0
 """The same where the campaign ends by the clock."""
 _STALLED = 60.0
 """Seconds without a sign of life, after which a process is given up: code of C does not hear signals."""
+_IDLE = -1
+"""In place of the number of an input: none runs yet."""
 
 
 @dataclass(frozen=True)
@@ -80,29 +82,32 @@ class _Worker:
     process: Any
     pipe: Connection
     beats: Any
-    """The number of the input that runs, shared."""
+    """The number of the input that runs, shared by both processes."""
     turn: Turn | None = None
-    seen: int = -1
+    seen: int = 0
     since: float = 0.0
+    """By time.monotonic: when `beats` was seen to change."""
 
     @classmethod
     def start(cls) -> _Worker:
         context = mp.get_context("spawn")
         ours, theirs = context.Pipe()
-        beats = context.RawValue("q", 0)
+        beats = context.RawValue("q", _IDLE)
         process = context.Process(target=_work, args=(theirs, beats), daemon=True)
         process.start()
         theirs.close()
         return cls(process, ours, beats)
 
     def give(self, turn: Turn) -> None:
-        self.turn, self.seen, self.since = turn, -1, time.monotonic()
+        self.turn, self.seen, self.since = turn, _IDLE, time.monotonic()
+        self.beats.value = _IDLE
         self.pipe.send(turn)
 
     def is_stalled(self) -> bool:
         if self.beats.value != self.seen:
             self.seen, self.since = self.beats.value, time.monotonic()
-        return time.monotonic() - self.since > _STALLED
+        patience = 10 * _STALLED if self.seen == _IDLE else _STALLED  # the process starts and imports
+        return time.monotonic() - self.since > patience
 
     def lost(self, how: str) -> Tally:
         """Of a turn that did not come back: the input that ran is the fault."""
@@ -120,7 +125,6 @@ def _work(pipe: Connection, beats: Any) -> None:
         beats.value = index
 
     while turn := pipe.recv():
-        beats.value = turn.start
         pipe.send(run_turn(turn, beat))
 
 

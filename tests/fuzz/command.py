@@ -8,8 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from fuzz.campaign import Tally, run
 from fuzz.corpus import CORPUS, command, save
 from fuzz.guard import Fault
+
+_QUIET = 30
+"""Seconds after which a long run gives a sign of life."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,19 +64,22 @@ def _again(files: Sequence[Path], names: Sequence[str]) -> int:
 
 
 def _campaign(options: argparse.Namespace, names: Sequence[str]) -> int:
-    from fuzz.campaign import Tally, run
     from fuzz.targets import TARGETS
 
     known: set[tuple[str, str]] = set()
+    start = said = time.monotonic()
 
     def told(tallies: dict[str, Tally]) -> None:
+        nonlocal said
         for name, tally in tallies.items():
             for what, fault in tally.faults.items():
                 if (name, what) not in known:
                     known.add((name, what))
                     report(fault, options.save)
+        if time.monotonic() - said > _QUIET:
+            said = time.monotonic()
+            print(f"{total(tallies):,} inputs in {said - start:,.0f} s", file=sys.stderr, flush=True)
 
-    start = time.monotonic()
     seconds = options.seconds if options.seconds or options.inputs else 10.0
     tallies = run([TARGETS[name] for name in names], options.seed, options.inputs, seconds, options.processes, told)
     print(f"{'target':14}{'inputs':>10}{'taken':>8}{'per second':>12}{'slowest':>10}{'memory':>10}{'faults':>8}")
@@ -83,9 +90,12 @@ def _campaign(options: argparse.Namespace, names: Sequence[str]) -> int:
             f"{name:14}{tally.inputs:>10,}{share:>8.0%}{rate:>12,.0f}{tally.slowest:>8.2f} s"
             f"{tally.memory >> 20:>6,} MiB{len(tally.faults):>8}"
         )
-    total = sum(tally.inputs for tally in tallies.values())
-    print(f"{total:,} inputs in {time.monotonic() - start:,.0f} s, {len(known)} faults")
+    print(f"{total(tallies):,} inputs in {time.monotonic() - start:,.0f} s, {len(known)} faults")
     return int(bool(known))
+
+
+def total(tallies: dict[str, Tally]) -> int:
+    return sum(tally.inputs for tally in tallies.values())
 
 
 def report(fault: Fault, folder: Path) -> None:

@@ -104,7 +104,8 @@ def _swap(tokens: list[bytes], at: int, random: Random, word: bytes) -> None:
 def _repeat(tokens: list[bytes], at: int, random: Random, word: bytes) -> None:
     """One token or a few, often enough to be too deep or too many."""
     piece = tokens[at : at + random.choice((1, 1, 2, 4, 8))]
-    tokens[at:at] = piece * random.choice((1, 2, 3, 20, 120, random.choice((40, 1500, 4000))))
+    times = random.choice((1, 2, 3, 20, 120, random.choice((40, 1500, 4000))))
+    tokens[at:at] = piece * min(times, 1 + _MAX_BYTES // (1 + sum(map(len, piece))))
 
 
 def _move(tokens: list[bytes], at: int, random: Random, word: bytes) -> None:

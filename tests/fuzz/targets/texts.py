@@ -127,7 +127,7 @@ _PREPROCESS = Tokens((*_JSON, b'"color"', b'"divide"', b'"mean"', b'"std"', b'"r
 _MANIFEST = Tokens((*_JSON, b'"files"', b'"origin"', b'"spec"', b'"tiny.prototxt"', b'"tiny.caffemodel"', b'"bytes"'))
 
 TEXTS = (
-    Target("labels", parse_labels, label_seeds, mostly(Tokens(), 0.5), frozenset({Exit.IO})),
+    Target("labels", parse_labels, label_seeds, mostly(Tokens(), 0.5), frozenset({Exit.IO, Exit.LIMIT})),
     Target("preprocess", parse_preprocess, preprocess_seeds, mostly(_PREPROCESS), frozenset({Exit.IO})),
     Target("served", parse_served, served_seeds, mostly(wire.mutate), frozenset({Exit.MODEL, Exit.IO, Exit.USAGE})),
     Target("metadata", parse_metadata, metadata_seeds, mostly(wire.mutate), frozenset({Exit.MODEL})),
