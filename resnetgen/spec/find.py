@@ -21,11 +21,11 @@ def find_spec(word: str) -> Path:
     """The file of a SPEC: a path that ends in .yaml, or a bundled name. Raises Failure."""
     if word.endswith(_SUFFIXES):
         return Path(word)
-    if _is_name(word) and (path := SPECS / f"{word}.yaml").is_file():
+    if _is_name(word) and _is_file(path := SPECS / f"{word}.yaml"):
         return path
-    if Path(word).is_file():
+    if _is_file(Path(word)):
         hint = "a spec's file ends in .yaml"
-    elif Path(f"{word}.yaml").is_file():
+    elif _is_file(Path(f"{word}.yaml")):
         hint = f"did you mean {word}.yaml?"
     else:
         hint = did_you_mean(word, bundled())
@@ -44,7 +44,7 @@ def find_parent(word: str, span: Span, child: Path) -> Path:
     if _is_name(word):
         for folder in (child.parent, SPECS):
             path = folder / f"{word}.yaml"
-            if path.is_file() and path.resolve() != child.resolve():
+            if _is_file(path) and path.resolve() != child.resolve():
                 return path
     raise spec_error(Code.UNKNOWN_SPEC, f"no spec is called {word!r}", span, did_you_mean(word, bundled()))
 
@@ -53,7 +53,7 @@ def find_library(word: str, span: Span, user: Path) -> Path:
     """The file that `use: word` means: a path from the user's folder, or a file of the package's library."""
     if word.endswith(_SUFFIXES):
         return user.parent / word
-    if _is_name(word) and (path := LIBRARY / f"{word}.yaml").is_file():
+    if _is_name(word) and _is_file(path := LIBRARY / f"{word}.yaml"):
         return path
     known = [path.stem for path in LIBRARY.glob("*.yaml")]
     raise spec_error(Code.UNKNOWN_SPEC, f"the library has no file {word!r}", span, did_you_mean(word, known))
@@ -69,6 +69,13 @@ def name_of(path: Path) -> str:
         hint = "its name becomes that of the output: letters, digits and _ . - may stand in it"
         raise fail(Exit.SPEC, Code.BAD_NAME, f"a spec cannot be called {path.name!r}", hint=hint)
     return name
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long for the system
+        return False
 
 
 def _is_name(word: str) -> bool:

@@ -40,13 +40,15 @@ def bad(path: Path, why: str) -> Failure:
 def _npy(path: Path) -> npt.NDArray[Any]:
     """Mapped, so that what a header claims is held against the file's size before memory is taken for it."""
     try:
-        return np.array(np.lib.format.open_memmap(path, mode="r"))
+        return np.array(np.lib.format.open_memmap(path, mode="r", max_header_size=_MAX_HEADER))
     except OSError as error:
         raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror or error}") from None
     except _BAD_HEADER as error:
         raise bad(path, f"it is no .npy file, or only a part of one: {str(error)[:200]}") from None
 
 
+_MAX_HEADER = 2048
+"""Bytes; numpy makes 128, and of a damaged one it takes time that grows with the square."""
 _BAD_HEADER = (
     ValueError,
     TypeError,

@@ -19,7 +19,7 @@ def parse_prototxt(text: str, shown: str) -> Any:
     """The NetParameter that a prototxt says. Raises Failure (exit 4) with the line for what the schema lacks."""
     try:
         return text_format.Parse(text, message("NetParameter")())
-    except text_format.ParseError as error:
+    except (text_format.ParseError, SystemError) as error:  # SystemError: protobuf, of a word that is not UTF-8
         raise fail(Exit.MODEL, Code.PROTOTXT_SYNTAX, f"{shown}: {error}") from None
 
 

@@ -20,8 +20,8 @@ from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry
 from resnetgen.weights.checkpoint.ranges import Ranges
 
 SUFFIX = ".npy"
-_MAX_HEADER = 4096
-"""Bytes; of a tensor's shape and type numpy makes 128."""
+_MAX_HEADER = 2048
+"""Bytes; of a tensor's shape and type numpy makes 128. Of a damaged one it takes time that grows with the square."""
 _BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
 """What numpy and the parser of Python raise for a header that is none."""
 _MAX_RATIO = 64
