@@ -40,8 +40,9 @@ def main() -> int:
     sections = []
     for name in options.names or SUITE:
         sections.append(apart(measured, name, Bench(options.peer_python, options.runs)))
+        load.append(os.getloadavg()[0])
         print(section_markdown(sections[-1]), end="\n\n", flush=True)
-    machine = this_machine([*load, os.getloadavg()[0]])
+    machine = this_machine(load)
     print(machine, verdict(sections), sep="\n\n")
     if options.write:
         from benchmarks.chart import draw

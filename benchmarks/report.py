@@ -69,9 +69,9 @@ def verdict(sections: Sequence[Section]) -> str:
 
 
 def this_machine(load: Sequence[float]) -> str:
-    """What it ran on; `load`: the machine's load averages before and after."""
+    """What it ran on; `load`: the machine's load averages in between, of which the least and the most are told."""
     libraries = ", ".join(f"{name} {found}" for name in LIBRARIES if (found := _version(name)))
-    loads = " to ".join(f"{one:.1f}" for one in load)
+    loads = f"{min(load):.1f} to {max(load):.1f}"
     return (
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {_processor()}, load {loads}; "
         f"Python {platform.python_version()}, {libraries}."
