@@ -42,6 +42,18 @@ def workshop(place: Path) -> Iterator[tuple[Path, list[Path]]]:
             remove_empty(folder)
 
 
+def beside(folder: Path) -> Path:
+    """Where to stage what shall appear in `folder`, or as `folder`, at once: in the folder around it.
+
+    In it where a rename from there would leave the file system, or the folder around it is not ours to write.
+    """
+    around = folder.resolve().parent
+    if not folder.exists():
+        return around
+    is_near = around.stat().st_dev == folder.stat().st_dev
+    return around if is_near and os.access(around, os.W_OK) else folder
+
+
 def _new(place: Path, made: list[Path]) -> tuple[Path, int | None]:
     for left in reversed(range(_ATTEMPTS)):
         try:

@@ -186,7 +186,7 @@ def test_a_server_that_polls_sees_nothing_unfinished(run: Run, monkeypatch: pyte
     assert run(*TRITON).code == 0
     assert run(*TRITON).code == 0
     assert all(folders in (set(), {"repository/tiny", "repository/tiny/1"}) for folders in seen)
-    monkeypatch.setattr("resnetgen.deploy.triton._workshop", lambda repository: repository)
+    monkeypatch.setattr("resnetgen.deploy.triton.beside", lambda repository: repository)
     assert run(*TRITON).code == 0
     assert any("/.staging-" in name for name in seen[-1])
     assert not list(Path().rglob(".staging-*"))

@@ -11,7 +11,8 @@ from resnetgen.compiler import compile_spec
 from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.files import staging
+from resnetgen.files import Staging, staging
+from resnetgen.folders import beside
 from resnetgen.job import Built, Options, Progress, Quiet
 from resnetgen.labels import LABELS
 from resnetgen.predict.folder import PREPROCESS
@@ -30,16 +31,27 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
     if spec.preprocess:
         said = json.loads(spec.preprocess.to_json()) | {"embedded": options.embed_preprocess}
         texts[PREPROCESS] = json.dumps(said) + "\n"
-    with planned(compiled, options, progress or Quiet()) as job, staging(folder) as stage:
+    with planned(compiled, options, progress or Quiet()) as job, staging(beside(folder)) as stage:
         report = job.write(stage)
         for name, text in texts.items():
             stage.write_text(name, text)
         entries = job.entries(stage)
         stage.write_text(manifest.MANIFEST, manifest.text(spec, entries))
-        stage.publish(without=set(_OPTIONAL) - entries.keys())
+        _publish(stage, folder)
     built = job.built({folder / name: entry for name, entry in entries.items()}, report)
     unsaid = () if spec.preprocess else (f"{spec.title} says nothing of preprocessing: images are taken as they are",)
     return replace(built, warnings=(*built.warnings, *unsaid))
+
+
+def _publish(stage: Staging, folder: Path) -> None:
+    """A new folder appears at once: a model without its manifest would be another's to the next deploy."""
+    if not folder.exists():
+        try:
+            return stage.publish_folder({name: name for name in stage.outputs}, folder)
+        except FileExistsError:  # another deploy was faster
+            _refuse_foreign(folder)
+    stage.publish(folder, without=set(_OPTIONAL) - stage.outputs.keys())
+    return None
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Staging, staging
+from resnetgen.folders import beside
 from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, accept
 from resnetgen.labels import LABELS
 from resnetgen.manifest import Entry
@@ -91,9 +91,12 @@ def prepare(word: str, options: Options, wanted: Wanted) -> Prepared:
 
 @contextmanager
 def staged(prepared: Prepared, progress: Progress) -> Iterator[Staged]:
-    """Writes the model and holds its configuration against it. Raises Failure."""
+    """Writes the model and holds its configuration against it. Raises Failure.
+
+    Unfinished files stand beside the repository, since a server that polls it takes each folder for a model.
+    """
     repository, config = prepared.options.output_dir, prepared.config
-    with planned(prepared.compiled, prepared.options, progress) as job, staging(_workshop(repository)) as stage:
+    with planned(prepared.compiled, prepared.options, progress) as job, staging(beside(repository)) as stage:
         report = job.write(stage)
         accept(CONFIG, differences(prepared.texts[CONFIG], config.name, stage.path(MODEL), config.labels))
         yield Staged(prepared, job, stage, report)
@@ -146,18 +149,6 @@ class Staged:
     def built(self) -> Built:
         """What has been published."""
         return self._job.built(self._files, self._report)
-
-
-def _workshop(repository: Path) -> Path:
-    """Where unfinished files stand: beside the repository, since a server that polls it takes each folder for a model.
-
-    In it where a rename from there would leave the file system, or its folder is not ours to write.
-    """
-    outside = repository.resolve().parent
-    if not repository.exists():
-        return outside
-    is_near = outside.stat().st_dev == repository.stat().st_dev
-    return outside if is_near and os.access(outside, os.W_OK) else repository
 
 
 def _refuse(options: Options, serving: Serving) -> None:
