@@ -60,7 +60,7 @@ def located(error: OpError, span: Span | None, notes: tuple[str, ...] = ()) -> F
 
 
 def unknown_attribute(kind: type[Op], name: str, span: Span) -> Failure:
-    hint = did_you_mean(name, (spelling for spelling in spellings(kind) if spelling != "/"))
+    hint = did_you_mean(name, (spelling for spelling in spellings(kind) if spelling != "/")) or usage(kind)
     if re.fullmatch("x[0-9]+", name):
         hint = f"what is repeated stands in parentheses: ({kind.keyword}) {name}"
     return spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} has no attribute {name!r}", span, hint)

@@ -44,7 +44,7 @@ def _number(argument: Argument, names: Scope) -> int | float:
         case None:
             return 1
         case Kernel() | Word():
-            raise spec_error(Code.BAD_ARGUMENT, "what a block is given is one number", argument.span)
+            raise spec_error(Code.BAD_ARGUMENT, "what a block is given is one number", argument.span, "write 64")
         case expression:
             return evaluate(expression, names)
 

@@ -128,7 +128,7 @@ class _Checker:
             return
         for argument in call.arguments:
             if argument.name not in (None, "/") and argument.name not in block.params:
-                hint = did_you_mean(argument.name or "", block.params)
+                hint = did_you_mean(argument.name or "", block.params) or "it has no parameters"
                 if argument.name in spellings(Conv):
                     written = argument.span.source.text[argument.span.start : argument.span.end]
                     own = ", ".join(block.params) or "none"

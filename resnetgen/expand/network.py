@@ -58,7 +58,8 @@ class _Expander:
                 self.check_size(row, self.builder.shape(value))
         problems.raise_if_any()
         if value == self.builder.input:
-            raise spec_error(Code.BAD_VALUE, "the rows of this spec compute nothing", self.spec.rows[0].span)
+            message = "the rows of this spec compute nothing"
+            raise spec_error(Code.BAD_VALUE, message, self.spec.rows[0].span, "add a cell that is not the identity")
         return self.builder.graph(self.spec.title)
 
     def check_size(self, row: Row, shape: Shape) -> None:
@@ -194,7 +195,8 @@ class _Expander:
             return values[0]
         kind = MERGES[keyword]
         if kind.arity is not None and len(values) != kind.arity:
-            raise spec_error(Code.BAD_ARGUMENT, f"{keyword} merges {kind.arity} branches, not {len(values)}", span)
+            message = f"{keyword} merges {kind.arity} branches, not {len(values)}"
+            raise spec_error(Code.BAD_ARGUMENT, message, span, "merge the others in a block within one of them")
         return self.builder.add(self.builder.path(context.prefix, keyword), kind(), values, span)
 
     def call(self, call: BlockCall, context: Context, value: str) -> str:

@@ -82,7 +82,7 @@ def make_block(key: Scalar, mapping: Mapping) -> Block:
     for name in ("merge", "after"):
         if name in mapping.items and forms != ["branches"]:
             message = f"{name!r} goes with branches, and the block {key.text!r} has none"
-            raise spec_error(Code.UNKNOWN_KEY, message, mapping.key(name).span)
+            raise spec_error(Code.UNKNOWN_KEY, message, mapping.key(name).span, "add `branches:`, or take it out")
     shared = sorted(dict(_entries(mapping.get("params"))).keys() & dict(_entries(mapping.get("let"))).keys())
     if shared:
         message = f"{shared[0]!r} is a parameter of the block {key.text!r}; `let` cannot set it"
@@ -117,7 +117,8 @@ def _block_body(key: Scalar, mapping: Mapping) -> Cells | Branches | tuple[Case,
 def _cases(key: Scalar, cases: Sequence) -> tuple[Case, ...]:
     found = tuple(_case(case) for case in cases.items if isinstance(case, Mapping))
     if not found:
-        raise spec_error(Code.BAD_VALUE, f"the choice of {key.text!r} is empty", cases.span)
+        message = f"the choice of {key.text!r} is empty"
+        raise spec_error(Code.BAD_VALUE, message, cases.span, "add a case: {then: identity}")
     for case, after in zip(found, cases.items[1:], strict=False):
         if case.condition is None:
             hint = "only the last entry is without `if`"
@@ -180,7 +181,7 @@ def _words(value: Value, needed: str) -> tuple[str, ...]:
     assert isinstance(value, Sequence)
     words = tuple(_word(item) for item in value.items)
     if needed not in words:
-        raise spec_error(Code.BAD_VALUE, f"{needed} is missing in this list", value.span)
+        raise spec_error(Code.BAD_VALUE, f"{needed} is missing in this list", value.span, f"add {needed} to it")
     for item, word in zip(value.items, words, strict=True):
         if words.count(word) > 1:
             raise spec_error(Code.BAD_VALUE, f"{word} stands twice in this list", item.span, "keep one of them")

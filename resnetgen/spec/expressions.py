@@ -11,13 +11,15 @@ from resnetgen.spec.syntax import Binary, Choice, Expression, Number, Unary, Var
 Scope = Mapping[str, int | float]
 
 _LIMIT = 2**53
+USABLE = "a number is 2^53 at most"
 
 
 def evaluate(expression: Expression, scope: Scope) -> int | float:
     """The value of an expression where `scope` holds the $names. Raises Failure with the place."""
     value = _evaluate(expression, scope)
     if not is_usable(value):
-        raise spec_error(Code.BAD_VALUE, "the value of this expression is absurdly large", expression.span)
+        message = "the value of this expression is absurdly large"
+        raise spec_error(Code.BAD_VALUE, message, expression.span, USABLE)
     return value
 
 
@@ -54,7 +56,7 @@ def _evaluate(expression: Expression, scope: Scope) -> int | float:
         case Binary(operator, left, right, span):
             a, b = evaluate(left, scope), evaluate(right, scope)
             if operator in ("//", "%") and b == 0:
-                raise spec_error(Code.BAD_VALUE, "division by zero", span)
+                raise spec_error(Code.BAD_VALUE, "division by zero", span, "a if c else b computes what is chosen only")
             return _apply(operator, a, b)
         case _:
             assert_never(expression)

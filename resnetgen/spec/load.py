@@ -9,7 +9,7 @@ from resnetgen.errors import Code, Exit, Problems, Source, Span, did_you_mean, f
 from resnetgen.preprocess import Preprocess
 from resnetgen.spec import schema
 from resnetgen.spec.build import make_block, make_defaults, make_row, patch_row
-from resnetgen.spec.expressions import is_usable
+from resnetgen.spec.expressions import USABLE, is_usable
 from resnetgen.spec.find import find_library, find_parent, name_of, short_path
 from resnetgen.spec.preprocess import check_resize, make_preprocess
 from resnetgen.spec.rows import parse_row, parse_size
@@ -147,6 +147,7 @@ class _Merged:
         elif isinstance(value, Scalar) and value.value is None:
             if old is None:
                 hint = schema.QUOTE_COMMAS if schema.lacks_colon(stage) else did_you_mean(stage.text, self.rows)
+                hint = hint or "there are no rows yet: take it out"
                 raise spec_error(Code.BAD_PATCH, f"there is no row {stage.text!r} to leave out", stage.span, hint)
             del self.rows[stage.text]
         else:
@@ -206,13 +207,14 @@ class _Merged:
             assert isinstance(value.value, int | float)
             params[name] = value.value
             if not is_usable(value.value):
-                problems.add(Code.BAD_VALUE, f"the value of {name} is absurdly large", value.span)
+                problems.add(Code.BAD_VALUE, f"the value of {name} is absurdly large", value.span, USABLE)
         for name, number in settings.items():
             if name not in params:
                 hint = did_you_mean(name, params) if params else "this spec has no parameters"
                 problems.add(Code.UNKNOWN_PARAMETER, f"--set {name}: the spec has no such parameter", None, hint)
             elif not is_usable(number):
-                problems.add(Code.BAD_VALUE, f"--set {name}: the value is no number or absurdly large")
+                message = f"--set {name}: the value is no number or absurdly large"
+                problems.add(Code.BAD_VALUE, message, None, USABLE)
         return params | settings
 
 

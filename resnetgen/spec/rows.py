@@ -164,7 +164,7 @@ class _ToSyntax(Transformer[Token, Any]):
         sides = [child for child in children if child is not None and not isinstance(child, Token)]
         for side in sides:
             if not isinstance(side, s.Number):
-                raise spec_error(Code.ROW_SYNTAX, "a size is written in numbers", side.span)
+                raise spec_error(Code.ROW_SYNTAX, "a size is written in numbers", side.span, "32x32, or no size at all")
         return s.Size(tuple(side.value for side in sides), self.span(meta))
 
     def cell(self, meta: Meta, children: list[Any]) -> s.Cell:
@@ -238,5 +238,6 @@ class _ToSyntax(Transformer[Token, Any]):
 
     def _number(self, token: Token, meta: Meta) -> int:
         if len(token) > _MAX_DIGITS:
-            raise spec_error(Code.BAD_VALUE, f"a number of {len(token)} digits", self.span(meta))
+            hint = f"a number has {_MAX_DIGITS} digits at most"
+            raise spec_error(Code.BAD_VALUE, f"a number of {len(token)} digits", self.span(meta), hint)
         return int(token)

@@ -238,7 +238,7 @@ def _check_mapping(mapping: Mapping, schema: Schema, what: str, problems: Proble
             good &= check(value, others, repr(key.text), problems)
     for key in schema.get("required", ()):
         if key not in mapping.items:
-            problems.add(Code.MISSING_KEY, f"{what} has no key {key!r}", mapping.span)
+            problems.add(Code.MISSING_KEY, f"{what} has no key {key!r}", mapping.span, f"add `{key}:`")
             good = False
     return good
 

@@ -131,7 +131,8 @@ def read_source(path: Path, shown: str | None = None, named: Span | None = None)
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {name}", named) from None
+        hint = "a path counts from the file that names it" if named else ""
+        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {name}", named, hint) from None
     except OSError as error:
         raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: {error.strerror}", named) from None
     if len(data) > MAX_BYTES:
@@ -172,7 +173,8 @@ def parse(source: Source) -> Mapping:
         hint = "a spec has at least `input:` and `stages:`"
         raise spec_error(Code.EMPTY_SPEC, f"{source.name} is empty", None, hint)
     if not isinstance(value, Mapping):
-        raise spec_error(Code.WRONG_TYPE, "a spec is a mapping of keys to values", value.span)
+        message, hint = "a spec is a mapping of keys to values", "it has at least `input:` and `stages:`"
+        raise spec_error(Code.WRONG_TYPE, message, value.span, hint)
     return value
 
 
@@ -181,9 +183,10 @@ def _syntax_hint(message: str) -> str:
     for part, hint in _SYNTAX_HINTS.items():
         if part in message:
             return hint
-    return ""
+    return _QUOTE
 
 
+_QUOTE = "text that YAML reads otherwise must be quoted"
 _SYNTAX_HINTS = {
     "mapping values are not allowed": "a value that holds ': ' must be quoted; keys of one mapping stand in one column",
     "text goes on": "text that begins with [, { or a quote must be quoted as a whole",
@@ -263,7 +266,7 @@ class _Tree:
                 break
             key = self.value(event)
             if not isinstance(key, Scalar):
-                raise spec_error(Code.WRONG_TYPE, "a key is a word, not a list or a mapping", key.span)
+                raise spec_error(Code.WRONG_TYPE, "a key is a word, not a list or a mapping", key.span, _QUOTE)
             if key.text == "<<" and key.plain:
                 raise self._refuse(event, "a merge key", "use `extends`")
             if key.text in items:

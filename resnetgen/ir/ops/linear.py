@@ -71,7 +71,7 @@ class Conv(BaseOp):
             span = size + 2 * p - d * (k - 1) - 1
             if span < 0:
                 message = f"a window of {d * (k - 1) + 1} is larger than the padded input, {size + 2 * p}"
-                raise OpError(Code.SHAPE_MISMATCH, message)
+                raise OpError(Code.SHAPE_MISMATCH, message, "take a smaller kernel, or stride less before it")
             out.append(span // s + 1)
         return (self.out_channels, *out)
 

@@ -41,7 +41,9 @@ class Pool(BaseOp):
             raise OpError(
                 Code.SHAPE_MISMATCH,
                 f"a {show(self.kernel)} window is larger than the padded input, {size + 2 * p}",
-                "gap pools over whatever size is left" if self.keyword == "avgpool" else "",
+                "gap pools over whatever size is left"
+                if self.keyword == "avgpool"
+                else "take a smaller kernel, or stride less before it",
             )
         if not self.ceil:
             return span // s + 1
