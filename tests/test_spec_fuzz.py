@@ -1,0 +1,66 @@
+"""Generated specs: those of a network compile, the others fail as errors that have a place and say what to do.
+
+`pytest -m fuzz tests/test_spec_fuzz.py`; with `SPECS=20000` before it, so many of each.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from strategies import SPEC, Files, networks, odd_specs
+
+from resnetgen.errors import Code, Exit, Failure, Problem
+from resnetgen.expand import expand
+from resnetgen.spec.load import load
+
+EXAMPLES = int(os.environ.get("SPECS", "200"))
+SECONDS = 1.0
+generated = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+
+
+def attempt(files: Files, folder: Path) -> Failure | None:
+    """Compile; whatever comes out must be a Failure, at once, each of its problems with a place and a hint."""
+    path = files.write(folder)
+    began = time.perf_counter()
+    try:
+        expand(load(path, shown=SPEC))
+    except Failure as failure:
+        refused = failure
+    else:
+        refused = None
+    rendered = str(refused)
+    assert time.perf_counter() - began < SECONDS
+    if refused:
+        assert refused.exit in (Exit.SPEC, Exit.LIMIT, Exit.IO), rendered
+        for problem in refused.problems:
+            event(f"{problem.code}")
+            assert problem.span or problem.code is Code.EMPTY_SPEC, rendered
+            assert says_what_to_do(problem), rendered
+    return refused
+
+
+def says_what_to_do(problem: Problem) -> bool:
+    """By a hint, or by a message that says what must be."""
+    return bool(problem.hint) or "must" in problem.message
+
+
+@pytest.mark.fuzz
+@generated
+@given(odd_specs())
+def test_odd_specs_fail_as_errors(files: Files) -> None:
+    with TemporaryDirectory() as folder:
+        attempt(files, Path(folder))
+
+
+@pytest.mark.fuzz
+@generated
+@given(networks())
+def test_networks_compile(files: Files) -> None:
+    """What the page says goes, and is as large as it says."""
+    with TemporaryDirectory() as folder:
+        assert attempt(files, Path(folder)) is None
