@@ -171,6 +171,7 @@ class Job:
             __version__,
             embed,
             options.runtime,
+            late_bytes=128 if self.pretrained else 0,  # a name of 24 characters, a sum of 64
         )
         self.onnx = emit.plan(self.folded, self.onnx_options)
         if options.lowering:

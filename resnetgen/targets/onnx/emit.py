@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,8 @@ class OnnxOptions:
     runtime: Profile | None = None
     """Who must be able to load it."""
     elements: Elements = field(default_factory=Elements)
+    late_bytes: int = 0
+    """The most that the late metadata take in the file."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ class OnnxPlan:
     """(node, parameter) -> shape, in the order in which they are written."""
     dims: dict[tuple[str, str], tuple[int, ...]]
     """(node, parameter) -> shape of the initializer, which holds the same values."""
+    size: int
+    """Bytes of the model with its weights, at most; where there is no late metadata, exactly."""
     external: bool
+    """Whether the weights lie in a file beside the model, since one file may not be that large."""
     element: Element
     """What the weights are stored as."""
     places: dict[str, Span | None]
@@ -93,12 +99,13 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     )
     _with_metadata(skeleton, options.metadata)
     shapes = keys(graph)
-    # A tensor's own fields take less than its name and a hundred bytes.
-    heads = sum(len(node) + len(parameter) + 100 for node, parameter in shapes)
-    external = skeleton.ByteSize() + heads + payload(shapes, elements.inner.dtype.itemsize) > limit
     held = {(node.name, p.name): dims(node, p, options.opset) for node in graph.nodes for p in graph.parameters(node)}
     places = {node.name: node.span for node in graph.nodes}
-    return OnnxPlan(skeleton, shapes, held, external, elements.inner, places, options.late_metadata)
+    size = skeleton.ByteSize() + options.late_bytes
+    for key, shape in shapes.items():
+        nbytes = elements.inner.dtype.itemsize * prod(shape)
+        size += len(_fragment_head(_tensor_head(initializer(*key), held[key], elements.inner), nbytes)) + nbytes
+    return OnnxPlan(skeleton, shapes, held, size, size > limit, elements.inner, places, options.late_metadata)
 
 
 def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
@@ -131,7 +138,8 @@ def write(
     with create(path) as file:
         file.write(planned.skeleton.SerializeToString(deterministic=True))
         for name, shape, values in tensors:
-            _write_fragment(file, _tensor_head(name, shape, planned.element), values)
+            file.write(_fragment_head(_tensor_head(name, shape, planned.element), values.nbytes))
+            file.write(values.data)
             progress(values.nbytes)
         file.write(planned.stamp().SerializeToString(deterministic=True))
     return checksums
@@ -170,13 +178,12 @@ def _tensor_head(name: str, shape: tuple[int, ...], element: Element) -> TensorP
     return TensorProto(name=name, data_type=element.proto, dims=shape)
 
 
-def _write_fragment(file: Output, head: TensorProto, values: Stored) -> None:
-    """A ModelProto that holds nothing but one initializer."""
-    tensor = head.SerializeToString() + delimited(_RAW_DATA, values.nbytes)
-    initializer_field = delimited(_INITIALIZER, len(tensor) + values.nbytes)
-    graph_field = delimited(_GRAPH, len(initializer_field) + len(tensor) + values.nbytes)
-    file.write(graph_field + initializer_field + tensor)
-    file.write(values.data)
+def _fragment_head(head: TensorProto, nbytes: int) -> bytes:
+    """What stands before the values in a ModelProto that holds nothing but one initializer."""
+    tensor = head.SerializeToString() + delimited(_RAW_DATA, nbytes)
+    initializer_field = delimited(_INITIALIZER, len(tensor) + nbytes)
+    graph_field = delimited(_GRAPH, len(initializer_field) + len(tensor) + nbytes)
+    return graph_field + initializer_field + tensor
 
 
 def _write_external(
