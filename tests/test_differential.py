@@ -85,7 +85,7 @@ FAULTS = (
     ),
     Fault(
         "opencv",
-        "its dialect says relu6 as 6 - max(6 - x, 0), which is rounded as 6 is: too coarse where all of x is below 0.05",
+        "its dialect says relu6 as 6 - max(6 - x, 0), rounded as 6 is: too coarse where all of x is below 0.05",
         lambda net, values: any(
             isinstance(node.op, Relu6) and np.abs(values[node.inputs[0]]).max() < 0.05 for node in net.nodes
         ),

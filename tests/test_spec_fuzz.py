@@ -20,13 +20,14 @@ from resnetgen.spec.load import load
 
 EXAMPLES = int(os.environ.get("SPECS", "200"))
 SECONDS = 1.0
+"""Of computing: on a busy machine others take some of each second."""
 generated = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 def attempt(files: Files, folder: Path) -> Failure | None:
     """Compile; whatever comes out must be a Failure, at once, each of its problems with a place and a hint."""
     path = files.write(folder)
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         expand(load(path, shown=SPEC))
     except Failure as failure:
@@ -34,7 +35,7 @@ def attempt(files: Files, folder: Path) -> Failure | None:
     else:
         refused = None
     rendered = str(refused)
-    assert time.perf_counter() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     if refused:
         assert refused.exit in (Exit.SPEC, Exit.LIMIT, Exit.IO), rendered
         for problem in refused.problems:

@@ -154,6 +154,6 @@ def whole(expression: Expression, scope: Scope) -> int:
     """The value of an expression that must be a whole number."""
     value = evaluate(expression, scope)
     if not isinstance(value, int):
-        hint = f"write {int(value)}" if value.is_integer() else ""
+        hint = f"write {int(value)}" if value.is_integer() else "// divides and rounds down"
         raise spec_error(Code.BAD_VALUE, f"{value} is not a whole number", expression.span, hint)
     return value

@@ -92,7 +92,7 @@ class _Checker:
     def op(self, call: OpCall, names: Set[str]) -> None:
         if call.name in PLACEHOLDERS:
             if call.arguments:
-                hint = f"it is set in defaults.{call.name}" if call.name != "identity" else ""
+                hint = f"it is set in defaults.{call.name}" if call.name != "identity" else "write identity alone"
                 self.problems.add(Code.BAD_ARGUMENT, f"{call.name} takes no arguments here", call.span, hint)
             return
         kind = CALLABLE.get(call.name)

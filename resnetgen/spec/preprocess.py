@@ -54,7 +54,8 @@ def _color(value: Value | None, written: Mapping, channels: int) -> Color:
         raise spec_error(Code.MISSING_KEY, "preprocess has no key 'color'", written.span, hint)
     color = Color(value.text)
     if color.channels != channels:
-        hint = " or ".join(one for one in Color if one.channels == channels)
+        fitting = " or ".join(one for one in Color if one.channels == channels)
+        hint = fitting or "preprocess: null, for images of so many channels"
         message = f"an image of {channels} channels is not {color}"
         raise spec_error(Code.BAD_VALUE, message, value.span, hint)
     return color
