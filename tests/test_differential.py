@@ -32,7 +32,7 @@ from helpers import (
     write_caffe,
     write_onnx,
 )
-from hypothesis import HealthCheck, assume, event, given, note, settings
+from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 from strategies import Files, networks
 
@@ -177,12 +177,14 @@ def agree(net: Graph, opset: int, weights: Weights | None = None) -> None:
     weights = weights or random_weights(net)
     with TemporaryDirectory() as folder:
         found = dict(outputs(net, weights, data, sayable(net, opset), Path(folder)))
-    assume(all(np.isfinite(values).all() for values in found.values()))
+    if not np.isfinite(found["definitions"]).all():
+        event("left out: by the definitions it is not finite")
+        return
     if amplification(net, weights, data) > 100:
         event("left out: it makes more of a rounding than correct engines can agree on")
         return
     apart = {(a, b): error(found[a], found[b]) for a, b in itertools.combinations(found, 2)}
-    worst = max(apart, key=lambda pair: apart[pair])
+    worst = max(apart, key=lambda pair: (np.isnan(apart[pair]), apart[pair]))
     assert apart[worst] < TOLERANCE, f"{worst[0]} and {worst[1]} differ by {apart[worst]:.1e} of the largest output"
 
 
