@@ -21,8 +21,9 @@ from resnetgen.weights.draw import Drawing, keys, payload
 from resnetgen.weights.source import Array, Stored, Weights, checksum
 from resnetgen.weights.wire import delimited
 
-MAX_PROTOBUF = 2**31 - 1
-"""The most bytes that a protobuf message may have."""
+MAX_PROTOBUF = 2**31 - 2
+"""The most bytes of a message that ONNX Runtime reads: of 2 GiB less one, which protobuf allows, it says that parsing
+failed (seen with 1.31)."""
 _ALIGNMENT = 4096
 """Of a tensor in the external file, so that a runtime may map it into memory."""
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers of ModelProto, GraphProto and TensorProto
