@@ -92,10 +92,10 @@ def make(folder: Path) -> bool:
         return False
     try:
         folder.mkdir()
-    except FileExistsError:  # another was faster
+    except FileExistsError as error:
         if not folder.is_dir():
-            raise
-        return False
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from None
+        return False  # another was faster
     return True
 
 

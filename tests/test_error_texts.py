@@ -22,7 +22,7 @@ TEXTS = {
     Code.OUTPUT: (
         "build tiny.yaml --output-dir tiny.yaml",
         5,
-        "error[output]: cannot write tiny.yaml/tiny: Not a directory\n  hint: --output-dir names another folder\n",
+        "error[output]: cannot write tiny.yaml: Not a directory\n  hint: --output-dir names another folder\n",
     ),
     Code.PROTOTXT_SYNTAX: (
         "diff bad.prototxt resnet18",

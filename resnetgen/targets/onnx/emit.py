@@ -139,8 +139,7 @@ def write(
     with create(path) as file:
         file.write(planned.skeleton.SerializeToString(deterministic=True))
         for name, shape, values in tensors:
-            file.write(_fragment_head(_tensor_head(name, shape, planned.element), values.nbytes))
-            file.write(values.data)
+            _write_fragment(file, _tensor_head(name, shape, planned.element), values)
             progress(values.nbytes)
         file.write(planned.stamp().SerializeToString(deterministic=True))
     return checksums
@@ -177,6 +176,11 @@ def _rounded(name: str, values: Array, element: Element, place: Span | None) -> 
 
 def _tensor_head(name: str, shape: tuple[int, ...], element: Element) -> TensorProto:
     return TensorProto(name=name, data_type=element.proto, dims=shape)
+
+
+def _write_fragment(file: Output, head: TensorProto, values: Stored) -> None:
+    file.write(_fragment_head(head, values.nbytes))
+    file.write(values.data)
 
 
 def _fragment_head(head: TensorProto, nbytes: int) -> bytes:
