@@ -327,6 +327,29 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert (done.stdout, done.stderr) == ("{\n", "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_output_that_cannot_be_written() -> None:
+    command = f"{sys.executable} -m resnetgen.cli schema > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, env=os.environ)
+    assert done.returncode == Exit.IO
+    assert done.stderr.endswith("No space left on device\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_end_of_the_process(tmp_path: Path) -> None:
+    """It is quick, and yet what waits for it is done: output in a pipe is whole, temporary folders are gone."""
+    program = (
+        "import tempfile, atexit\n"
+        "from resnetgen.cli.end import end\n"
+        f"folder = tempfile.TemporaryDirectory(dir={str(tmp_path)!r})\n"
+        "print('x' * 100_000)\n"
+        "end(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, len(done.stdout), done.stderr) == (3, 100_001, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_prototxt_is_no_spec(run: Run) -> None:
     done = run("diff", "resnet18", "folder/net.prototxt")
     assert (done.code, done.err) == (5, "error[missing-file]: no such file: folder/net.prototxt\n")

@@ -183,11 +183,6 @@ def _write_fragment(file: Output, head: TensorProto, values: Stored) -> None:
     file.write(values.data)
 
 
-def _write_fragment(file: Output, head: TensorProto, values: Stored) -> None:
-    file.write(_fragment_head(head, values.nbytes))
-    file.write(values.data)
-
-
 def _fragment_head(head: TensorProto, nbytes: int) -> bytes:
     """What stands before the values in a ModelProto that holds nothing but one initializer."""
     tensor = head.SerializeToString() + delimited(_RAW_DATA, nbytes)
