@@ -82,7 +82,7 @@ def bracket(w: Writer, image: Shape, index: Index) -> Block:
     out = w.one_of(image[0], 2 * image[0], w.upto(MOST))
     texts.append(same_unit(w, shape, out=out, kernel="3x3")[0])
     texts += [w.one_of("relu", "sigmoid", "batchnorm")] if w.rarely() else []
-    if w.rarely():
+    if index is not None and w.rarely():  # an inner one would take the stride a second time
         texts[0] += ", /$stride"
     return residual(w, f"[{'; '.join(texts)}]", out)
 
@@ -108,7 +108,7 @@ def keeping(text: str) -> Block:
 
 def stack(w: Writer, image: Shape, index: Index) -> Block:
     texts, shape = items(w, image)
-    if w.rarely():
+    if index is not None and w.rarely():
         texts.insert(0, w.one_of("maxpool 3x3, /$stride, p=1", "avgpool 3x3, /$stride, p=1"))
     return plain(f"({'; '.join(texts)})", shape[0])
 

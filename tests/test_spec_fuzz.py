@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -26,14 +27,15 @@ generated = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check
 
 def attempt(files: Files, folder: Path) -> Failure | None:
     """Compile; whatever comes out must be a Failure, at once, each of its problems with a place and a hint."""
-    path = files.write(folder)
+    path, refused = files.write(folder), None
+    gc.disable()  # what thousands of specs before this one left is not this one's
     began = time.process_time()
     try:
         expand(load(path, shown=SPEC))
     except Failure as failure:
         refused = failure
-    else:
-        refused = None
+    finally:
+        gc.enable()
     rendered = str(refused)
     assert time.process_time() - began < SECONDS
     if refused:
