@@ -70,7 +70,7 @@ class Prepared:
         if self.place.exists() or self.place.is_symlink():
             standing.accept(self.place, self.texts[CONFIG], self.texts.get(LABELS))
         version = self.place / str(self.wanted or standing.next_version(self.place))
-        if version.exists():
+        if self.wanted and version.exists():  # else another deploy has taken it just now, and there is a next one
             hint = "leave out --model-version for the next one that is free"
             raise fail(Exit.IO, Code.OUTPUT, f"{version} stands there, and a version is never changed", hint=hint)
         return version
