@@ -160,7 +160,9 @@ def _documents(w: Writer, image: str, head: list[str], defaults: list[str], rows
     if w.upto(5, 0) < 5:
         return Files(texts | {SPEC: f"{own}{named}input: {image}\n{params}{chosen}{blocks}{_section('stages', rows)}"})
     kept = w.upto(len(rows))
-    other = {name: "relu | 3x3, 5" if number % 2 else text for number, (name, text) in enumerate(rows.items())}
+    # Text replaces what the parent's row says; fields would leave the rest of it.
+    replaced = [name for name, text in rows.items() if not text.startswith("{")][1::2]
+    other = rows | dict.fromkeys(replaced, "relu | 3x3, 5")
     parent = dict(list(other.items())[:kept]) | {"gone": "gap"}
     child = {name: text for name, text in rows.items() if parent.get(name) != text} | {"gone": "null"}
     old = f"params: {json.dumps(dict.fromkeys(w.params, 1))}\n" if w.params else ""
