@@ -24,9 +24,9 @@ pytestmark = [
 ]
 
 ALL = os.environ.get("RESNETGEN_FAULTS") == "all"
-STRIDE = 1 if ALL else 6
+STRIDE = 1 if ALL else 9
 """Of the calls of a command, one in so many is tried; of those near its end, where files are published, each."""
-END = 60
+END = 40
 KILLS = int(os.environ.get("RESNETGEN_KILLS", "4"))
 """At random moments."""
 
