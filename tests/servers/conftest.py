@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from servers import triton
 from servers.process import Server, free_port, running
 from servers.served import LABELS, LARGEST, SPEC, Served, deploy

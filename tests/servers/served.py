@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import pytest
+
 from servers.process import Server
 
 try:

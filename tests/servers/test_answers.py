@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from servers import triton
 from servers.served import CLASSES, LABELS, LARGEST, MARKS, SPEC, Served, assert_answers, deploy, images, program
 

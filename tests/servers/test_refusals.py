@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from servers.served import CLASSES, MARKS, SPEC, Served, assert_answers, http, images
 
 pytestmark = MARKS

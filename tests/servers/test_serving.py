@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from servers.process import Server, free_port, running
 from servers.served import MARKS, SPEC, Served, assert_answers, http, images
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from servers import triton
 from servers.process import Server
 from servers.served import LARGEST, MARKS, SPEC, Served, assert_answers, http, images, program
