@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.preprocess import Preprocess
-from resnetgen.runtimes.images import image_files, load_bytes, normalise
+from resnetgen.runtimes.images import image_files, normalise, readable
 from resnetgen.verify import arrays
 from resnetgen.verify.inputs import Format, make, random_images
 from resnetgen.verify.settings import Settings
@@ -70,15 +70,8 @@ def load(given: Path | None, count: int | None, wanted: Format, preprocess: Prep
 
 def _pictures(paths: list[Path], preprocess: Preprocess) -> npt.NDArray[np.uint8]:
     """Raises Failure (exit 5) that names each one that is broken."""
-    read: list[npt.NDArray[np.uint8]] = []
     problems: list[Problem] = []
-    for path in paths:
-        try:
-            read.append(load_bytes([path], preprocess))
-        except Failure as failure:
-            if failure.exit is not Exit.IO:  # it is no fault of this image
-                raise
-            problems += failure.problems
+    read = [pixels for _, pixels in readable(paths, preprocess, problems)]
     if problems:
         raise Failure(Exit.IO, tuple(problems))
     return np.concatenate(read)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.predict.folder import Folder
-from resnetgen.preprocess import Preprocess
-from resnetgen.runtimes.images import Bytes, load_bytes, normalise
+from resnetgen.runtimes.images import Bytes, normalise, readable
 from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.weights.source import Array
 
@@ -110,17 +109,6 @@ def predict(
             result.found += [Prediction(path, classifier.guesses(row, top)) for (path, _), row in pairs]
         progress(len(part))
     return result
-
-
-def readable(paths: Sequence[Path], preprocess: Preprocess, problems: list[Problem]) -> Iterator[tuple[Path, Bytes]]:
-    """The images that can be read; what is wrong with the others is added to `problems`."""
-    for path in paths:
-        try:
-            yield path, load_bytes([path], preprocess)
-        except Failure as failure:
-            if failure.exit is not Exit.IO:  # it is no fault of this image
-                raise
-            problems += failure.problems
 
 
 def _softmax(scores: Array) -> Array:

@@ -5,14 +5,14 @@ Pillow is needed, the extra `images`. An image's EXIF orientation is not looked 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.preprocess import Color, Extent, Preprocess
 from resnetgen.weights.source import Array
 
@@ -34,6 +34,17 @@ def load_bytes(paths: Sequence[Path], preprocess: Preprocess) -> Bytes:
     Raises Failure: exit 2 where Pillow is missing, 5 where a file is no image that can be read or a too large one.
     """
     return np.stack([_load(path, preprocess) for path in paths])
+
+
+def readable(paths: Sequence[Path], preprocess: Preprocess, problems: list[Problem]) -> Iterator[tuple[Path, Bytes]]:
+    """The images that can be read; what is wrong with the others is added to `problems`."""
+    for path in paths:
+        try:
+            yield path, load_bytes([path], preprocess)
+        except Failure as failure:
+            if failure.exit is not Exit.IO:  # it is no fault of this image
+                raise
+            problems += failure.problems
 
 
 def normalise(images: Bytes, preprocess: Preprocess) -> Array:
