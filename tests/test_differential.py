@@ -214,13 +214,13 @@ def test_a_difference_is_found() -> None:
 
 
 @pytest.mark.opencv
-@pytest.mark.parametrize(("size", "wrong"), [("4x1x8", True), ("4x8x1", True), ("4x2x8", False)])
-def test_opencv_s_depthwise_convolution_of_a_line(size: str, wrong: bool, tmp_path: Path) -> None:
-    """OpenCV 4.14; when this fails, the engine was mended."""
+@pytest.mark.parametrize(("size", "line"), [("4x1x8", True), ("4x8x1", True), ("4x2x8", False), ("4x8x2", False)])
+def test_opencv_s_depthwise_convolution_of_a_line(size: str, line: bool, tmp_path: Path) -> None:
+    """What OpenCV 4.14 gives for a line depends on the memory beside it, so that only the others can be held to."""
     pytest.importorskip("cv2")
     net = cells("conv 3x3, 4, C=4", size)
     weights, data = random_weights(net), image(net)
+    assert excused("opencv", net, evaluate(net, weights, data)) is line
     model = write_caffe(net, weights, tmp_path, dialect=Dialect.OPENCV)
     found = on_opencv(model.prototxt, model.caffemodel, data)
-    assert (error(found, expected(net, weights, data)) > TOLERANCE) is wrong
-    assert excused("opencv", net, evaluate(net, weights, data)) is wrong
+    assert line or error(found, expected(net, weights, data)) < TOLERANCE
