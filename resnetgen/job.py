@@ -242,7 +242,7 @@ class Job:
             self.write_caffe(stage, self.caffe)
         if not self.onnx or not self.onnx_options:
             return None
-        if not self.lowered:
+        if not self.lowered or not self.options.lowering:
             path = stage.path(self.onnx_name)
             self.write_onnx(path, stage.create, self.onnx, self.onnx_options)
             return self.verify(path)
@@ -250,7 +250,7 @@ class Job:
         whole.parent.mkdir()
         self.write_onnx(whole, Output, self.onnx, self.onnx_options)
         report = self.verify(whole)
-        self.measured = self.lower(whole, stage.path(self.onnx_name), stage.create, self.lowered)
+        self.measured = self.lower(whole, stage, self.lowered, self.options.lowering)
         return report
 
     def entries(self, stage: Staging) -> dict[str, Entry]:
@@ -299,11 +299,14 @@ class Job:
             raise report.failure()
         return report
 
-    def lower(self, whole: Path, path: Path, create: Create, lowered: Half | Quantised) -> Measured:
+    def lower(self, whole: Path, stage: Staging, lowered: Half | Quantised, lowering: Lowering) -> Measured:
         """Bring a model to the precision that is wanted, and run both. Raises Failure if they are too far apart."""
+        from resnetgen.precision.agreement import measure
+
+        path = stage.path(self.onnx_name)
         with self.progress.task(f"{path.name} from fp32", 0):
-            accept(path.name, lowered.write(whole, path, create))
-            measured = lowered.measure(whole, path)
+            accept(path.name, lowered.write(whole, path, stage.create))
+            measured = measure(whole, path, lowered.images, lowering)
         if not measured.passed:
             raise measured.failure()
         return measured

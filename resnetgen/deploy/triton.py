@@ -22,6 +22,7 @@ from resnetgen.folders import beside
 from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, accept
 from resnetgen.labels import LABELS
 from resnetgen.manifest import Entry
+from resnetgen.precision.choice import Precision
 
 if TYPE_CHECKING:
     from resnetgen.verify import Report
@@ -164,7 +165,7 @@ def _refuse(options: Options, serving: Serving) -> None:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="--max-batch 2 or above")
     if serving.tensorrt and serving.device is not Device.GPU:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "TensorRT runs on a GPU alone", hint="add --device gpu")
-    if options.lowering and options.lowering.precision == "int8" and serving.device is Device.GPU:
+    if options.lowering and options.lowering.precision is Precision.INT8 and serving.device is Device.GPU:
         # TensorRT takes activations with a sign and a zero point of 0; CUDA's provider has no kernel for such products.
         message = "int8 is written for CPUs: activations of eight bits without a sign"
         raise fail(Exit.USAGE, Code.PRECISION, message, hint="--precision fp16, or --device cpu")

@@ -61,7 +61,7 @@ class Measured:
 def measure(whole: Path, lowered: Path, images: Images, lowering: Lowering) -> Measured:
     """Run both models on ONNX Runtime's CPU provider. Raises Failure where one of them does not load."""
     before, after = Session(whole, Device()), Session(lowered, Device())
-    distance, agreement, scores = Distance(), Agreement(), False
+    distance, agreement = Distance(), Agreement()
     first = before.input.shape[0]
     size = first if isinstance(first, int) else 1
     for number, batch in enumerate(images.batches(size)):
@@ -70,9 +70,8 @@ def measure(whole: Path, lowered: Path, images: Images, lowering: Lowering) -> M
         (found,) = after.run(after.cast(batch)).values()
         distance.add(found[:kept], wanted[:kept], (str(lowering.precision), "fp32"))
         if is_scores(wanted):
-            scores = True
             agreement.add(found[:kept], wanted[:kept])
-    same = agreement.top1 if scores else None
+    same = agreement.top1 if agreement.images else None
     faults = tuple(dict.fromkeys(distance.faults))
     said = (len(images.data), images.origin, same, distance.cosine, faults)
     return Measured(lowering.precision, lowering.gate, *said)

@@ -11,7 +11,6 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Create
 from resnetgen.ir.graph import Graph
 from resnetgen.precision import calibration, choice
-from resnetgen.precision.agreement import Measured, measure
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.choice import Lowering, Precision
 from resnetgen.preprocess import Preprocess
@@ -48,24 +47,19 @@ def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Hal
     channels, *extent = graph.shapes[source.name]
     shape, dtype = ((*extent, channels), np.uint8) if options.embed else ((channels, *extent), np.float32)
     images = calibration.load(lowering.images, lowering.count, Format(shape, np.dtype(dtype)), preprocess)
-    said = {
-        "resnetgen.precision": lowering.precision.value,
-        "resnetgen.calibration": images.origin,
-        "resnetgen.calibration_sha256": images.digest,
-    }
-    if lowering.precision is Precision.INT8:
-        return Quantised(lowering, images, options.batch or 1, options.metadata | said)
-    elements = Elements(Element.FP16, lowering.outer)
     metadata = options.metadata | {"resnetgen.precision": lowering.precision.value}
+    if lowering.precision is Precision.INT8:
+        fitted = {"resnetgen.calibration": images.origin, "resnetgen.calibration_sha256": images.digest}
+        return Quantised(images, options.batch or 1, metadata | fitted)
+    elements = Elements(Element.FP16, lowering.outer)
     half = replace(options, elements=elements, metadata=metadata)
-    return Half(lowering, images, replace(whole, options=half, planned=emit.plan(graph, half)))
+    return Half(images, replace(whole, options=half, planned=emit.plan(graph, half)))
 
 
 @dataclass(frozen=True)
 class Half:
     """The network emitted once more, in fp16."""
 
-    lowering: Lowering
     images: Images
     made: Whole
     """What becomes of it in fp16."""
@@ -76,15 +70,11 @@ class Half:
         checksums = emit.write(made.planned, made.weights, path, create=create)
         return validate(path, made.graph, made.planned, made.options, checksums)
 
-    def measure(self, whole: Path, path: Path) -> Measured:
-        return measure(whole, path, self.images, self.lowering)
-
 
 @dataclass(frozen=True)
 class Quantised:
     """The model in fp32, quantised."""
 
-    lowering: Lowering
     images: Images
     batch: int
     metadata: dict[str, str]
@@ -102,6 +92,3 @@ class Quantised:
         with create(path) as file:
             file.write(made.SerializeToString(deterministic=True))
         return differences(read(path), before)
-
-    def measure(self, whole: Path, path: Path) -> Measured:
-        return measure(whole, path, self.images, self.lowering)
