@@ -320,7 +320,6 @@ def test_what_onnx_writes(dtype: str, is_raw: bool, tmp_path: Path) -> None:
 
 
 def test_what_we_write_for_onnx(tmp_path: Path) -> None:
-    """Our models come in fragments, which onnx itself merges."""
     graph = cells("[3x3, 4; 3x3, 4] x2 | gap | fc 10")
     path = write_onnx(graph, random_weights(graph), tmp_path).path
     wanted = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}

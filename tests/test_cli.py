@@ -135,7 +135,7 @@ def test_what_stood_there_survives_a_failure(run: Run, tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("resnetgen.targets.onnx.emit._write_fragment", full)
+        patch.setattr("resnetgen.targets.onnx.emit._write_tensor", full)
         result = run("build", "tiny.yaml", "--target", "caffe", "--target", "onnx", "--seed", "1")
     assert result.code == Exit.IO
     assert "No space left on device" in result.err

@@ -176,13 +176,13 @@ def test_a_version_is_added_and_none_is_changed(run: Run) -> None:
 def test_a_server_that_polls_sees_nothing_unfinished(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton takes each folder of a repository for a model, and loads a model anew when its own folder changes."""
     seen: list[set[str]] = []
-    real = emit._write_fragment
+    real = emit._write_tensor
 
     def look(*args: Any) -> None:
         seen.append({path.as_posix() for path in Path("repository").rglob("*") if path.is_dir()})
         real(*args)
 
-    monkeypatch.setattr(emit, "_write_fragment", look)
+    monkeypatch.setattr(emit, "_write_tensor", look)
     assert run(*TRITON).code == 0
     assert run(*TRITON).code == 0
     assert all(folders in (set(), {"repository/tiny", "repository/tiny/1"}) for folders in seen)
@@ -281,7 +281,7 @@ def test_a_full_disk_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(emit, "_write_fragment", full)
+    monkeypatch.setattr(emit, "_write_tensor", full)
     before = everything()
     assert run(*TRITON).code == Exit.IO
     assert everything() == before

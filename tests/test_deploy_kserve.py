@@ -340,7 +340,7 @@ def test_a_foreign_manifest_is_left_alone(run: Run, change: Callable[[], object]
     assert everything() == before
 
 
-FULL = {"the model": (emit, "_write_fragment"), "the manifest": (Staging, "write_text"), "its place": (os, "replace")}
+FULL = {"the model": (emit, "_write_tensor"), "the manifest": (Staging, "write_text"), "its place": (os, "replace")}
 
 
 @pytest.mark.parametrize(("owner", "name"), FULL.values(), ids=FULL)

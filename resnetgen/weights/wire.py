@@ -1,6 +1,5 @@
-"""Protobuf's wire format, as far as a stream of weights needs it: a message may be written as fragments that are each
-valid messages, and a reader merges them. So a model is its skeleton followed by one fragment a tensor, and neither
-writing nor reading holds more than one tensor.
+"""Protobuf's wire format, as far as a stream of weights needs it: the head of a field, whose payload is written or read
+by itself. So neither writing nor reading a model holds more than one tensor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The model's file: its skeleton, then one fragment a weight; or, past 2 GB, the weights in a file beside it."""
+"""The model's file, its weights streamed into their place in it; or, past 2 GB, into a file beside it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.profiles import DEFAULT_OPSET, Profile
 from resnetgen.targets.onnx.elements import Element, stored
+from resnetgen.targets.onnx.pieces import around, before_values
 from resnetgen.targets.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.targets.onnx.translate import Elements, Names, Translation, constant, dims, initializer, ir_version
 from resnetgen.weights.draw import Drawing, keys, payload
 from resnetgen.weights.source import Array, Stored, Weights, checksum
-from resnetgen.weights.wire import delimited
 
 MAX_PROTOBUF = 2**31 - 2
 """The most bytes of a message that ONNX Runtime reads: of 2 GiB less one, which protobuf allows, it says that parsing
 failed (seen with 1.31)."""
 _ALIGNMENT = 4096
 """Of a tensor in the external file, so that a runtime may map it into memory."""
-_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers of ModelProto, GraphProto and TensorProto
 
 Progress = Callable[[int], None]
 """Called with the number of bytes of weights written since the last call."""
@@ -60,6 +59,8 @@ class OnnxPlan:
     """(node, parameter) -> shape, in the order in which they are written."""
     dims: dict[tuple[str, str], tuple[int, ...]]
     """(node, parameter) -> shape of the initializer, which holds the same values."""
+    streamed: int
+    """Bytes of the initializers, if they stand in the model."""
     size: int
     """Bytes of the model with its weights, at most; where there is no late metadata, exactly."""
     external: bool
@@ -102,11 +103,12 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     shapes = keys(graph)
     held = {(node.name, p.name): dims(node, p, options.opset) for node in graph.nodes for p in graph.parameters(node)}
     places = {node.name: node.span for node in graph.nodes}
-    size = skeleton.ByteSize() + options.late_bytes
+    streamed = 0
     for key, shape in shapes.items():
         nbytes = elements.inner.dtype.itemsize * prod(shape)
-        size += len(_fragment_head(_tensor_head(initializer(*key), held[key], elements.inner), nbytes)) + nbytes
-    return OnnxPlan(skeleton, shapes, held, size, size > limit, elements.inner, places, options.late_metadata)
+        streamed += len(before_values(_tensor_head(initializer(*key), held[key], elements.inner), nbytes)) + nbytes
+    size = sum(map(len, around(skeleton, streamed))) + streamed + options.late_bytes
+    return OnnxPlan(skeleton, shapes, held, streamed, size, size > limit, elements.inner, places, options.late_metadata)
 
 
 def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
@@ -136,12 +138,13 @@ def write(
         with create(path) as file:
             file.write(model.SerializeToString(deterministic=True))
         return checksums
+    before, after = around(planned.skeleton, planned.streamed)
     with create(path) as file:
-        file.write(planned.skeleton.SerializeToString(deterministic=True))
+        file.write(before)
         for name, shape, values in tensors:
-            _write_fragment(file, _tensor_head(name, shape, planned.element), values)
+            _write_tensor(file, _tensor_head(name, shape, planned.element), values)
             progress(values.nbytes)
-        file.write(planned.stamp().SerializeToString(deterministic=True))
+        file.write(after + planned.stamp().SerializeToString(deterministic=True))
     return checksums
 
 
@@ -178,17 +181,9 @@ def _tensor_head(name: str, shape: tuple[int, ...], element: Element) -> TensorP
     return TensorProto(name=name, data_type=element.proto, dims=shape)
 
 
-def _write_fragment(file: Output, head: TensorProto, values: Stored) -> None:
-    file.write(_fragment_head(head, values.nbytes))
+def _write_tensor(file: Output, head: TensorProto, values: Stored) -> None:
+    file.write(before_values(head, values.nbytes))
     file.write(values.data)
-
-
-def _fragment_head(head: TensorProto, nbytes: int) -> bytes:
-    """What stands before the values in a ModelProto that holds nothing but one initializer."""
-    tensor = head.SerializeToString() + delimited(_RAW_DATA, nbytes)
-    initializer_field = delimited(_INITIALIZER, len(tensor) + nbytes)
-    graph_field = delimited(_GRAPH, len(initializer_field) + len(tensor) + nbytes)
-    return graph_field + initializer_field + tensor
 
 
 def _write_external(
