@@ -25,8 +25,8 @@ class Figure:
 
     @property
     def held(self) -> bool:
-        """Whether the limit is; a figure without one holds what it promises."""
-        return self.limit is None or self.ratio <= self.limit
+        """Whether the limit is, by the ratio as a reader sees it; a figure without one holds what it promises."""
+        return self.limit is None or _shown(self.ratio) <= self.limit
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Skipped:
 
 
 Result = Figure | Skipped
+
+_INVERTED = 2 / 3
+"""Up to this ratio, how many times less is what a reader wants to know."""
 
 
 def compare(what: str, peer: str, unit: str, rounds: Iterable[Sequence[float]], limit: float | None = None) -> Figure:
@@ -53,4 +56,9 @@ def compare(what: str, peer: str, unit: str, rounds: Iterable[Sequence[float]], 
 
 def times(ratio: float) -> str:
     """A ratio for a reader: 1.42, or 1/9.9 where a tenth is meant."""
-    return f"{ratio:.2f}" if ratio > 2 / 3 else f"1/{1 / ratio:.3g}"
+    return f"{ratio:.2f}" if ratio > _INVERTED else f"1/{1 / ratio:.3g}"
+
+
+def _shown(ratio: float) -> float:
+    """As precise as it is shown: what lies behind that differs from run to run."""
+    return round(ratio, 2) if ratio > _INVERTED else 1 / float(f"{1 / ratio:.3g}")

@@ -47,6 +47,13 @@ def test_a_limit_is_held_up_to_itself(limit: float | None, held: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ratio", "limit", "held"), [(1.004, 1, True), (1.006, 1, False), (0.09999, 0.1, True), (0.1004, 0.1, False)]
+)
+def test_a_limit_is_held_by_the_ratio_that_is_shown(ratio: float, limit: float, held: bool) -> None:
+    assert compare("a", "b", "s", [(ratio, 1)], limit).held is held
+
+
+@pytest.mark.parametrize(
     ("ratio", "text"), [(0.1, "1/10"), (1 / 1.7, "1/1.7"), (0.7, "0.70"), (1.0, "1.00"), (4.9, "4.90")]
 )
 def test_a_ratio_is_written_for_a_reader(ratio: float, text: str) -> None:

@@ -2,8 +2,7 @@
 
 Our models of torchvision's networks on ONNX Runtime: fp32 against what torch.onnx.export(dynamo=False) made of
 torchvision's own, and int8 against our fp32. One image at once; both sessions stand in one process. Loading is the
-creation of a session, each in a process of its own, as a server does it: in one that has loaded a model before, it depends
-on the memory that is left from that.
+creation of a session, in a process of its own: in one that has loaded a model before, it depends on what memory that left.
 """
 
 from __future__ import annotations
