@@ -2,7 +2,7 @@
 
 Our models of torchvision's networks on ONNX Runtime: fp32 against what torch.onnx.export(dynamo=False) made of
 torchvision's own, and int8 against our fp32. One image at once; both sessions stand in one process. Loading is the
-creation of a session, in a process of its own: in one that has loaded a model before, it depends on what memory that left.
+creation of a session, in a process of its own: where a model was loaded before, it depends on what memory that left.
 """
 
 from __future__ import annotations
