@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
-from lark import Lark, Token, Transformer, Tree, v_args
+from lark import Token, Transformer, Tree, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
 from lark.tree import Meta
 
 from resnetgen.errors import Code, Failure, Span, spec_error
 from resnetgen.spec import syntax as s
+from resnetgen.spec.grammar import parser
 from resnetgen.spec.yaml import Scalar
 
 T = TypeVar("T")
@@ -42,17 +42,6 @@ def parse_expression(scalar: Scalar) -> s.Expression:
     return cast(s.Expression, _parse("expression", scalar, object))
 
 
-@cache
-def _parser() -> Lark:
-    return Lark(
-        Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
-        parser="lalr",
-        start=["row", "cells", "size", "expression"],
-        propagate_positions=True,
-        maybe_placeholders=True,
-    )
-
-
 def _parse(start: str, scalar: Scalar, kind: type[T]) -> T:
     value = _syntax(start, scalar)
     assert isinstance(value, kind)
@@ -65,7 +54,7 @@ def _syntax(start: str, scalar: Scalar) -> object:
         hint = "make a part of it a block"
         raise spec_error(Code.ROW_SYNTAX, f"a row of more than {_MAX_ROW} characters", scalar.span, hint)
     try:
-        tree = _parser().parse(scalar.text, start=start)
+        tree = parser().parse(scalar.text, start=start)
     except UnexpectedInput as error:
         raise _syntax_error(error, scalar, start) from None
     _check_depth(tree, scalar)

@@ -1,0 +1,50 @@
+"""The parser of grammar.lark. Its tables stand beside it, since to make them takes a tenth of a build.
+
+They are a pickle, as lark saves a parser, behind a line that says of what lark and of what grammar they are. For any
+other the parser is made anew: that takes longer and is never wrong.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import lark
+from lark import Lark
+
+TABLES = Path(__file__).with_name("grammar.tables")
+
+
+@cache
+def parser() -> Lark:
+    """Starts at row, cells, size or expression."""
+    grammar = _grammar()
+    with TABLES.open("rb") as file:
+        return Lark.load(file) if file.readline() == _stamp(grammar) else made(grammar)
+
+
+def made(grammar: bytes) -> Lark:
+    return Lark(
+        grammar.decode(),
+        parser="lalr",
+        start=["row", "cells", "size", "expression"],
+        propagate_positions=True,
+        maybe_placeholders=True,
+    )
+
+
+def save() -> None:
+    """Make the tables anew."""
+    grammar = _grammar()
+    with TABLES.open("wb") as file:
+        file.write(_stamp(grammar))
+        made(grammar).save(file)
+
+
+def _grammar() -> bytes:
+    return Path(__file__).with_name("grammar.lark").read_bytes()
+
+
+def _stamp(grammar: bytes) -> bytes:
+    return f"lark {lark.__version__}, grammar {sha256(grammar).hexdigest()}\n".encode()
