@@ -34,7 +34,7 @@ HEAVY = {
     "click": {"cli"},
     "cv2": {"runtimes/opencv"},
     "PIL": {"runtimes/images"},
-    "lark": {"spec/rows", "targets/caffe/text"},
+    "lark": {"spec/grammar", "spec/rows", "targets/caffe/text"},
     "ruamel": {"spec/yaml"},
     "mlserver": {"serve"},
     "fastapi": {"serve"},
