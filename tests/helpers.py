@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,6 +51,14 @@ class Result:
 
 Run: TypeAlias = Callable[..., Result]
 """The fixture `run`."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """No hang. Of computing: on a busy machine others take some of each second."""
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < seconds
 
 
 def bundled(name: str) -> Graph:

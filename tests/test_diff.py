@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf import text_encoding, text_format
+from helpers import within
 
 from resnetgen.diff import Difference, Net, Record, Word, compare, load, parse
 from resnetgen.errors import Exit, Failure, Source, Span
@@ -646,15 +646,6 @@ def test_the_authors_nets_against_each_other() -> None:
 
 
 @needs_reference
-def test_the_parser_is_quick() -> None:
-    source = text.read(RESNET101)
-    text.parse(source)
-    start = time.perf_counter()
-    text.parse(source)
-    assert time.perf_counter() - start < 0.5
-
-
-@needs_reference
 @pytest.mark.parametrize("shuffled", [False, True], ids=["other names", "the same names on other layers"])
 @pytest.mark.parametrize("seed", range(3))
 def test_one_stride_among_other_names_in_another_order(seed: int, shuffled: bool) -> None:
@@ -876,7 +867,6 @@ def test_ten_thousand_layers() -> None:
     other = replace(net, records=tuple(replace(r, name=f"n{at}") for at, r in enumerate(net.records)))
     for at in (1001, 5003, 9007):
         other = changed_at(other, at, "convolution_param.kernel_size", 9)
-    start_time = time.perf_counter()
-    difference = compare(net, other, ignore_names=True)
-    assert time.perf_counter() - start_time < 15  # about 2 s on an idle core
+    with within(15):  # about 2
+        difference = compare(net, other, ignore_names=True)
     assert difference.render().splitlines()[-1] == "3 layers differ, 0 only in A, 0 only in B, 9997 equal"

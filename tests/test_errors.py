@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import within
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span
 from resnetgen.expand import expand
@@ -137,10 +138,8 @@ BOMB = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}
 def test_refused_at_once(text: str, code: Code, tmp_path: Path) -> None:
     path = tmp_path / "net.yaml"
     path.write_text(text, encoding="utf-8")
-    began = time.perf_counter()
-    with pytest.raises(Failure) as caught:
+    with within(1), pytest.raises(Failure) as caught:
         load(path)
-    assert time.perf_counter() - began < 1
     assert [problem.code for problem in caught.value.problems] == [code]
 
 
