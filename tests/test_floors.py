@@ -23,7 +23,7 @@ FLOORS = (
     {"precision"},
     {"job"},
     {"compiler"},
-    {"catalogue", "convert", "deploy", "serve"},
+    {"catalogue", "convert", "verification", "differences", "deploy", "serve"},
     {"cli"},
 )
 HEAVY = {

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import Verified, build, verify
+from resnetgen.compiler import build
 from resnetgen.job import Options
 from resnetgen.runtimes.onnxruntime import CUDA, Provider
+from resnetgen.verification import Verified, verify
 from resnetgen.verify import Settings
 from resnetgen.weights.initialise import Init
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from helpers import random_weights, write_caffe, write_onnx
 
-from resnetgen.compiler import Verified, build, compile_spec, verify
+from resnetgen.compiler import build, compile_spec
 from resnetgen.convert import convert
 from resnetgen.errors import Exit, Failure
 from resnetgen.ir.graph import Graph
 from resnetgen.job import Compiled, Options, Quiet, Target
 from resnetgen.pretrained import Source, load_pretrained, weight_namings
 from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.verification import Verified, verify
 from resnetgen.verify import Settings
 from resnetgen.weights.assign import Assigned
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint

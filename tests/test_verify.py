@@ -19,10 +19,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from resnetgen.cli import main
-from resnetgen.compiler import Verified, build, verify
+from resnetgen.compiler import build
 from resnetgen.errors import Exit, Failure
 from resnetgen.job import Options
 from resnetgen.runtimes import onnxruntime, opencv
+from resnetgen.verification import Verified, verify
 from resnetgen.verify import Report, Settings, arrays
 from resnetgen.verify.comparison import Agreement, Distance, Pair, Tensors, pair_inner, pair_outputs
 from resnetgen.weights.initialise import Init
@@ -176,6 +177,49 @@ def test_a_foreign_model(folder: Path, command: Callable[..., Result]) -> None:
     model.graph.input.append(helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1]))
     onnx.save(model, "two.onnx")
     assert "verify knows networks of one" in command("two.onnx").err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("seed", "one", "drawn by seed 'one' and init 'random-stats'"),
+        ("seed", "9" * 5000, "drawn by seed '999"),
+        ("init", "hee", "drawn by seed '0' and init 'hee'"),
+    ],
+)
+def test_a_model_that_says_what_no_build_does(
+    folder: Path, command: Callable[..., Result], key: str, value: str, message: str
+) -> None:
+    model = onnx.load(MODEL)
+    (entry,) = (one for one in model.metadata_props if one.key == f"resnetgen.{key}")
+    entry.value = value
+    onnx.save(model, MODEL)
+    for word in (MODEL, "tiny.yaml"):
+        result = command(word)
+        assert result.code == Exit.MODEL
+        assert message in result.err
+
+
+@pytest.mark.parametrize(
+    ("params", "held_against"),
+    [
+        ('{"classes": 10}', "spec"),
+        *((text, "spec") for text in ("[", "[1]", '{"classes": "10"}', '{"classes": [[]]}', '{"classes": true}')),
+        ('{"classes": 12}', "the same file"),
+        ('{"no": 1}', "the same file"),
+    ],
+)
+def test_a_model_that_says_other_params(folder: Path, params: str, held_against: str) -> None:
+    """Those that no build says are none; where the spec cannot be told, a model is held against itself."""
+    (built,) = build(["resnet20_cifar"], Options())
+    (path,) = built.files
+    model = onnx.load(path)
+    (entry,) = (one for one in model.metadata_props if one.key == "resnetgen.params")
+    entry.value = params
+    onnx.save(model, path)
+    report = check(word=str(path))
+    assert report.passed
+    assert report.sides[0].file.startswith(held_against)
 
 
 # What is compared

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import Verified, build, verify
+from resnetgen.compiler import build
 from resnetgen.errors import Exit, Failure
 from resnetgen.job import Options, Target
 from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.verification import Verified, verify
 from resnetgen.verify import Report, Settings
 from resnetgen.weights.initialise import Init
 

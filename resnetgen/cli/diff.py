@@ -28,17 +28,17 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, as_json: bool, **gi
     that resnetgen does not emit are compared as they are written. What only training uses (fillers, learning rates) is
     left out.
     """
-    from resnetgen import compiler
+    from resnetgen import differences
     from resnetgen.targets.caffe.dialect import Dialect
 
     if as_bytes and (ignore_names or as_json):
         raise click.UsageError("--bytes goes with neither --ignore-names nor --json")
-    written = compiler.AsCaffe(given["settings"], given["image"], Dialect(given["dialect"] or "bvlc"))
+    written = differences.AsCaffe(given["settings"], given["image"], Dialect(given["dialect"] or "bvlc"))
     if as_bytes:
-        text = compiler.compare_text(a, b, written)
+        text = differences.compare_text(a, b, written)
         print(text.rstrip("\n") or "equal, byte for byte")
         sys.exit(1 if text else 0)
-    difference = compiler.compare(a, b, written, ignore_names)
+    difference = differences.compare(a, b, written, ignore_names)
     if as_json:
         print_json(difference.to_json())
     else:

@@ -102,7 +102,7 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
     evaluator. For MODEL.onnx and NET.prototxt it is the same, if the bundled spec that they name can be found; else the
     .onnx itself.
     """
-    from resnetgen import compiler
+    from resnetgen import verification
     from resnetgen.runtimes.onnxruntime import Provider
     from resnetgen.verify import Settings
 
@@ -120,7 +120,7 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
         named,
         given["provider_options"],
     )
-    what = compiler.Verified(
+    what = verification.Verified(
         word=model,
         on=given["on"],
         against=given["against"],
@@ -137,7 +137,7 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
             advance(1000 * done // total - shown)
             shown = 1000 * done // total
 
-        report = compiler.verify(what, settings, step)
+        report = verification.verify(what, settings, step)
     if as_json:
         print_json(report.to_json())
     else:

@@ -6,13 +6,27 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from resnetgen import manifest
-from resnetgen.errors import Failure
+from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.text import read
 from resnetgen.targets.onnx.read import read_file
+from resnetgen.weights.initialise import Init
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the weights were made."""
+
+    seed: int = 0
+    init: Init = Init.HE
+    checkpoint: str = ""
+    """The name of the file that they were taken from; empty where all were drawn."""
+    sha256: str = ""
+    """The checkpoint's."""
+    reinit: tuple[str, ...] = ()
+    """The stages that were drawn all the same."""
 
 
 @dataclass(frozen=True)
@@ -24,26 +38,24 @@ class Origin:
     params: Mapping[str, int | float]
     image: str | None
     """The input, CxHxW."""
-    weights: Mapping[str, str]
-    """How they were made: init and seed."""
+    made: Made
 
 
 def of_onnx(path: Path) -> Origin:
-    """Raises Failure (exit 4 or 5) for what is no model."""
+    """Raises Failure (exit 4 or 5) for what is no model, or says what no build does."""
     prefix = "resnetgen."
     # What is not UTF-8 text comes as bytes.
     entries = {str(entry.key): str(entry.value) for entry in read_file(path).model.metadata_props}
     said = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
-    try:
-        params: Any = json.loads(said.get("params", "{}"))
-    except (ValueError, RecursionError):
-        params = {}
-    params = params if isinstance(params, dict) else {}
-    return Origin(said.get("spec", ""), said.get("spec_sha256", ""), params, said.get("input"), said)
+    params = _params(said.get("params", "{}"))
+    return Origin(said.get("spec", ""), said.get("spec_sha256", ""), params, said.get("input"), _made(said, path))
 
 
 def of_caffe(prototxt: Path) -> Origin:
-    """A manifest says less than a model: settings of the spec are not in it, and its input stands in the prototxt."""
+    """A manifest says less than a model: settings of the spec are not in it, and its input stands in the prototxt.
+
+    Raises Failure as of_onnx does.
+    """
     entries = manifest.read(prototxt.parent)
     text, weights = (entries.get(prototxt.with_suffix(ending).name, {}) for ending in (".prototxt", ".caffemodel"))
     try:
@@ -54,5 +66,25 @@ def of_caffe(prototxt: Path) -> Origin:
     origin = weights.get("origin") if isinstance(weights, dict) else None
     said = origin if isinstance(origin, dict) else {}
     digest = str(text.get("spec_sha256", "")) if isinstance(text, dict) else ""
-    name = manifest.spec_name(prototxt.parent)
-    return Origin(name, digest, {}, image, {key: str(value) for key, value in said.items()})
+    made = _made({key: str(value) for key, value in said.items()}, prototxt.with_name(manifest.MANIFEST))
+    return Origin(manifest.spec_name(prototxt.parent), digest, {}, image, made)
+
+
+def _params(text: str) -> dict[str, int | float]:
+    """Anything but numbers by their names is none of ours; the spec's digest then tells that it has changed."""
+    try:
+        params = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    numbers = isinstance(params, dict) and all(type(value) in (int, float) for value in params.values())
+    return params if numbers else {}
+
+
+def _made(said: Mapping[str, str], path: Path) -> Made:
+    try:
+        seed, init = int(said.get("seed", "0")), Init(said.get("init", Init.HE))
+    except ValueError:
+        message = f"{path} says that its weights were drawn by seed {said.get('seed')!r} and init {said.get('init')!r}"
+        raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint="no build says so; build it anew") from None
+    reinit = tuple(filter(None, said.get("reinit", "").split(",")))
+    return Made(seed, init, said.get("weights", ""), said.get("weights_sha256", ""), reinit)

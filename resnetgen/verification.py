@@ -1,0 +1,110 @@
+"""What was built is run: words of the command line as sides, and the network that they should be, as it was then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnetgen.compiler import compile_spec
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.job import Compiled
+from resnetgen.pretrained import Source, load_pretrained
+from resnetgen.verify import REFERENCE, Network, Report, Settings, Subject, open_side, origin, verify_sides
+from resnetgen.verify.origin import Made, Origin
+from resnetgen.verify.run import Progress
+from resnetgen.weights.initialise import Initialised
+from resnetgen.weights.source import Array, Weights
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What is to be verified, and against what."""
+
+    word: str
+    """A spec whose files stand below `output_dir`, or the path of a model or a prototxt."""
+    on: tuple[str, ...] = ()
+    """The sides, as verify.words knows them; the first is what the others are held against. One alone is held against
+    the reference: onnx's evaluator on the network as its spec says it."""
+    against: str | None = None
+    """Another side to hold them against."""
+    output_dir: Path = Path("generated")
+    params: dict[str, int | float] = field(default_factory=dict)
+    weights: Path | None = None
+    """The checkpoint that the files were built from, where they were."""
+    save: Path | None = None
+    """Where the outputs of the first side of `on` are to be written."""
+
+
+def verify(given: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:
+    """Run what was built, and compare it tensor by tensor. Raises Failure."""
+    subject = _subject(given)
+    words = list(given.on or ("opencv" if given.word.endswith(".prototxt") else "onnxruntime",))
+    sides = [open_side(word, subject, settings) for word in words]
+    against = given.against or (REFERENCE if len(words) == 1 else None)
+    held = [open_side(against, subject, settings)] if against else []
+    shown = sides[0].facts().file if len(sides) == 1 else subject.name
+    save = (sides[0], given.save) if given.save else None
+    preprocess = subject.network.preprocess if subject.network else None
+    return verify_sides(shown, held + sides, settings, progress, save, preprocess)
+
+
+def _subject(given: Verified) -> Subject:
+    """The files, and the network that they should be: as it was when they were built."""
+    if given.word.endswith((".onnx", ".prototxt")):
+        path = Path(given.word)
+        said = origin.of_onnx(path) if given.word.endswith(".onnx") else origin.of_caffe(path)
+        found = _compiled_as(said.spec, said, given.params)
+        return Subject(path.name, path.with_suffix(""), _network(found, said.made, given) if found else None)
+    compiled = compile_spec(given.word, given.params)
+    spec = compiled.spec
+    stem = given.output_dir / spec.name / spec.stem
+    build = f"resnetgen build {given.word} --output-dir {given.output_dir}"
+    files = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("onnx", "prototxt")}
+    read = {"onnx": origin.of_onnx, "prototxt": origin.of_caffe}
+    built = {kind: read[kind](path) for kind, path in files.items() if path.is_file()}
+    # Only a model says what was --set.
+    settings = dict(built["onnx"].params if "onnx" in built else {}) | given.params
+    then = {kind: _compiled_as(given.word, said, settings) for kind, said in built.items()}
+    stale = tuple(kind for kind, one in then.items() if one is None)
+    # The reference's weights are those of the file that is run, where they have been drawn anew in between.
+    kinds = sorted(built, reverse=set(given.on) == {"opencv"})
+    network = next((_network(one, built[kind].made, given) for kind in kinds if (one := then[kind])), None)
+    return Subject(given.word, stem, network or _network(compiled, Made(), given), build, stale)
+
+
+def _network(compiled: Compiled, made: Made, given: Verified) -> Network:
+    return Network(compiled.graph, _weights(compiled, made, given.weights), compiled.names, compiled.spec.preprocess)
+
+
+def _weights(compiled: Compiled, made: Made, path: Path | None) -> Weights:
+    """Those that files should hold, by what they say of their origin."""
+    drawn = Initialised(compiled.graph, made.seed, made.init)
+    if path is None:
+        return Missing(made.checkpoint) if made.checkpoint else drawn
+    read = load_pretrained(Source(path, made.reinit, allow_nonfinite=True), compiled.spec, compiled.graph, drawn)
+    if made.sha256 and read.sha256 != made.sha256:
+        message = f"{path} is not the checkpoint that {made.checkpoint} was when the files were built"
+        hint = f"that one's SHA-256 begins with {made.sha256[:16]}, this one's with {read.sha256[:16]}"
+        raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+    return read.weights
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The weights of a checkpoint that is not at hand: asking for any of them says so."""
+
+    name: str
+
+    def tensor(self, node: str, parameter: str) -> Array:
+        hint = f"--weights {self.name}; or compare what was built with itself: --on onnxruntime --on opencv"
+        message = f"these files hold the weights of {self.name}, which the reference needs as well"
+        raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+
+
+def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Compiled | None:
+    """The spec of a file as it was when that was built; None where it cannot be found or has changed."""
+    try:
+        compiled = compile_spec(word, dict(origin.params) | params, image=origin.image)
+    except Failure:
+        return None
+    return compiled if compiled.digest == origin.digest else None
