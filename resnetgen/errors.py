@@ -132,14 +132,17 @@ class Problem:
     hint: str = ""
     notes: tuple[str, ...] = ()
 
-    def render(self) -> str:
-        """The text that a person reads: place, code, message; the line and a caret; notes and the hint."""
+    def render(self, hinted: bool = True) -> str:
+        """The text that a person reads: place, code, message; the line and a caret; notes and the hint.
+
+        Not `hinted`: another problem says the same hint.
+        """
         place = f"{self.span.source.name}:{self.span.line}:{self.span.column}: " if self.span else ""
         lines = [f"{place}error[{self.code}]: {self.message}"]
         if self.span and self.span.source.text:
             lines += self._excerpt(self.span)
         lines += [f"  note: {note}" for note in self.notes]
-        if self.hint:
+        if self.hint and hinted:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(_clipped(_printable(line)) for text in lines for line in text.split("\n"))
 
@@ -180,7 +183,9 @@ class Failure(Exception):
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
-        lines = [problem.render() for problem in self.problems[:_MAX_SHOWN]]
+        shown = self.problems[:_MAX_SHOWN]
+        first = {problem.hint: at for at, problem in reversed(list(enumerate(shown)))}
+        lines = [problem.render(hinted=first[problem.hint] == at) for at, problem in enumerate(shown)]
         more = len(self.problems) - _MAX_SHOWN
         return "\n".join([*lines, f"... and {more:,} more"] if more > 0 else lines)
 
