@@ -9,9 +9,14 @@ import atexit
 import os
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+
+_LIBFUZZER = 256 << 20
+"""Bytes that libFuzzer takes for itself."""
 
 
 def run_guided(name: str, seconds: float, seed: int, save: Path) -> int:
@@ -27,7 +32,7 @@ def run_guided(name: str, seconds: float, seed: int, save: Path) -> int:
         if name not in TARGETS:
             print(f"--guided takes one --target of {', '.join(TARGETS)}", file=sys.stderr)
             return 2
-        target = TARGETS[name]
+        target = replace(TARGETS[name], memory=TARGETS[name].memory + _LIBFUZZER)
         with TemporaryDirectory() as work:
             for data in target.seeds:  # imports what parsers import when they need it
                 target.attempt(data, Path(work))
