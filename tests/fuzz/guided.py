@@ -9,6 +9,7 @@ import atexit
 import os
 import random
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,10 +49,10 @@ def run_guided(name: str, seconds: float, seed: int, save: Path) -> int:
                 report(shrunk(fault, guard), save)
 
         def mutate(data: bytes, most: int, chance: int) -> bytes:
-            if chance & 1:
-                return bytes(atheris.Mutate(data, most))
-            others = random.Random(chance)
-            return target.mutate(data or target.seeds[0], others, target.seeds)[:most]
+            if not chance & 1:
+                with suppress(Exception):  # what libFuzzer damaged may be no archive any more, which a target takes apart
+                    return target.mutate(data, random.Random(chance), target.seeds)[:most]
+            return bytes(atheris.Mutate(data, most))
 
         limits = [f"-max_total_time={seconds:.0f}", f"-seed={seed + 1}", "-timeout=60", "-rss_limit_mb=4096"]
         arguments = [sys.argv[0], *limits, "-max_len=65536", "-print_final_stats=1", corpus]
