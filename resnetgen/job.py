@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -80,6 +81,8 @@ class Options:
     """None: as profiles.choose_opset says."""
     runtime: Profile | None = None
     """The server that must be able to load the ONNX model."""
+    external_data: bool = False
+    """Whether the ONNX model's weights are to lie in a file beside it."""
     embed_preprocess: bool = False
     """Whether the ONNX model takes images of bytes and does itself what the spec says of their pixels."""
     input_name: str = "input"
@@ -172,6 +175,7 @@ class Job:
             embed,
             options.runtime,
             late_bytes=128 if self.pretrained else 0,  # a name of 24 characters, a sum of 64
+            external=options.external_data,
         )
         self.onnx = emit.plan(self.folded, self.onnx_options)
         if options.lowering:
@@ -231,7 +235,9 @@ class Job:
         with staging(self.folder) as stage:
             report = self.write(stage)
             entries = self.entries(stage)
-            stage.publish(last=lambda: (MANIFEST, updated(self.folder, self.compiled.spec, entries)))
+            gone = self.outdated() - entries.keys()
+            manifest = partial(updated, self.folder, self.compiled.spec, entries, gone)
+            stage.publish(without=gone, last=lambda: (MANIFEST, manifest()))
         return self.built({self.folder / name: entry for name, entry in entries.items()}, report)
 
     def write(self, stage: Staging) -> Report | None:
@@ -252,6 +258,10 @@ class Job:
         report = self.verify(whole)
         self.measured = self.lower(whole, stage, self.lowered, self.options.lowering)
         return report
+
+    def outdated(self) -> set[str]:
+        """The files of an earlier build that this one writes, or takes away."""
+        return {f"{self.onnx_name}.data"} if self.onnx else set()
 
     def entries(self, stage: Staging) -> dict[str, Entry]:
         return {name: self.entry(output) for name, output in stage.outputs.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,12 @@ class Entry:
     """Where its weights come from; empty for a text."""
 
 
-def updated(folder: Path, spec: Spec, entries: dict[str, Entry]) -> str:
-    """The manifest's text with new entries. Files of earlier builds keep theirs as long as they stand there."""
-    standing = {path.name for path in folder.glob("*") if path.is_file()}
+def updated(folder: Path, spec: Spec, entries: dict[str, Entry], gone: Set[str] = frozenset()) -> str:
+    """The manifest's text with new entries, and without the files that are to go.
+
+    Files of earlier builds keep theirs as long as they stand there.
+    """
+    standing = {path.name for path in folder.glob("*") if path.is_file()} - gone
     files = {name: entry for name, entry in read(folder).items() if name in standing}
     return _text(spec, files | _listed(entries))
 

@@ -41,18 +41,20 @@ def figures(bench: Bench) -> Iterator[Result]:
                 for threads in INT8:
                     yield latency(f"run {name}", PEER, fp32, peer, threads, 10 * bench.runs, 1.02)
                     yield loading(f"load {name}", PEER, fp32, peer, threads, 3 * bench.runs, 1)
+            beside = built(network, folder / "beside", external=True)
+            yield loading(f"load {name}, external data", "in one file", beside, fp32, 1, 3 * bench.runs)
             int8 = built(network, folder, Precision.INT8)
             for threads, limit in INT8.items():
                 yield latency(f"run {name}, int8", "fp32", int8, fp32, threads, 10 * bench.runs, limit)
 
 
-def built(network: str, folder: Path, precision: Precision | None = None) -> Path:
+def built(network: str, folder: Path, precision: Precision | None = None, external: bool = False) -> Path:
     from resnetgen.compiler import build
     from resnetgen.job import Options
     from resnetgen.precision.choice import GATES, Lowering
 
     lowering = Lowering(precision, GATES[precision]) if precision else None
-    (done,) = build([f"torchvision/{network}"], Options(output_dir=folder, lowering=lowering))
+    (done,) = build([f"torchvision/{network}"], Options(output_dir=folder, lowering=lowering, external_data=external))
     return next(path for path in done.files if path.suffix == ".onnx")
 
 
@@ -70,7 +72,9 @@ def latency(what: str, peer: str, mine: Path, theirs: Path, threads: int, rounds
     return compare(f"{what}, {_count(threads)}", peer, "ms", taken, limit)
 
 
-def loading(what: str, peer: str, mine: Path, theirs: Path, threads: int, rounds: int, limit: float) -> Figure:
+def loading(
+    what: str, peer: str, mine: Path, theirs: Path, threads: int, rounds: int, limit: float | None = None
+) -> Figure:
     from benchmarks.sessions import creation
 
     taken = in_turn([lambda: apart(creation, mine, threads), lambda: apart(creation, theirs, threads)], rounds)

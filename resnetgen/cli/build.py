@@ -40,6 +40,8 @@ def build(specs: tuple[str, ...], **given: Any) -> None:
         raise click.UsageError("--dialect says how Caffe files are written; add --target caffe")
     if given["runtime"] and "onnx" not in given["targets"]:
         raise click.UsageError("--runtime says who loads the ONNX model; add --target onnx")
+    if given["external_data"] and "onnx" not in given["targets"]:
+        raise click.UsageError("--external-data is for the ONNX model; add --target onnx")
     if given["embed_preprocess"] and set(given["targets"]) != {"onnx"}:
         message = "--embed-preprocess is for --target onnx alone; Caffe's is said in <stem>.preprocess.json"
         raise click.UsageError(message)

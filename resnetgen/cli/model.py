@@ -54,6 +54,11 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
         help="ONNX opset; the IR version follows from it.  [default: 17, or what --runtime loads where that is less]",
     ),
     click.option(
+        "--external-data",
+        is_flag=True,
+        help="Put the ONNX model's weights into a file beside it, MODEL.onnx.data, which a runtime maps into memory.",
+    ),
+    click.option(
         "--embed-preprocess",
         is_flag=True,
         help="Let the ONNX model take bytes, N x height x width x RGB, and do the spec's colour, scale, mean and std.",
@@ -130,6 +135,7 @@ def to_options(given: dict[str, Any], **more: Any) -> Options:
         batch=given["batch"],
         opset=given["opset"],
         runtime=find_profile(given["runtime"]) if given["runtime"] else None,
+        external_data=given["external_data"],
         embed_preprocess=given["embed_preprocess"],
         input_name=given["input_name"],
         output_name=given["output_name"],

@@ -40,6 +40,9 @@ def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Hal
     """
     graph, options = whole.graph, whole.options
     choice.check_opset(lowering.precision, options.opset, options.runtime)
+    if lowering.precision is Precision.INT8 and options.external:
+        message = "an int8 model is one file, as ONNX Runtime's quantiser writes it"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --external-data")
     if lowering.precision is Precision.INT8 and whole.planned.external:
         message = f"{graph.name} is larger than 2 GiB, which ONNX Runtime's quantiser copies in one piece"
         raise fail(Exit.LIMIT, Code.LIMIT, message, hint="--precision fp16")

@@ -22,6 +22,7 @@ from resnetgen.weights.source import Array
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0"}
 """TF32 rounds to ten bits of mantissa; it is on by default and would drown what is looked for."""
+_EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 _TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 """The switch of cuBLAS and cuDNN themselves, which they read when they are loaded."""
 
@@ -54,13 +55,14 @@ class Device:
 class Session:
     """A loaded model, which runs any number of inputs."""
 
-    def __init__(self, model: Path | bytes, device: Device) -> None:
+    def __init__(self, model: Path | bytes, device: Device, beside: Path | None = None) -> None:
+        """`beside`: the folder in which a model that is given as bytes has its external data."""
         """Raises Failure: exit 4 where the model does not load, exit 7 where `cuda` was asked for and is not there."""
         self.device = device
         self.nodes: dict[str, str] = {}
         """After the first run: node as ONNX Runtime executed it (it fuses and renames some) -> its provider."""
         self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-")
-        self._session = _session(model, device, Path(self._folder.name))
+        self._session = _session(model, device, beside, Path(self._folder.name))
         (self.input, *self.more_inputs) = self._session.get_inputs()
         self.given = tuple(self._session.get_outputs())
         """Of each output its name, type and shape, as `input` of the input."""
@@ -118,12 +120,14 @@ def _engine() -> Any:
     return onnxruntime
 
 
-def _session(model: Path | bytes, device: Device, folder: Path) -> Any:
+def _session(model: Path | bytes, device: Device, beside: Path | None, folder: Path) -> Any:
     engine = _engine()
     options = engine.SessionOptions()
     options.log_severity_level = 4
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "run")
+    if beside:
+        options.add_session_config_entry(_EXTERNAL_DATA, str(beside))
     wants_cuda = device.provider is not Provider.CPU and CUDA in engine.get_available_providers()
     if device.provider is Provider.CUDA and not wants_cuda:
         raise _no_cuda("this ONNX Runtime was built without it")

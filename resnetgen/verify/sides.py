@@ -134,24 +134,22 @@ class OnnxSide:
         if not inner or self.is_quantised:  # a range that ends at 0 is a ReLU: tensors no longer mean what they did
             return Values(outputs)
         self._inner = self._inner or self._with_inner_tensors()
-        found = self._inner.run(part.data) if self._inner else {}
+        found = self._inner.run(part.data)
         return Values(outputs, {name: value for name, value in found.items() if name not in outputs})
 
-    def _with_inner_tensors(self) -> Session | None:
-        """A copy in memory in which every tensor is an output.
+    def _with_inner_tensors(self) -> Session:
+        """A copy in memory in which every tensor is an output; weights that lie beside the model stay there.
 
-        Serialised messages merge when they are joined, so the additional outputs are simply appended. A model whose
-        weights stand beside it is too large to be copied: then only its output is compared.
+        Serialised messages merge when they are joined, so the additional outputs are simply appended.
         """
-        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in self.proto.graph.initializer):
-            return None
         more = onnx.ModelProto()
         names = (name for node in self.proto.graph.node for name in node.output)
         more.graph.output.extend(
             onnx.ValueInfoProto(name=name) for name in names if name and name not in self.session.outputs
         )
         provider = Provider.AUTO if self.device.provider is Provider.CUDA else self.device.provider
-        return Session(self.path.read_bytes() + more.SerializeToString(), Device(provider, self.device.options))
+        device = Device(provider, self.device.options)
+        return Session(self.path.read_bytes() + more.SerializeToString(), device, self.path.parent)
 
     def facts(self) -> Facts:
         nodes = self.session.nodes

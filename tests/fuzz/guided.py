@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-
 _LIBFUZZER = 256 << 20
 """Bytes that libFuzzer takes for itself."""
 
@@ -50,7 +49,7 @@ def run_guided(name: str, seconds: float, seed: int, save: Path) -> int:
 
         def mutate(data: bytes, most: int, chance: int) -> bytes:
             if not chance & 1:
-                with suppress(Exception):  # what libFuzzer damaged may be no archive any more, which a target takes apart
+                with suppress(Exception):  # what libFuzzer damaged may be no archive any more, say
                     return target.mutate(data, random.Random(chance), target.seeds)[:most]
             return bytes(atheris.Mutate(data, most))
 

@@ -1,4 +1,4 @@
-"""The model's file, its weights streamed into their place in it; or, past 2 GB, into a file beside it."""
+"""The model's file, its weights streamed into their place in it; or into a file beside it, past 2 GB or on demand."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ class OnnxOptions:
     elements: Elements = field(default_factory=Elements)
     late_bytes: int = 0
     """The most that the late metadata take in the file."""
+    external: bool = False
+    """Whether the weights are to lie in a file beside the model, which a runtime maps into memory."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class OnnxPlan:
     size: int
     """Bytes of the model with its weights, at most; where there is no late metadata, exactly."""
     external: bool
-    """Whether the weights lie in a file beside the model, since one file may not be that large."""
+    """Whether the weights lie in a file beside the model: since that was asked for, or one file may not be so large."""
     element: Element
     """What the weights are stored as."""
     places: dict[str, Span | None]
@@ -108,7 +110,8 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
         nbytes = elements.inner.dtype.itemsize * prod(shape)
         streamed += len(before_values(_tensor_head(initializer(*key), held[key], elements.inner), nbytes)) + nbytes
     size = sum(map(len, around(skeleton, streamed))) + streamed + options.late_bytes
-    return OnnxPlan(skeleton, shapes, held, streamed, size, size > limit, elements.inner, places, options.late_metadata)
+    external = options.external or size > limit
+    return OnnxPlan(skeleton, shapes, held, streamed, size, external, elements.inner, places, options.late_metadata)
 
 
 def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
