@@ -81,10 +81,10 @@ def _params(text: str) -> dict[str, int | float]:
 
 
 def _made(said: Mapping[str, str], path: Path) -> Made:
-    try:
-        seed, init = int(said.get("seed", "0")), Init(said.get("init", Init.HE))
-    except ValueError:
-        message = f"{path} says that its weights were drawn by seed {said.get('seed')!r} and init {said.get('init')!r}"
-        raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint="no build says so; build it anew") from None
+    seed, init = said.get("seed", "0"), said.get("init", Init.HE)
     reinit = tuple(filter(None, said.get("reinit", "").split(",")))
-    return Made(seed, init, said.get("weights", ""), said.get("weights_sha256", ""), reinit)
+    try:
+        return Made(int(seed), Init(init), said.get("weights", ""), said.get("weights_sha256", ""), reinit)
+    except ValueError:
+        message = f"{path} says that its weights were drawn by seed {seed!r} and init {init!r}"
+        raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint="no build says so; build it anew") from None

@@ -131,5 +131,5 @@ TEXTS = (
     Target("preprocess", parse_preprocess, preprocess_seeds, mostly(_PREPROCESS), frozenset({Exit.IO})),
     Target("served", parse_served, served_seeds, mostly(wire.mutate), frozenset({Exit.MODEL, Exit.IO, Exit.USAGE})),
     Target("metadata", parse_metadata, metadata_seeds, mostly(wire.mutate), frozenset({Exit.MODEL})),
-    Target("manifest", parse_manifest, manifest_seeds, mostly(_MANIFEST), frozenset({Exit.IO})),
+    Target("manifest", parse_manifest, manifest_seeds, mostly(_MANIFEST), frozenset({Exit.MODEL, Exit.IO})),
 )
