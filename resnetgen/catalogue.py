@@ -9,7 +9,7 @@ from typing import Any
 
 from resnetgen.compiler import compile_spec
 from resnetgen.errors import Exit, Failure
-from resnetgen.job import Target
+from resnetgen.options import Target
 from resnetgen.spec.find import bundled
 from resnetgen.targets.caffe.dialect import Dialect
 

@@ -8,7 +8,8 @@ from hashlib import sha256
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
-from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, Target
+from resnetgen.job import Job
+from resnetgen.options import Built, Compiled, Options, Progress, Quiet, Target
 from resnetgen.spec.find import find_spec, short_path
 from resnetgen.spec.load import given, input_size, load, load_block
 from resnetgen.spec.table import Spec

@@ -9,7 +9,8 @@ from pathlib import Path
 from resnetgen.compiler import compile_spec
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Staging, staging
-from resnetgen.job import Compiled, Progress, accept
+from resnetgen.job import accept
+from resnetgen.options import Compiled, Progress
 from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
 from resnetgen.weights.assign import Assigned, Naming
 from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint

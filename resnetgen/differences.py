@@ -8,7 +8,7 @@ from pathlib import Path
 from resnetgen.compiler import compile_spec
 from resnetgen.diff import Difference, Net, prototxt
 from resnetgen.diff import compare as compare_nets
-from resnetgen.job import Compiled
+from resnetgen.options import Compiled
 from resnetgen.spec.find import is_spec
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.targets.caffe.emit import CaffePlan, plan

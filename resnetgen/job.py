@@ -3,110 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from resnetgen import __version__
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.expand.builder import MAX_NODES
 from resnetgen.files import Create, Output, Staging, staging
-from resnetgen.ir.graph import Graph
 from resnetgen.manifest import MANIFEST, Entry, updated
+from resnetgen.options import Built, Compiled, Options, Progress, Target
 from resnetgen.passes.pipeline import PIPELINE, run_passes
-from resnetgen.profiles import Profile, choose_opset
-from resnetgen.spec.table import Spec
-from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.profiles import choose_opset
 from resnetgen.weights.draw import Drawing, keys
-from resnetgen.weights.initialise import Init, Initialised
-from resnetgen.weights.names import NameMap, load_name_map
+from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Weights
 
 if TYPE_CHECKING:  # the targets import onnx and jinja2: only when they are built
     from resnetgen.precision.agreement import Measured
     from resnetgen.precision.choice import Lowering
     from resnetgen.precision.lower import Half, Quantised
-    from resnetgen.pretrained import Pretrained, Source
+    from resnetgen.pretrained import Pretrained
     from resnetgen.targets.caffe.emit import CaffePlan
     from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
-    from resnetgen.verify import Report, Settings
-
-
-class Target(StrEnum):
-    ONNX = "onnx"
-    CAFFE = "caffe"
-    IR = "ir"
-
-
-class Progress(Protocol):
-    """Told of long work: `task("what", total)` gives a function that is called with each part done."""
-
-    def task(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
-
-
-class Quiet:
-    def task(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        return nullcontext(lambda _: None)
-
-
-@dataclass(frozen=True)
-class Compiled:
-    spec: Spec
-    graph: Graph
-    digest: str
-    """SHA-256 of every file that the spec draws on and of the parameters in force."""
-
-    @property
-    def names(self) -> NameMap | None:
-        return load_name_map(self.spec.names.text, self.spec.names.span) if self.spec.names else None
-
-
-@dataclass(frozen=True)
-class Options:
-    targets: tuple[Target, ...] = (Target.ONNX,)
-    output_dir: Path = Path("generated")
-    init: Init = Init.HE
-    seed: int = 0
-    weights: bool = True
-    pretrained: Source | None = None
-    """A checkpoint in place of weights that are drawn."""
-    fold: bool = True
-    batch: int | None = None
-    dialect: Dialect = Dialect.BVLC
-    opset: int | None = None
-    """None: as profiles.choose_opset says."""
-    runtime: Profile | None = None
-    """The server that must be able to load the ONNX model."""
-    external_data: bool = False
-    """Whether the ONNX model's weights are to lie in a file beside it."""
-    embed_preprocess: bool = False
-    """Whether the ONNX model takes images of bytes and does itself what the spec says of their pixels."""
-    input_name: str = "input"
-    output_name: str = "output"
-    settings: dict[str, int | float] = field(default_factory=dict)
-    max_nodes: int = MAX_NODES
-    image: str | None = None
-    """An input in place of the spec's own: 3x320x320."""
-    lowering: Lowering | None = None
-    """The ONNX model's precision, where that is below fp32."""
-    verify: Settings | None = None
-    """How the built ONNX model is to be run before it is published; None: it is not."""
-
-
-@dataclass(frozen=True)
-class Built:
-    """What one spec became."""
-
-    compiled: Compiled
-    files: dict[Path, Entry]
-    report: Report | None
-    measured: Measured | None = None
-    """How far a model of fewer bits is from what it was."""
-    warnings: tuple[str, ...] = ()
+    from resnetgen.verify import Report
 
 
 class Job:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resnetgen.compiler import compile_spec
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.job import Compiled
+from resnetgen.options import Compiled
 from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.verify import REFERENCE, Network, Report, Settings, Subject, open_side, origin, verify_sides
 from resnetgen.verify.origin import Made, Origin

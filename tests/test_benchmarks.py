@@ -15,7 +15,7 @@ from benchmarks.measure import PEERS, Bench, Cost, apart, in_turn, lacking, proc
 from benchmarks.report import Section, markdown, section_markdown, verdict
 from benchmarks.suite import SUITE
 from resnetgen.compiler import build
-from resnetgen.job import Options
+from resnetgen.options import Options
 
 WITHIN = Figure("build", "a script", 0.5, 1.0, "s", ratio=0.5, low=0.45, high=0.55, limit=0.6)
 BEYOND = replace(WITHIN, peer="an exporter", limit=0.4)

@@ -11,7 +11,8 @@ from benchmarks.measure import Bench, apart
 from benchmarks.suite import measured
 from resnetgen.compiler import compile_spec
 from resnetgen.ir.ops import ChannelPad, Conv
-from resnetgen.job import Compiled, Job, Options, Quiet, Target
+from resnetgen.job import Job
+from resnetgen.options import Compiled, Options, Quiet, Target
 from resnetgen.summary import summarise
 from resnetgen.targets.caffe import emit as caffe
 from resnetgen.targets.onnx.emit import OnnxOptions, plan, write

@@ -18,7 +18,7 @@ from helpers import Run
 from resnetgen.deploy import check, config, schema, triton
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.files import Staging
-from resnetgen.job import Options
+from resnetgen.options import Options
 from resnetgen.targets.onnx import emit
 
 TINY = """\

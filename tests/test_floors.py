@@ -21,6 +21,7 @@ FLOORS = (
     {"runtimes"},
     {"verify", "diff", "summary", "pretrained", "predict"},
     {"precision"},
+    {"options"},
     {"job"},
     {"compiler"},
     {"catalogue", "convert", "verification", "differences", "deploy", "serve"},

@@ -12,8 +12,8 @@ import pytest
 
 from resnetgen.catalogue import catalogue, markdown
 from resnetgen.compiler import build
-from resnetgen.job import Options, Target
 from resnetgen.manifest import MANIFEST
+from resnetgen.options import Options, Target
 from resnetgen.spec.find import bundled
 from resnetgen.targets.caffe.dialect import Dialect
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnetgen.compiler import build
-from resnetgen.job import Options
+from resnetgen.options import Options
 from resnetgen.runtimes.onnxruntime import CUDA, Provider
 from resnetgen.verification import Verified, verify
 from resnetgen.verify import Settings

@@ -15,7 +15,7 @@ from resnetgen.compiler import build, compile_spec
 from resnetgen.convert import convert
 from resnetgen.errors import Exit, Failure
 from resnetgen.ir.graph import Graph
-from resnetgen.job import Compiled, Options, Quiet, Target
+from resnetgen.options import Compiled, Options, Quiet, Target
 from resnetgen.pretrained import Source, load_pretrained, weight_namings
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.verification import Verified, verify

@@ -21,7 +21,7 @@ from onnx import helper, numpy_helper
 from resnetgen.cli import main
 from resnetgen.compiler import build
 from resnetgen.errors import Exit, Failure
-from resnetgen.job import Options
+from resnetgen.options import Options
 from resnetgen.runtimes import onnxruntime, opencv
 from resnetgen.verification import Verified, verify
 from resnetgen.verify import Report, Settings, arrays

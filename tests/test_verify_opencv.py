@@ -10,7 +10,7 @@ import pytest
 
 from resnetgen.compiler import build
 from resnetgen.errors import Exit, Failure
-from resnetgen.job import Options, Target
+from resnetgen.options import Options, Target
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.verification import Verified, verify
 from resnetgen.verify import Report, Settings

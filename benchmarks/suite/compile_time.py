@@ -29,7 +29,8 @@ def figures(bench: Bench, small: int = SMALL, large: int = LARGE) -> Iterator[Re
 def per_node(target: str, n: int) -> float:
     """Microseconds."""
     from resnetgen.compiler import compile_spec
-    from resnetgen.job import Job, Options, Quiet, Target
+    from resnetgen.job import Job
+    from resnetgen.options import Options, Quiet, Target
 
     start = time.process_time()
     compiled = compile_spec(SPEC, {"n": n}, max_nodes=100_000)

@@ -25,7 +25,7 @@ def figures(bench: Bench) -> Iterator[Result]:
 
 def built(spec: str, folder: Path, embed: bool) -> Path:
     from resnetgen.compiler import build
-    from resnetgen.job import Options
+    from resnetgen.options import Options
 
     (done,) = build([spec], Options(output_dir=folder, embed_preprocess=embed))
     return next(path for path in done.files if path.suffix == ".onnx")

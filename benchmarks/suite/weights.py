@@ -52,7 +52,7 @@ def make_checkpoint(path: Path) -> None:
 
 def import_weights(target: str, checkpoint: Path) -> Cost:
     from resnetgen.compiler import build
-    from resnetgen.job import Options, Target
+    from resnetgen.options import Options, Target
     from resnetgen.pretrained import Source
 
     gc.disable()  # as cli.run does

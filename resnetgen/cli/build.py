@@ -13,7 +13,7 @@ from resnetgen.cli.show import progress_bars, say_warnings, size
 from resnetgen.cli.verify import print_report
 
 if TYPE_CHECKING:
-    from resnetgen.job import Built, Options
+    from resnetgen.options import Built, Options
 
 
 @main.command()
@@ -61,7 +61,7 @@ def build(specs: tuple[str, ...], **given: Any) -> None:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    from resnetgen.job import Target
+    from resnetgen.options import Target
     from resnetgen.targets.caffe.dialect import Dialect
 
     return to_options(

@@ -18,7 +18,7 @@ from resnetgen.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from resnetgen.job import Options
+    from resnetgen.options import Options
     from resnetgen.precision.choice import Lowering
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -108,7 +108,7 @@ def model_options(command: _Command) -> _Command:
 
 def to_options(given: dict[str, Any], **more: Any) -> Options:
     """The job that the command line asks for; `more`: what the command itself adds. Raises a usage error."""
-    from resnetgen.job import Options
+    from resnetgen.options import Options
     from resnetgen.profiles import find_profile
     from resnetgen.weights.initialise import Init
 

@@ -53,7 +53,7 @@ _PATIENCE = 1.0
 @contextmanager
 def progress_bars() -> Iterator[Any]:
     """On a terminal a bar, once the work has taken a second, which is gone when it is done; silence in a pipe."""
-    from resnetgen.job import Quiet
+    from resnetgen.options import Quiet
 
     if not sys.stderr.isatty():
         yield Quiet()

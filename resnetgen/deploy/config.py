@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from resnetgen.job import Compiled, Options
+from resnetgen.options import Compiled, Options
 from resnetgen.render import quoted, template
 
 CONFIG = "config.pbtxt"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen import labels
-from resnetgen.job import Compiled
+from resnetgen.options import Compiled
 
 
 def read_labels(path: Path, compiled: Compiled) -> str:

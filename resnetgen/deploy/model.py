@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from resnetgen.job import Compiled, Job, Options, Progress
+from resnetgen.job import Job
+from resnetgen.options import Compiled, Options, Progress
 
 STEM = "model"
 """What servers call a model's file unless they are told otherwise."""

@@ -13,8 +13,8 @@ from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Staging, staging
 from resnetgen.folders import beside
-from resnetgen.job import Built, Options, Progress, Quiet
 from resnetgen.labels import LABELS
+from resnetgen.options import Built, Options, Progress, Quiet
 from resnetgen.predict.folder import PREPROCESS
 
 _OPTIONAL = (LABELS, PREPROCESS, f"{MODEL}.data")

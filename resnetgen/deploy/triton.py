@@ -19,9 +19,10 @@ from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Staging, staging
 from resnetgen.folders import beside
-from resnetgen.job import Built, Compiled, Job, Options, Progress, Quiet, accept
+from resnetgen.job import Job, accept
 from resnetgen.labels import LABELS
 from resnetgen.manifest import Entry
+from resnetgen.options import Built, Compiled, Options, Progress, Quiet
 from resnetgen.precision.choice import Precision
 
 if TYPE_CHECKING:

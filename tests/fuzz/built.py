@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from resnetgen.compiler import build
-from resnetgen.job import Options
-from resnetgen.job import Target as Kind
+from resnetgen.options import Options
+from resnetgen.options import Target as Kind
 from resnetgen.targets.caffe.dialect import Dialect
 
 _NETS = {

@@ -21,8 +21,9 @@ from resnetgen.deploy.kserve.service import (
 )
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import staging
-from resnetgen.job import Built, Options, Progress, Quiet, accept
+from resnetgen.job import accept
 from resnetgen.manifest import Entry
+from resnetgen.options import Built, Options, Progress, Quiet
 
 REPOSITORY = "repository"
 _GIB = 1 << 30
