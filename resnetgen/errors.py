@@ -184,8 +184,8 @@ class Failure(Exception):
 
     def __str__(self) -> str:
         shown = self.problems[:_MAX_SHOWN]
-        first = {problem.hint: at for at, problem in reversed(list(enumerate(shown)))}
-        lines = [problem.render(hinted=first[problem.hint] == at) for at, problem in enumerate(shown)]
+        hints = [problem.hint for problem in shown]
+        lines = [problem.render(hinted=hints.index(problem.hint) == at) for at, problem in enumerate(shown)]
         more = len(self.problems) - _MAX_SHOWN
         return "\n".join([*lines, f"... and {more:,} more"] if more > 0 else lines)
 
