@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from resnetgen.compiler import compile_spec
 from resnetgen.errors import Exit, Failure
+from resnetgen.frozen import Frozen
 from resnetgen.options import Target
 from resnetgen.spec.find import bundled
 from resnetgen.targets.caffe.dialect import Dialect
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Frozen):
     name: str
     input: str
     """Channels x height x width."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from resnetgen.compiler import compile_spec
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Staging, staging
+from resnetgen.frozen import Frozen
 from resnetgen.job import accept
 from resnetgen.options import Compiled, Progress
 from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
@@ -22,8 +22,7 @@ FORMATS = {".caffemodel": "caffemodel", ".safetensors": "safetensors", ".npz": "
 """Suffix -> what is written."""
 
 
-@dataclass(frozen=True)
-class Converted:
+class Converted(Frozen):
     bytes: int
     sha256: str
     tensors: int

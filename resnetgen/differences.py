@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from resnetgen.compiler import compile_spec
 from resnetgen.diff import Difference, Net, prototxt
 from resnetgen.diff import compare as compare_nets
+from resnetgen.frozen import Frozen
 from resnetgen.options import Compiled
 from resnetgen.spec.find import is_spec
 from resnetgen.targets.caffe.dialect import Dialect
@@ -15,8 +16,7 @@ from resnetgen.targets.caffe.emit import CaffePlan, plan
 from resnetgen.targets.caffe.text import read
 
 
-@dataclass(frozen=True)
-class AsCaffe:
+class AsCaffe(Frozen):
     """How a spec is written as a prototxt, to be compared with another."""
 
     settings: dict[str, int | float] = field(default_factory=dict)

@@ -9,6 +9,8 @@ from enum import IntEnum, StrEnum
 from functools import cached_property
 from itertools import islice
 
+from resnetgen.frozen import Frozen
+
 
 class Exit(IntEnum):
     """The exit codes of the command line; a Failure carries one of those above 1."""
@@ -71,8 +73,7 @@ class Code(StrEnum):
     BUG = "bug"
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Frozen):
     """A text that errors point into: a file's name as the user wrote it, and what stands in it."""
 
     name: str
@@ -93,8 +94,7 @@ class Source:
         return self.text[start : end if end >= 0 else None].rstrip("\r")
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(Frozen):
     """Characters start to end (exclusive) of a source."""
 
     source: Source
@@ -122,8 +122,7 @@ class Span:
         return str(self).replace("\\", "/").rpartition("/")[2]
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Frozen):
     """One thing that is wrong: a code, a message that names the fault, and a hint that says what to do."""
 
     code: Code

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from resnetgen import __version__
+from resnetgen.frozen import Frozen
 from resnetgen.spec.table import Spec
 
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Frozen):
     """One file."""
 
     bytes: int

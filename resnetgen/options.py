@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from resnetgen.expand.builder import MAX_NODES
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.manifest import Entry
 from resnetgen.profiles import Profile
@@ -42,8 +43,7 @@ class Quiet:
         return nullcontext(lambda _: None)
 
 
-@dataclass(frozen=True)
-class Compiled:
+class Compiled(Frozen):
     spec: Spec
     graph: Graph
     digest: str
@@ -54,8 +54,7 @@ class Compiled:
         return load_name_map(self.spec.names.text, self.spec.names.span) if self.spec.names else None
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Frozen):
     targets: tuple[Target, ...] = (Target.ONNX,)
     output_dir: Path = Path("generated")
     init: Init = Init.HE
@@ -86,8 +85,7 @@ class Options:
     """How the built ONNX model is to be run before it is published; None: it is not."""
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(Frozen):
     """What one spec became."""
 
     compiled: Compiled

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from math import isfinite
 from typing import TypeAlias
+
+from resnetgen.frozen import Frozen
 
 Extent: TypeAlias = tuple[int, int]
 """Height and width."""
@@ -31,8 +33,7 @@ class Interpolation(StrEnum):
     NEAREST = "nearest"
 
 
-@dataclass(frozen=True)
-class Preprocess:
+class Preprocess(Frozen):
     """Resize, cut out the centre, order the channels; then value = (pixel / divide - mean) / std of pixels 0 to 255."""
 
     color: Color

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.resources import NAME_MAPS
 from resnetgen.spec.table import Spec
@@ -20,8 +21,7 @@ from resnetgen.weights.provenance import warnings
 from resnetgen.weights.source import Weights
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Frozen):
     """Where weights are to come from, other than a seed."""
 
     path: Path
@@ -30,8 +30,7 @@ class Source:
     allow_nonfinite: bool = False
 
 
-@dataclass(frozen=True)
-class Pretrained:
+class Pretrained(Frozen):
     weights: Assigned
     naming: Naming
     warnings: tuple[str, ...] = ()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 
 from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.frozen import Frozen
 from resnetgen.resources import LIBRARY
 from resnetgen.spec.yaml import Mapping, parse, read_source
 
@@ -14,8 +15,7 @@ DEFAULT_OPSET = 17
 """With IR version 8 it loads nearly everywhere."""
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(Frozen):
     name: str
     """ort-1.15, triton-24.08."""
     onnxruntime: str

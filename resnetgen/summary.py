@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from resnetgen.errors import Span
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import show
 from resnetgen.spec.syntax import Cell
 from resnetgen.spec.table import Row, Spec
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(Frozen):
     weights: int = 0
     """Elements of convolutions' and fc layers' weights."""
     biases: int = 0
@@ -40,8 +40,7 @@ class Counts:
         return {**asdict(self), "parameters": self.parameters, "flops": self.flops}
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(Frozen):
     name: str
     output: str
     """The size at its end: 256x56x56."""
@@ -50,8 +49,7 @@ class Stage:
     counts: Counts
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(Frozen):
     name: str
     title: str
     input: str

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from resnetgen.compiler import compile_spec
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.options import Compiled
 from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.verify import REFERENCE, Network, Report, Settings, Subject, open_side, origin, verify_sides
@@ -16,8 +17,7 @@ from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Array, Weights
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(Frozen):
     """What is to be verified, and against what."""
 
     word: str
@@ -89,8 +89,7 @@ def _weights(compiled: Compiled, made: Made, path: Path | None) -> Weights:
     return read.weights
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(Frozen):
     """The weights of a checkpoint that is not at hand: asking for any of them says so."""
 
     name: str

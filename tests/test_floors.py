@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
+    {"frozen"},
     {"errors", "resources", "folders"},
     {"files", "preprocess", "render", "labels"},
     {"spec", "ir"},

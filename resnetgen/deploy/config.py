@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from resnetgen.frozen import Frozen
 from resnetgen.options import Compiled, Options
 from resnetgen.render import quoted, template
 
@@ -25,8 +25,7 @@ class Precision(StrEnum):
     FP32 = "fp32"
 
 
-@dataclass(frozen=True)
-class Serving:
+class Serving(Frozen):
     """How Triton is to run a model."""
 
     max_batch: int = 0
@@ -43,16 +42,14 @@ class Serving:
     """How many versions are served at a time."""
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(Frozen):
     name: str
     type: str
     dims: tuple[int, ...]
     """Without the batch where Triton batches."""
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Frozen):
     """What is run before the server says that it is ready."""
 
     name: str
@@ -61,8 +58,7 @@ class Sample:
     dims: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Frozen):
     name: str
     input: Tensor
     output: Tensor

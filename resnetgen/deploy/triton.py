@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Staging, staging
 from resnetgen.folders import beside
+from resnetgen.frozen import Frozen
 from resnetgen.job import Job, accept
 from resnetgen.labels import LABELS
 from resnetgen.manifest import Entry
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Frozen):
     """What is to stand in the repository."""
 
     name: str | None = None
@@ -53,8 +53,7 @@ def deploy(word: str, options: Options, wanted: Wanted, progress: Progress | Non
         return model.built()
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Frozen):
     """A model for a repository: compiled, and refused where it could not be served; nothing is written yet."""
 
     compiled: Compiled

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from resnetgen.diff.net import Record, Value, printable, show, to_json
+from resnetgen.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(Frozen):
     """A value in one of the nets; None: it is not there. `place` is file:line, or the file alone."""
 
     value: Value | None
@@ -26,8 +25,7 @@ class Side:
         return {"value": to_json(self.value), "place": self.place, "default": self.default}
 
 
-@dataclass(frozen=True)
-class FieldDifference:
+class FieldDifference(Frozen):
     """`path` is that of an attribute, or one of: name, type, tops, bottom[i], param[i].name."""
 
     path: str
@@ -41,8 +39,7 @@ class FieldDifference:
         return {"path": self.path, "a": self.a.to_json(), "b": self.b.to_json()}
 
 
-@dataclass(frozen=True)
-class LayerDifference:
+class LayerDifference(Frozen):
     """A layer, or an input, that is in both nets and not the same."""
 
     a: Record
@@ -60,8 +57,7 @@ class LayerDifference:
         return {"a": self.a.name, "b": self.b.name, "type": self.a.type, "fields": fields}
 
 
-@dataclass(frozen=True)
-class Only:
+class Only(Frozen):
     """A layer, or an input, of one net to which the other has none."""
 
     record: Record
@@ -76,8 +72,7 @@ class Only:
         return {"name": self.record.name, "type": self.record.type, "place": self.place}
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Frozen):
     """What the nets a and b say differently. Names alone make none where they are to be ignored."""
 
     a: str

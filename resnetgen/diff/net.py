@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeAlias
 
 from resnetgen.errors import Span
+from resnetgen.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(Frozen):
     """An enum's value, or what else stands without quotes and is neither a number nor true or false."""
 
     text: str
@@ -24,8 +24,7 @@ INPUT = "Input"
 """The type of the records that are the net's inputs. Their attribute `shape` is a tuple, where it is known."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Frozen):
     """One layer, or one input.
 
     `attributes` lists what differs from a default, by path, in Caffe's words: `convolution_param.stride`. Reals are
@@ -54,8 +53,7 @@ class Record:
         return self.type == INPUT
 
 
-@dataclass(frozen=True)
-class Net:
+class Net(Frozen):
     """Records in an order in which they can be computed. Names need not be unique.
 
     `source` is what differences call the net: the file's name. `attributes` are those of the net itself.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from resnetgen.diff.net import Value, Word, canonical, show
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.targets.caffe.schema import message
 from resnetgen.targets.caffe.text import Field, Kind, Scalar
 
@@ -36,8 +36,7 @@ _RANGES = {
 }
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Frozen):
     """A field of a message that the schema has."""
 
     kind: FieldKind

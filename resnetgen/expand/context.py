@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from resnetgen.errors import Code, Span, spec_error
+from resnetgen.frozen import Frozen
 from resnetgen.spec.expressions import Scope
 
 _MAX_DEPTH = 32
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(Frozen):
     """What a cell may know of its surroundings."""
 
     prefix: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 from resnetgen.errors import Span
+from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Input, Op, OpError, Parameter, Shape
 
 
@@ -13,8 +13,7 @@ class InvalidGraph(ValueError):
     """A graph that breaks a rule: a bug of whoever made it."""
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Frozen):
     """One op at its place in the network. Its name, `conv3_x/0/main/conv2`, also names its one output."""
 
     name: str
@@ -23,8 +22,7 @@ class Node:
     span: Span | None = None
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Frozen):
     """Nodes in an order in which they can be computed. The outputs are the nodes that none consumes."""
 
     name: str

@@ -10,10 +10,11 @@ norm computed. Refused where anything else consumes the convolution's output, wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import BatchNorm, Conv
 from resnetgen.weights.source import Array, Weights
@@ -36,16 +37,14 @@ def fold_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
     return Graph(graph.name, tuple(nodes.values())), Folded(weights, folds)
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(Frozen):
     norm: str
     eps: float
     bias: bool
     """Whether the convolution had a bias of its own."""
 
 
-@dataclass(frozen=True)
-class Folded:
+class Folded(Frozen):
     """Weights of the folded graph, computed from the others when they are asked for."""
 
     weights: Weights

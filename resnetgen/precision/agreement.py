@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.choice import Gate, Lowering, Precision
 from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.verify.comparison import Agreement, Distance, is_scores
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(Frozen):
     precision: Precision
     gate: Gate
     images: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.frozen import Frozen
 from resnetgen.preprocess import Preprocess
 from resnetgen.runtimes.images import image_files, normalise, readable
 from resnetgen.verify import arrays
@@ -24,8 +24,7 @@ AT_MOST = 256
 """Images of a folder; taken evenly from all, since folders are often in the order of classes."""
 
 
-@dataclass(frozen=True)
-class Images:
+class Images(Frozen):
     data: npt.NDArray[Any]
     """As the model takes them; or pictures yet to be normalised, N x H x W x C of bytes: a quarter of the memory."""
     origin: str

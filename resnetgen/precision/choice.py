@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.profiles import Profile, who_loads
 from resnetgen.targets.onnx.elements import Element
 
@@ -21,8 +21,7 @@ class Precision(StrEnum):
     """Activations of eight bits without a sign, weights of eight with one, a scale for each channel."""
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(Frozen):
     """How far a model may be from what it was in fp32; beyond, nothing is published."""
 
     top1: float
@@ -35,8 +34,7 @@ GATES = {Precision.FP16: Gate(0.99, 0.9999), Precision.INT8: Gate(0.9, 0.99)}
 """Where a user says nothing."""
 
 
-@dataclass(frozen=True)
-class Lowering:
+class Lowering(Frozen):
     """A precision below fp32, and how a model comes to it."""
 
     precision: Precision

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Create
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.precision import calibration, choice
 from resnetgen.precision.calibration import Images
@@ -23,8 +24,7 @@ from resnetgen.verify.inputs import Format
 from resnetgen.weights.source import Weights
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Frozen):
     """The model in fp32, as it is planned."""
 
     graph: Graph
@@ -59,8 +59,7 @@ def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Hal
     return Half(images, replace(whole, options=half, planned=emit.plan(graph, half)))
 
 
-@dataclass(frozen=True)
-class Half:
+class Half(Frozen):
     """The network emitted once more, in fp16."""
 
     images: Images
@@ -74,8 +73,7 @@ class Half:
         return validate(path, made.graph, made.planned, made.options, checksums)
 
 
-@dataclass(frozen=True)
-class Quantised:
+class Quantised(Frozen):
     """The model in fp32, quantised."""
 
     images: Images

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.frozen import Frozen
 from resnetgen.predict.folder import Folder
 from resnetgen.runtimes.images import Bytes, normalise, readable
 from resnetgen.runtimes.onnxruntime import Device, Session
@@ -20,8 +21,7 @@ BATCH = 8
 """Images at once, where neither the user nor the model says how many."""
 
 
-@dataclass(frozen=True)
-class Guess:
+class Guess(Frozen):
     number: int
     """Of the class, from 0."""
     label: str | None
@@ -31,8 +31,7 @@ class Guess:
         return {"class": self.number, "label": self.label, "probability": self.probability}
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(Frozen):
     image: Path
     top: tuple[Guess, ...]
     """The most probable first."""

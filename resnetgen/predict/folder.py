@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import Preprocess
 from resnetgen.targets.onnx.read import read_skeleton
@@ -18,8 +18,7 @@ _TRANSPARENT = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLine
 """Behind a Softmax they leave a distribution one."""
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(Frozen):
     """What a server needs of a folder: its clients send tensors, not images."""
 
     model: Path
@@ -27,7 +26,6 @@ class Served:
     """Of the classes in their order; empty where no one has named them."""
 
 
-@dataclass(frozen=True)
 class Folder(Served):
     preprocess: Preprocess
     embedded: bool

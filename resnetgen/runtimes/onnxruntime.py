@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.weights.source import Array
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -35,8 +36,7 @@ class Provider(StrEnum):
     AUTO = "auto"
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(Frozen):
     """Where a model is to run."""
 
     provider: Provider = Provider.CPU

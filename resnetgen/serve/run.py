@@ -7,12 +7,12 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from resnetgen import manifest
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.predict import Served, read_served
 from resnetgen.runtimes.onnxruntime import Device, Session
 
@@ -21,8 +21,7 @@ _GRACE = 5
 """Seconds that requests under way are given when the server ends."""
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Frozen):
     """Where a model is served, and under which name."""
 
     served: Served

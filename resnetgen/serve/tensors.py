@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.predict.request import DATATYPES
 
 ANY = -1
@@ -20,8 +20,7 @@ class RefusedError(Exception):
     """A request that the model cannot answer; the text is for who sent it."""
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(Frozen):
     """An input or an output of a model."""
 
     name: str

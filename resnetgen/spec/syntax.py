@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from resnetgen.errors import Span
+from resnetgen.frozen import Frozen
 
 # Expressions
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(Frozen):
     value: int | float
     span: Span
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(Frozen):
     name: str
     """Without its dollar sign."""
     span: Span
 
 
-@dataclass(frozen=True)
-class Unary:
+class Unary(Frozen):
     operator: str
     operand: Expression
     span: Span
 
 
-@dataclass(frozen=True)
-class Binary:
+class Binary(Frozen):
     operator: str
     left: Expression
     right: Expression
     span: Span
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Frozen):
     """`then if condition else otherwise`."""
 
     then: Expression
@@ -54,8 +49,7 @@ Expression: TypeAlias = Number | Variable | Unary | Binary | Choice
 # Arguments
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(Frozen):
     """`3x3`: rows by columns, of a kernel or of any other pair."""
 
     height: Expression
@@ -63,16 +57,14 @@ class Kernel:
     span: Span
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(Frozen):
     """A name that stands as a value: `norm=groupnorm`."""
 
     text: str
     span: Span
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(Frozen):
     """One argument: `64` (no name), `/2` (the name "/"), `C=32`, or the flag `bias` (no value)."""
 
     name: str | None
@@ -83,16 +75,14 @@ class Argument:
 # Cells
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Frozen):
     """`7x7, 64, /2`: a convolution and what belongs to it, as `defaults.unit` says."""
 
     arguments: tuple[Argument, ...]
     span: Span
 
 
-@dataclass(frozen=True)
-class OpCall:
+class OpCall(Frozen):
     """`maxpool 3x3, /2`: one op."""
 
     name: str
@@ -100,8 +90,7 @@ class OpCall:
     span: Span
 
 
-@dataclass(frozen=True)
-class BlockCall:
+class BlockCall(Frozen):
     """`bottleneck(64, C=32)`: a block of the library or of the spec."""
 
     name: str
@@ -109,16 +98,14 @@ class BlockCall:
     span: Span
 
 
-@dataclass(frozen=True)
-class Bracket:
+class Bracket(Frozen):
     """`[1x1, 64; 3x3, 64]`: a residual block, as `defaults.bracket` says."""
 
     items: tuple[Body, ...]
     span: Span
 
 
-@dataclass(frozen=True)
-class Stack:
+class Stack(Frozen):
     """`(3x3, 64; 3x3, 64)`: the same without a shortcut."""
 
     items: tuple[Body, ...]
@@ -128,8 +115,7 @@ class Stack:
 Body: TypeAlias = Unit | OpCall | BlockCall | Bracket | Stack
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(Frozen):
     """A body, how often it is repeated, and the stride of its first repetition."""
 
     body: Body
@@ -143,8 +129,7 @@ class Cell:
         return isinstance(self.body, Bracket | Stack | BlockCall)
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(Frozen):
     """The size column: height and width, or channels, height and width."""
 
     extents: tuple[int, ...]
@@ -154,8 +139,7 @@ class Size:
         return "x".join(map(str, self.extents))
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Frozen):
     """A row as it was written: the size column, if any, and the cells."""
 
     size: Size | None

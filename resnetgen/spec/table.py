@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from resnetgen.errors import Source, Span
+from resnetgen.frozen import Frozen
 from resnetgen.preprocess import Preprocess
 from resnetgen.spec.syntax import Cell, Expression, Kernel, Size
 from resnetgen.spec.yaml import Scalar
@@ -12,8 +13,7 @@ from resnetgen.spec.yaml import Scalar
 Cells = tuple[Cell, ...]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Frozen):
     """A row in its normal form, in which a spec that extends another patches single fields.
 
     `block` is the cell that is repeated, with its repeat and stride; `pre` and `post` stand around it. A row without
@@ -32,8 +32,7 @@ class Row:
         return (*self.pre, *((self.block,) if self.block else ()), *self.post)
 
 
-@dataclass(frozen=True)
-class Branches:
+class Branches(Frozen):
     """Cells that start from one input, in the order in which they are written and merged, and what follows."""
 
     branches: dict[str, Cells]
@@ -41,14 +40,12 @@ class Branches:
     after: Cells
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Frozen):
     condition: Expression | None
     cells: Cells
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Frozen):
     """A block as data: parameters (None where the caller must say), names for expressions, and one of three bodies."""
 
     name: str
@@ -63,8 +60,7 @@ class Block:
         return isinstance(self.body, tuple) and bool(self.body) and isinstance(self.body[0], Case)
 
 
-@dataclass(frozen=True)
-class BracketDefaults:
+class BracketDefaults(Frozen):
     """What `[...]` means."""
 
     stride_on: str | Kernel
@@ -75,16 +71,14 @@ class BracketDefaults:
     last: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class OpDefaults:
+class OpDefaults(Frozen):
     """Attributes that an op has where a call says nothing else: name and value, each with its place."""
 
     span: Span
     attributes: tuple[tuple[Scalar, Scalar], ...]
 
 
-@dataclass(frozen=True)
-class Defaults:
+class Defaults(Frozen):
     """What the short forms of a spec mean."""
 
     unit: tuple[str, ...]
@@ -94,8 +88,7 @@ class Defaults:
     bracket: BracketDefaults
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Frozen):
     """A spec, whole: its own file, what it extends, and the library files that it uses."""
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,13 +25,13 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span, fail, spec_error
+from resnetgen.frozen import Frozen
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 
 
-@dataclass(frozen=True)
-class Scalar:
+class Scalar(Frozen):
     """A scalar as it was written. `plain` is false where it was quoted: then it is always a string."""
 
     text: str
@@ -73,14 +72,12 @@ class Scalar:
         return _places(self.text, self.span.source.text[self.span.start : self.span.end])
 
 
-@dataclass(frozen=True)
-class Sequence:
+class Sequence(Frozen):
     items: tuple[Value, ...]
     span: Span
 
 
-@dataclass(frozen=True)
-class Mapping:
+class Mapping(Frozen):
     items: dict[str, tuple[Scalar, Value]]
     """Key text -> the key with its place, and the value."""
     span: Span

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import BatchNorm
 from resnetgen.targets.caffe.dialect import Dialect
@@ -17,8 +18,7 @@ from resnetgen.targets.caffe.text import Message, Scalar, parse, read
 from resnetgen.verify.subject import Network
 
 
-@dataclass(frozen=True)
-class CaffeFiles:
+class CaffeFiles(Frozen):
     shown: str
     text: str
     caffemodel: Path

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from resnetgen.frozen import Frozen
 from resnetgen.weights.source import Array
 
 
@@ -104,8 +105,7 @@ def is_scores(values: Array) -> bool:
     return values.ndim > 1 and values.size // max(1, len(values)) == values.shape[1] > 1
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(Frozen):
     """Two tensors that must be equal, by the names that each side has for them."""
 
     found: str
@@ -121,8 +121,7 @@ def pair_outputs(found: Iterable[str], wanted: Iterable[str]) -> list[Pair]:
     return [Pair(*names) for names in zip(found, wanted, strict=True)]
 
 
-@dataclass(frozen=True)
-class Tensors:
+class Tensors(Frozen):
     """The names of a side's inner tensors."""
 
     names: tuple[str, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
 from resnetgen.runtimes import images
@@ -19,8 +19,7 @@ from resnetgen.verify import arrays
 from resnetgen.verify.settings import Settings
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(Frozen):
     """What a network takes: the shape of one image, and the type of its elements."""
 
     shape: Shape
@@ -40,8 +39,7 @@ class Format:
         return f"{'x'.join(map(str, self.shape))} of {self.dtype}"
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Frozen):
     """Images that run at once."""
 
     first: int
@@ -53,8 +51,7 @@ class Part:
             yield Part(self.first + start, self.data[start : start + size])
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(Frozen):
     data: npt.NDArray[Any]
     """All images."""
     origin: str

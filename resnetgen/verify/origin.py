@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from resnetgen import manifest
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.text import read
 from resnetgen.targets.onnx.read import read_file
 from resnetgen.weights.initialise import Init
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Frozen):
     """How the weights were made."""
 
     seed: int = 0
@@ -29,8 +28,7 @@ class Made:
     """The stages that were drawn all the same."""
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Frozen):
     spec: str
     """Its name; empty where the files do not say it."""
     digest: str

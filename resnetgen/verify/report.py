@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 from resnetgen.errors import Code, Exit, Failure, Problem
+from resnetgen.frozen import Frozen
 from resnetgen.verify.comparison import Agreement
 from resnetgen.verify.sides import Facts
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Frozen):
     """How far one tensor is from what it is held against."""
 
     name: str
@@ -47,8 +46,7 @@ class Layer:
         }
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Frozen):
     """One side against the first, at one batch size."""
 
     side: Facts
@@ -94,8 +92,7 @@ class Comparison:
         return Problem(Code.VERIFICATION, what, None, hint, notes)
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Frozen):
     subject: str
     inputs: str
     """Where the images come from."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from resnetgen.frozen import Frozen
 from resnetgen.runtimes.onnxruntime import Device, Provider
 
 TOLERANCE = 1e-4
@@ -14,8 +15,7 @@ TOLERANCES = {"fp16": 1e-2, "int8": 1e-1}
 """Of models that say that they have this precision, in place of it: eleven bits of mantissa; eight in all."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Frozen):
     provider: Provider = Provider.CPU
     """Of ONNX Runtime, where a side does not say another."""
     batches: tuple[int, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnx
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.runtimes import onnxruntime, opencv, reference
 from resnetgen.runtimes.onnxruntime import CUDA, Device, Provider, Session
 from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
@@ -24,8 +25,7 @@ from resnetgen.verify.subject import Network
 from resnetgen.weights.source import Array
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(Frozen):
     """What a side computed of some images; each array's first dimension is theirs."""
 
     outputs: dict[str, Array]
@@ -33,8 +33,7 @@ class Values:
     """The tensors inside, in the order of computing; empty where they were not asked for, or cannot be had."""
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Frozen):
     """What a report says of a side."""
 
     name: str

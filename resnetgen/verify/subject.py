@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.targets.caffe.dialect import Dialect
@@ -15,8 +15,7 @@ from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Weights
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(Frozen):
     """A spec's graph, the weights that its files should hold, its Caffe layers' names, what is done to an image."""
 
     graph: Graph
@@ -34,8 +33,7 @@ class Network:
         return {node.name: node.span.short for node in self.graph.nodes if node.span}
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Frozen):
     name: str
     """As the user called it."""
     stem: Path

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from resnetgen.errors import Code, Exit, Failure, Problem
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape, show
 from resnetgen.weights.checkpoint import Checkpoint
@@ -21,8 +21,7 @@ _COUNTERS = ".num_batches_tracked"
 """How many batches a norm has counted: torch keeps it among the weights, and inference does not use it."""
 
 
-@dataclass(frozen=True)
-class Naming:
+class Naming(Frozen):
     """What a world calls the parameters of a graph."""
 
     world: str | None
@@ -44,8 +43,7 @@ def closest(namings: Sequence[Naming], checkpoint: Checkpoint) -> Naming:
     return max(namings, key=lambda naming: naming.fit(checkpoint.entries))
 
 
-@dataclass(frozen=True)
-class Assigned:
+class Assigned(Frozen):
     """Weights of a graph: each from the checkpoint, or, where it is to be drawn anew, from other weights."""
 
     checkpoint: Checkpoint
@@ -119,8 +117,7 @@ def _bare(shape: Shape) -> Shape:
     return tuple(extent for extent in shape if extent != 1)
 
 
-@dataclass(frozen=True)
-class _Mismatch:
+class _Mismatch(Frozen):
     """The error of a checkpoint that does not fit."""
 
     checkpoint: Checkpoint

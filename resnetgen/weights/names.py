@@ -10,9 +10,10 @@ follows a layer's name: gamma: .weight. `conventions` say what its checkpoints w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, spec_error
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.resources import NAME_MAPS
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
@@ -22,8 +23,7 @@ from resnetgen.weights.source import Key
 Rules = tuple[tuple[Pattern, tuple[Template, ...]], ...]
 
 
-@dataclass(frozen=True)
-class NameMap:
+class NameMap(Frozen):
     rules: Rules = ()
     variants: tuple[tuple[Pattern, Rules], ...] = ()
     """Rules that count where some node of the network fits the pattern."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from resnetgen.errors import Span
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Node
 from resnetgen.spec.expressions import evaluate
 from resnetgen.spec.rows import parse_expression
@@ -25,8 +25,7 @@ _FIELD = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
 _WORD = re.compile(rf"(?:{_FIELD.pattern}|\S)+")
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(Frozen):
     """`conv{s}_x/{b}/add`, as a regular expression."""
 
     expression: re.Pattern[str]
@@ -37,8 +36,7 @@ class Pattern:
         return {name: int(digits) for name, digits in found.groupdict().items()} if found else None
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(Frozen):
     """`layer{$s - 1}.{b}`: texts, and behind each an expression, if any, and how its value is written."""
 
     pieces: tuple[tuple[str, Expression | None, str], ...]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import BatchNorm, Conv, MaxPool
 from resnetgen.weights.names import NameMap
@@ -18,8 +18,7 @@ _EFFECTS = {
 }
 
 
-@dataclass(frozen=True)
-class Convention:
+class Convention(Frozen):
     value: str
     node: Node | None = None
     """Where the network says it first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil, prod
 
 from resnetgen.deploy import triton
@@ -21,6 +21,7 @@ from resnetgen.deploy.kserve.service import (
 )
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import staging
+from resnetgen.frozen import Frozen
 from resnetgen.job import accept
 from resnetgen.manifest import Entry
 from resnetgen.options import Built, Options, Progress, Quiet
@@ -31,8 +32,7 @@ _CPU_PERCENT = 80
 """KServe's own default."""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Frozen):
     """The service, besides its models."""
 
     storage_uri: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.profiles import Profile
 from resnetgen.render import template
 
@@ -39,8 +40,7 @@ class Autoscaler(StrEnum):
     """KEDA, by the use of CPUs."""
 
 
-@dataclass(frozen=True)
-class Scaling:
+class Scaling(Frozen):
     autoscaler: Autoscaler
     least: int
     most: int
@@ -58,8 +58,7 @@ class Scaling:
         return "concurrency" if self.autoscaler is Autoscaler.KNATIVE else "cpu"
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(Frozen):
     name: str
     storage_uri: str
     """Of the repository, where the cluster finds it."""

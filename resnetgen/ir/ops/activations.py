@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from resnetgen.ir.ops.base import BaseOp, fraction
 
 
-@dataclass(frozen=True)
 class Relu(BaseOp):
     """max(x, 0)."""
 
     keyword: ClassVar[str] = "relu"
 
 
-@dataclass(frozen=True)
 class LeakyRelu(BaseOp):
     """x where x >= 0, else slope * x."""
 
@@ -26,42 +23,36 @@ class LeakyRelu(BaseOp):
         fraction("the slope", self.slope)
 
 
-@dataclass(frozen=True)
 class Relu6(BaseOp):
     """min(max(x, 0), 6)."""
 
     keyword: ClassVar[str] = "relu6"
 
 
-@dataclass(frozen=True)
 class Silu(BaseOp):
     """x / (1 + exp(-x)); also called Swish."""
 
     keyword: ClassVar[str] = "silu"
 
 
-@dataclass(frozen=True)
 class Mish(BaseOp):
     """x * tanh(ln(1 + exp(x))) (Misra 2019)."""
 
     keyword: ClassVar[str] = "mish"
 
 
-@dataclass(frozen=True)
 class Gelu(BaseOp):
     """x * (1 + erf(x / sqrt(2))) / 2, the exact form (Hendrycks and Gimpel 2016)."""
 
     keyword: ClassVar[str] = "gelu"
 
 
-@dataclass(frozen=True)
 class Sigmoid(BaseOp):
     """1 / (1 + exp(-x))."""
 
     keyword: ClassVar[str] = "sigmoid"
 
 
-@dataclass(frozen=True)
 class Softmax(BaseOp):
     """exp(x) / sum(exp(x)) over the channels."""
 

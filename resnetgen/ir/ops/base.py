@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd, prod
 from typing import ClassVar, TypeAlias
 
 from resnetgen.errors import Code
+from resnetgen.frozen import Frozen
 
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[int, int]
@@ -24,8 +24,7 @@ class OpError(ValueError):
         self.code, self.message, self.hint = code, message, hint
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(Frozen):
     """A weight of an op. `trainable` is false for running statistics, which are not counted as parameters."""
 
     name: str
@@ -38,8 +37,7 @@ class Parameter:
         return prod(self.shape)
 
 
-@dataclass(frozen=True)
-class BaseOp:
+class BaseOp(Frozen):
     keyword: ClassVar[str]
     """How a spec and the text dump call the op."""
     arity: ClassVar[int | None] = 1

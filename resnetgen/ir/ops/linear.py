@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import ClassVar
 
@@ -22,7 +22,6 @@ from resnetgen.ir.ops.base import (
 )
 
 
-@dataclass(frozen=True)
 class Conv(BaseOp):
     """Cross-correlation with zero padding: out = floor((in + 2p - d(k-1) - 1) / s) + 1 for each axis.
 
@@ -84,7 +83,6 @@ class Conv(BaseOp):
         return height * width * self.parameters(*inputs)[0].size
 
 
-@dataclass(frozen=True)
 class Fc(BaseOp):
     """Fully connected: weight @ x + bias, where an image is flattened first.
 
@@ -109,7 +107,6 @@ class Fc(BaseOp):
         return self.units * prod(inputs[0])
 
 
-@dataclass(frozen=True)
 class ChannelConv(BaseOp):
     """Cross-correlation along the channels of one pixel, with zeros before the first and behind the last.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from resnetgen.errors import Code
 from resnetgen.ir.ops.base import BaseOp, OpError, Shape, show
 
 
-@dataclass(frozen=True)
 class Add(BaseOp):
     """The sum of inputs of one shape."""
 
@@ -27,7 +25,6 @@ class Add(BaseOp):
         return inputs[0]
 
 
-@dataclass(frozen=True)
 class Mul(BaseOp):
     """The product of two inputs; one may have one value a channel, (channels, 1, 1), as a gate does."""
 
@@ -45,7 +42,6 @@ class Mul(BaseOp):
         )
 
 
-@dataclass(frozen=True)
 class Concat(BaseOp):
     """The inputs one after another along the channels."""
 

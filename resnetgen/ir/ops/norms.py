@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from resnetgen.errors import Code
@@ -20,7 +19,6 @@ from resnetgen.ir.ops.base import (
 )
 
 
-@dataclass(frozen=True)
 class BatchNorm(BaseOp):
     """gamma * (x - mean) / sqrt(variance + eps) + beta for each channel, with stored statistics."""
 
@@ -40,7 +38,6 @@ class BatchNorm(BaseOp):
         )
 
 
-@dataclass(frozen=True)
 class GroupNorm(BaseOp):
     """gamma * (x - mean) / sqrt(variance + eps) + beta, with the mean and the variance of each group of channels.
 
@@ -69,7 +66,6 @@ class GroupNorm(BaseOp):
         return (Parameter("gamma", each), Parameter("beta", each))
 
 
-@dataclass(frozen=True)
 class Lrn(BaseOp):
     """x / (k + alpha / size * sum of x^2 over the `size` channels around each) ^ beta; local response normalisation.
 

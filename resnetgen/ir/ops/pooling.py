@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import ClassVar
 
 from resnetgen.errors import Code
 from resnetgen.ir.ops.base import BaseOp, OpError, Pair, Shape, as_image, check_window, show
 
 
-@dataclass(frozen=True)
 class Pool(BaseOp):
     """What both poolings share. Where `ceil` is set the size is rounded up, by Caffe's rule:
 
@@ -72,14 +71,12 @@ def rounded_up(op: Pool) -> Pool:
     return replace(op, ceil=True)
 
 
-@dataclass(frozen=True)
 class MaxPool(Pool):
     """The largest element under the window; padding never wins."""
 
     keyword: ClassVar[str] = "maxpool"
 
 
-@dataclass(frozen=True)
 class AvgPool(Pool):
     """The sum under the window divided by the number of elements that count.
 
@@ -111,7 +108,6 @@ class AvgPool(Pool):
         return (self.pad[axis], self.pad[axis])
 
 
-@dataclass(frozen=True)
 class GlobalAvgPool(BaseOp):
     """The mean over height and width: (channels, 1, 1)."""
 
@@ -121,7 +117,6 @@ class GlobalAvgPool(BaseOp):
         return (as_image("gap", inputs[0])[0], 1, 1)
 
 
-@dataclass(frozen=True)
 class BlurPool(BaseOp):
     """The image blurred by [1, 2, 1] / 4 in each direction, and then every `stride`th pixel (Zhang 2019).
 

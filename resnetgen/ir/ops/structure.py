@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import ClassVar
 
@@ -21,7 +21,6 @@ from resnetgen.ir.ops.base import (
 )
 
 
-@dataclass(frozen=True)
 class Input(BaseOp):
     """The network's input, an image of float32."""
 
@@ -37,7 +36,6 @@ class Input(BaseOp):
         return self.image
 
 
-@dataclass(frozen=True)
 class Dropout(BaseOp):
     """x: what training leaves out, inference keeps. `ratio` is the fraction that training sets to zero."""
 
@@ -48,7 +46,6 @@ class Dropout(BaseOp):
         fraction("the ratio", self.ratio)
 
 
-@dataclass(frozen=True)
 class Flatten(BaseOp):
     """(channels, height, width) -> (channels * height * width,), in this order."""
 
@@ -58,7 +55,6 @@ class Flatten(BaseOp):
         return (prod(inputs[0]),)
 
 
-@dataclass(frozen=True)
 class ChannelPad(BaseOp):
     """Every `stride`th pixel, with channels of zeros behind the input's own; the shortcut A of He et al. 2015.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Create, Output
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.caffe.dialect import Dialect
@@ -30,8 +30,7 @@ _LAYER, _BLOBS, _DATA = 100, 7, 5  # field numbers of NetParameter, LayerParamet
 Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True)
-class CaffePlan:
+class CaffePlan(Frozen):
     """Files that are ready to be written: everything that can be refused has been."""
 
     graph: Graph

@@ -6,11 +6,12 @@ Until the last of its layers is met, a blob inside is a form: it says what has b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Node
@@ -20,16 +21,14 @@ Lines: TypeAlias = tuple[int, ...]
 """Numbers of rows or columns, in their order."""
 
 
-@dataclass(frozen=True)
-class Unscaled:
+class Unscaled(Frozen):
     """A norm that lacks its Scale."""
 
     source: str
     op: ops.BatchNorm
 
 
-@dataclass(frozen=True)
-class Turned:
+class Turned(Frozen):
     """6 - max(x, 0); once it is cut, the positive part of that."""
 
     source: str
@@ -37,16 +36,14 @@ class Turned:
     is_cut: bool = False
 
 
-@dataclass(frozen=True)
-class Softplus:
+class Softplus(Frozen):
     """ln(1 + exp(x)); then the tanh of that."""
 
     source: str
     tanh: bool = False
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(Frozen):
     """Some rows and some columns of a node's output."""
 
     source: str
@@ -54,16 +51,14 @@ class Cut:
     columns: Lines
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Frozen):
     """The channels of one pixel below each other; with a kernel, once they are convolved."""
 
     source: str
     kernel: int = 0
 
 
-@dataclass(frozen=True)
-class Grouped:
+class Grouped(Frozen):
     """Each group of channels as one channel; with eps normalised; then an image again."""
 
     source: str
@@ -75,8 +70,7 @@ class Grouped:
 Form: TypeAlias = Unscaled | Turned | Softplus | Cut | Column | Grouped
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(Frozen):
     op: Op
     inputs: tuple[str, ...]
     replaces: str = ""
@@ -86,8 +80,7 @@ class Done:
 Made: TypeAlias = tuple[Form | Done, ...]
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(Frozen):
     """What a layer reads: a node's output, or a form whose source has this shape."""
 
     node: Node | None

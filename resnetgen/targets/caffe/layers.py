@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias, Union
 
 import numpy as np
 
+from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Pair, Shape
 from resnetgen.targets.caffe.dialect import Dialect
@@ -24,8 +24,7 @@ Params: TypeAlias = tuple[tuple[str, Value], ...]
 """Fields of a message, in the order in which they are printed."""
 
 
-@dataclass(frozen=True)
-class Weight:
+class Weight(Frozen):
     """A blob that holds a parameter of the node."""
 
     parameter: str
@@ -33,8 +32,7 @@ class Weight:
     """The blob's; None: the parameter's."""
 
 
-@dataclass(frozen=True)
-class Fixed:
+class Fixed(Frozen):
     """A blob that no one trains."""
 
     shape: Shape
@@ -44,8 +42,7 @@ class Fixed:
 Blob: TypeAlias = Weight | Fixed
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Frozen):
     """One layer of a prototxt. `reads` and `writes` are labels of blobs within its node, until they have names."""
 
     type: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import OpError
@@ -16,8 +17,7 @@ from resnetgen.targets.caffe.layers import Enum, Layer, Layers, Params, Weight
 from resnetgen.weights.names import NameMap, layer_names
 
 
-@dataclass(frozen=True)
-class CaffeNet:
+class CaffeNet(Frozen):
     """What the template prints and the caffemodel's writer fills."""
 
     name: str

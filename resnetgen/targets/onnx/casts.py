@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from resnetgen.frozen import Frozen
 from resnetgen.targets.onnx.elements import Element, of_proto
 from resnetgen.targets.onnx.forms import unreadable
 from resnetgen.targets.onnx.schema import GraphProto, NodeProto, ValueInfoProto
 
 
-@dataclass(frozen=True)
-class Casts:
+class Casts(Frozen):
     """What is left of a model's nodes between its casts."""
 
     nodes: Sequence[NodeProto]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
@@ -37,8 +37,7 @@ _ATTRIBUTES: dict[str, tuple[dict[str, int], ...]] = {
 """Kind of node -> its attributes, and how many numbers each has: one more or one less would mean something else."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Frozen):
     """What a model says."""
 
     graph: Graph

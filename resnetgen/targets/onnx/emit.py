@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from resnetgen.errors import Code, Exit, Span, fail
 from resnetgen.files import Create, Output
+from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.profiles import DEFAULT_OPSET, Profile
@@ -31,8 +32,7 @@ Progress = Callable[[int], None]
 """Called with the number of bytes of weights written since the last call."""
 
 
-@dataclass(frozen=True)
-class OnnxOptions:
+class OnnxOptions(Frozen):
     opset: int = DEFAULT_OPSET
     batch: int | None = None
     """None: dynamic."""
@@ -52,8 +52,7 @@ class OnnxOptions:
     """Whether the weights are to lie in a file beside the model, which a runtime maps into memory."""
 
 
-@dataclass(frozen=True)
-class OnnxPlan:
+class OnnxPlan(Frozen):
     """A model that is ready to be written: everything that can be refused has been."""
 
     skeleton: ModelProto

@@ -6,13 +6,14 @@ function takes a node and gives the next form, or the op of the IR that is then 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Op, Pair, Shape
 
@@ -20,8 +21,7 @@ Constant: TypeAlias = npt.NDArray[Any]
 """float32, float16 or int64."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Frozen):
     """A node of the file, its inputs told apart."""
 
     kind: str
@@ -37,8 +37,7 @@ class Call:
         return unreadable(f"the IR has no word for this {self.kind} ({self.tensor})")
 
 
-@dataclass(frozen=True)
-class Padded:
+class Padded(Frozen):
     """Zeros that count as the image's own around it."""
 
     source: str
@@ -46,23 +45,20 @@ class Padded:
     """At the top, the left, the bottom and the right."""
 
 
-@dataclass(frozen=True)
-class Reflected:
+class Reflected(Frozen):
     """One pixel more on each side, as the second one is."""
 
     source: str
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(Frozen):
     """Every so manyth pixel."""
 
     source: str
     stride: Pair
 
 
-@dataclass(frozen=True)
-class Sequence:
+class Sequence(Frozen):
     """The channels of one pixel as a sequence; with a weight, once it is convolved."""
 
     source: str
@@ -70,8 +66,7 @@ class Sequence:
     kernel: int = 0
 
 
-@dataclass(frozen=True)
-class Grouped:
+class Grouped(Frozen):
     """Groups of channels as sequences; with eps normalised, then an image again, then scaled by gamma."""
 
     source: str
@@ -81,8 +76,7 @@ class Grouped:
     gamma: str = ""
 
 
-@dataclass(frozen=True)
-class Softplus:
+class Softplus(Frozen):
     """ln(1 + exp(x)); then the tanh of that."""
 
     source: str
@@ -92,8 +86,7 @@ class Softplus:
 Form: TypeAlias = Softplus | Padded | Reflected | Taken | Sequence | Grouped
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(Frozen):
     op: Op
     source: str
     weights: tuple[str, ...] = ()

@@ -5,12 +5,13 @@ Shares nothing with embed.py but the schema. What was read is held against the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
 from resnetgen.targets.onnx.forms import Constant, unreadable
@@ -20,8 +21,7 @@ _PIXELS = np.arange(256, dtype=np.float32)
 _RGB = "rgb"
 
 
-@dataclass(frozen=True)
-class Prelude:
+class Prelude(Frozen):
     """What has been done so far to the bytes of an image N x H x W x C in the order RGB."""
 
     tensor: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +11,7 @@ from typing import BinaryIO
 from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.onnx.elements import Element, of_proto
 from resnetgen.targets.onnx.schema import ModelProto, TensorProto
@@ -20,8 +20,7 @@ from resnetgen.weights.sums import Sum, Sums
 from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(Frozen):
     """A weight as the file has it."""
 
     shape: Shape
@@ -29,8 +28,7 @@ class Tensor:
     checksum: int
 
 
-@dataclass(frozen=True)
-class OnnxFile:
+class OnnxFile(Frozen):
     model: ModelProto
     """Without the weights' values."""
     tensors: dict[str, Tensor]

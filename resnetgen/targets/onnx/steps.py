@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Shape
 
@@ -29,8 +30,7 @@ class Constant:
 Tensor: TypeAlias = str | Constant
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Frozen):
     """One ONNX node; it bears the name of its output."""
 
     type: str

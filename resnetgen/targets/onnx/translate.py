@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from typing import Any, assert_never
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Parameter, Shape
@@ -30,16 +30,14 @@ MAX_OPSET = _IR_VERSIONS[-1][0]
 BATCH = "N"
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(Frozen):
     """What the tensors are called that a caller sees."""
 
     input: str = "input"
     output: str = "output"
 
 
-@dataclass(frozen=True)
-class Elements:
+class Elements(Frozen):
     """The types of numbers that a model computes in, and that it takes and gives; casts stand where they differ."""
 
     inner: Element = Element.FP32

@@ -9,10 +9,10 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
+from resnetgen.frozen import Frozen
 from resnetgen.weights.checkpoint.entry import MAX_TENSORS
 from resnetgen.weights.checkpoint.ranges import Place, Ranges
 
@@ -29,8 +29,7 @@ _BROKEN = (BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError,
 """What zipfile raises for bytes that are no zip file."""
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(Frozen):
     info: ZipInfo
     start: int
     """Where its bytes begin in the file, as they are stored there."""

@@ -6,12 +6,13 @@ mean and the variance themselves, `.0` and `.1`. The numbers are those of caffe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 
 import numpy as np
 
+from resnetgen.frozen import Frozen
 from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry, shown
 from resnetgen.weights.checkpoint.messages import Messages
@@ -32,8 +33,7 @@ _MAX_BLOBS = 16
 """Of a layer; an LSTM has the most of Caffe's, 4."""
 
 
-@dataclass(frozen=True)
-class _Blob:
+class _Blob(Frozen):
     shape: tuple[int, ...]
     values: Repeated
 

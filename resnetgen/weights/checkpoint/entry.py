@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 
 from resnetgen.errors import Failure
+from resnetgen.frozen import Frozen
 from resnetgen.weights.checkpoint.dtypes import Values, width
 from resnetgen.weights.checkpoint.ranges import Place, Ranges
 
@@ -27,8 +28,7 @@ Load = Callable[[], Values]
 """Reads the values of a tensor, each time anew."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Frozen):
     """A tensor of a file. Its values are bytes `start` to `end` if they stand in one piece in order, else 0 to 0."""
 
     name: str

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from resnetgen.frozen import Frozen
 
 MAX_OPCODES = 1_000_000
 """A tensor takes about 30, and 1,000,000 are run in some two seconds."""
@@ -27,8 +28,7 @@ class BadPickle(ValueError):
     """Not a pickle, or one that does what it need not do. The text says what."""
 
 
-@dataclass(frozen=True)
-class Global:
+class Global(Frozen):
     """A name, of which nothing was imported."""
 
     name: str

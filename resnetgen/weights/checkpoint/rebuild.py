@@ -7,9 +7,9 @@ the pickle's own arguments, and trusts none of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from resnetgen.frozen import Frozen
 from resnetgen.weights.checkpoint.dtypes import DTYPES
 from resnetgen.weights.checkpoint.entry import MAX_RANK
 from resnetgen.weights.checkpoint.pickled import IGNORED, BadPickle, Call, load
@@ -44,22 +44,19 @@ _IGNORED = (
 """What training scripts put beside the weights: it is passed over, not made."""
 
 
-@dataclass(frozen=True)
-class _Type:
+class _Type(Frozen):
     """A type of storages or of tensors."""
 
     dtype: str
 
 
-@dataclass(frozen=True)
-class Storage:
+class Storage(Frozen):
     dtype: str
     key: str
     elements: int
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(Frozen):
     """As the pickle claims it; nothing of it has been held against the file."""
 
     storage: Storage

@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from resnetgen.frozen import Frozen
 from resnetgen.weights.checkpoint.dtypes import Values, loaded, stored, width
 from resnetgen.weights.checkpoint.messages import Messages, varints
 from resnetgen.weights.checkpoint.ranges import Place, Ranges
@@ -23,8 +24,7 @@ _KINDS = {4: 5, 8: 1}
 """Bytes of a number -> its wire type where it stands in a field of its own."""
 
 
-@dataclass(frozen=True)
-class _Piece:
+class _Piece(Frozen):
     start: int
     elements: int
     step: int
