@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 @model_options
 def build(specs: tuple[str, ...], **given: Any) -> None:
     """Compile specs and write <output-dir>/<name>/<stem>.{onnx,prototxt,caffemodel,ir.txt} and manifest.json."""
+    if not given["verified"]:
+        # Else a thread of numpy's BLAS waits for work busily, a quarter of a build's computing time. It has none: only
+        # the reference, which verifies, multiplies matrices.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from resnetgen.compiler import build as build_all
 
     if given["dialect"] and "caffe" not in given["targets"]:

@@ -57,13 +57,13 @@ class Initialised:
 
     def tensor(self, node: str, parameter: str) -> Array:
         shape = self._shapes[node, parameter]
-        random = self._stream(node, parameter)
-        if parameter == "weight":
-            return normal(random.bit_generator, prod(shape), sqrt(2 / prod(shape[1:]))).reshape(shape)
         moment = self._moments[node]
-        if self.init is Init.HE:
+        if self.init is Init.HE and parameter != "weight":
             return np.full(shape, {"gamma": 1, "variance": moment}.get(parameter, 0), np.float32)
+        random = self._stream(node, parameter)
         match parameter:
+            case "weight":
+                return normal(random.bit_generator, prod(shape), sqrt(2 / prod(shape[1:]))).reshape(shape)
             case "gamma":
                 values = random.uniform(0.5, 1.5, shape)
             case "variance":
