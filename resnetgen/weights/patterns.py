@@ -65,10 +65,7 @@ def parse_templates(scalar: Scalar) -> tuple[Template, ...]:
 
 def _pieces(scalar: Scalar, start: int, end: int) -> Iterator[tuple[str, Expression | None, str]]:
     for field in _FIELD.finditer(scalar.text, start, end):
-        place = scalar.within(*field.span(1))
-        value = (
-            Variable(field[1], place) if field[1].isidentifier() else parse_expression(Scalar(field[1], place, True))
-        )
+        value = _expression(field[1], scalar.within(*field.span(1)))
         yield scalar.text[start : field.start()], value, field[2] or ""
         start = field.end()
     yield scalar.text[start:end], None, ""

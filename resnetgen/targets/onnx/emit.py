@@ -60,8 +60,8 @@ class OnnxPlan(Frozen):
     """(node, parameter) -> shape, in the order in which they are written."""
     dims: dict[tuple[str, str], tuple[int, ...]]
     """(node, parameter) -> shape of the initializer, which holds the same values."""
-    streamed: int
-    """Bytes of the initializers, if they stand in the model."""
+    around: tuple[bytes, bytes]
+    """What stands before and after the initializers, if they stand in the model."""
     size: int
     """Bytes of the model with its weights, at most; where there is no late metadata, exactly."""
     external: bool
@@ -108,9 +108,12 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     for key, shape in shapes.items():
         nbytes = elements.inner.dtype.itemsize * prod(shape)
         streamed += len(before_values(_tensor_head(initializer(*key), held[key], elements.inner), nbytes)) + nbytes
-    size = sum(map(len, around(skeleton, streamed))) + streamed + options.late_bytes
+    before, after = around(skeleton, streamed)
+    size = len(before) + streamed + len(after) + options.late_bytes
     external = options.external or size > limit
-    return OnnxPlan(skeleton, shapes, held, streamed, size, external, elements.inner, places, options.late_metadata)
+    return OnnxPlan(
+        skeleton, shapes, held, (before, after), size, external, elements.inner, places, options.late_metadata
+    )
 
 
 def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
@@ -140,7 +143,7 @@ def write(
         with create(path) as file:
             file.write(model.SerializeToString(deterministic=True))
         return checksums
-    before, after = around(planned.skeleton, planned.streamed)
+    before, after = planned.around
     with create(path) as file:
         file.write(before)
         for name, shape, values in tensors:
