@@ -90,7 +90,7 @@ class Built(Frozen):
 
     compiled: Compiled
     files: dict[Path, Entry]
-    report: Report | None
+    report: Report | None = None
     measured: Measured | None = None
     """How far a model of fewer bits is from what it was."""
     warnings: tuple[str, ...] = ()

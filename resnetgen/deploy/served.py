@@ -32,13 +32,13 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
         said = json.loads(spec.preprocess.to_json()) | {"embedded": options.embed_preprocess}
         texts[PREPROCESS] = json.dumps(said) + "\n"
     with planned(compiled, options, progress or Quiet()) as job, staging(beside(folder)) as stage:
-        report = job.write(stage)
+        job.write(stage)
         for name, text in texts.items():
             stage.write_text(name, text)
         entries = job.entries(stage)
         stage.write_text(manifest.MANIFEST, manifest.text(spec, entries))
         _publish(stage, folder)
-    built = job.built({folder / name: entry for name, entry in entries.items()}, report)
+    built = job.built({folder / name: entry for name, entry in entries.items()})
     unsaid = () if spec.preprocess else (f"{spec.title} says nothing of preprocessing: images are taken as they are",)
     return replace(built, warnings=(*built.warnings, *unsaid))
 

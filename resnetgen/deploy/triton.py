@@ -27,7 +27,7 @@ from resnetgen.options import Built, Compiled, Options, Progress, Quiet
 from resnetgen.precision.choice import Precision
 
 if TYPE_CHECKING:
-    from resnetgen.verify import Report
+    pass
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -98,16 +98,16 @@ def staged(prepared: Prepared, progress: Progress) -> Iterator[Staged]:
     """
     repository, config = prepared.options.output_dir, prepared.config
     with planned(prepared.compiled, prepared.options, progress) as job, staging(beside(repository)) as stage:
-        report = job.write(stage)
+        job.write(stage)
         accept(CONFIG, differences(prepared.texts[CONFIG], config.name, stage.path(MODEL), config.labels))
-        yield Staged(prepared, job, stage, report)
+        yield Staged(prepared, job, stage)
 
 
 class Staged:
     """A model that is whole and checked, but not in its place yet."""
 
-    def __init__(self, prepared: Prepared, job: Job, stage: Staging, report: Report | None) -> None:
-        self.prepared, self._job, self._stage, self._report = prepared, job, stage, report
+    def __init__(self, prepared: Prepared, job: Job, stage: Staging) -> None:
+        self.prepared, self._job, self._stage = prepared, job, stage
         # Triton wants a model with external data to be a folder.
         inner = f"{MODEL}/" if len(stage.outputs) > 1 else ""
         self._layout = {file: f"{inner}{file}" for file in stage.outputs}
@@ -149,7 +149,7 @@ class Staged:
 
     def built(self) -> Built:
         """What has been published."""
-        return self._job.built(self._files, self._report)
+        return self._job.built(self._files)
 
 
 def _refuse(options: Options, serving: Serving) -> None:

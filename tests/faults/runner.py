@@ -38,7 +38,8 @@ def in_place() -> None:
     """The negative control: a program that writes where its files shall stand."""
     from contextlib import contextmanager
 
-    from resnetgen import files, job
+    from resnetgen import files
+    from resnetgen.job import job
 
     class Careless(files.Staging):
         def __init__(self, final: Path) -> None:

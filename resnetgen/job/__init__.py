@@ -1,0 +1,6 @@
+"""One spec on its way to its files: passes -> plan -> write -> read back -> publish."""
+
+from resnetgen.job.accept import accept
+from resnetgen.job.job import Job
+
+__all__ = ["Job", "accept"]

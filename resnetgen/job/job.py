@@ -1,0 +1,95 @@
+"""A spec's targets, each planned before one of them is written, and published together."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.files import Output, Staging, staging
+from resnetgen.job.caffe import CaffeFiles
+from resnetgen.job.onnx import OnnxModel
+from resnetgen.job.work import gather
+from resnetgen.manifest import MANIFEST, Entry, updated
+from resnetgen.options import Built, Compiled, Options, Progress, Target
+
+_WITHOUT_WEIGHTS = (".txt", ".prototxt", "preprocess.json")
+"""How the files end that hold none."""
+
+
+class Job:
+    """`plan` refuses everything that can be refused; `run` writes."""
+
+    def __init__(self, compiled: Compiled, options: Options, progress: Progress, stem: str | None = None) -> None:
+        """`stem`: what the files are called, where it is not as the spec and the precision are."""
+        self.compiled, self.options = compiled, options
+        self.folder = options.output_dir / compiled.spec.name
+        self._work = work = gather(compiled, options, progress, stem or compiled.spec.stem)
+        self._caffe = CaffeFiles(work) if Target.CAFFE in options.targets else None
+        bits = f"-{options.lowering.precision}" if options.lowering and not stem else ""
+        self._onnx = OnnxModel(work, f"{work.stem}{bits}.onnx") if Target.ONNX in options.targets else None
+
+    def begin(self) -> None:
+        """Start what can run while the targets are imported."""
+        if self._work.pretrained:
+            self._work.pretrained.hash_ahead()
+        if self._onnx:
+            self._onnx.begin()
+
+    def plan(self) -> None:
+        """Import the targets and translate. Raises Failure for what a target cannot say."""
+        if self._caffe:
+            self._caffe.plan()
+        if self._onnx:
+            self._onnx.plan()
+
+    def close(self) -> None:
+        """End what `begin` has started."""
+        if self._onnx:
+            self._onnx.close()
+
+    def run(self) -> Built:
+        """Write, read back, publish."""
+        if self.folder.is_symlink():
+            hint = "--output-dir names another folder"
+            raise fail(Exit.IO, Code.OUTPUT, f"{self.folder} is a link, which is not followed", hint=hint)
+        with staging(self.folder) as stage:
+            self.write(stage)
+            entries = self.entries(stage)
+            gone = self._outdated() - entries.keys()
+            manifest = partial(updated, self.folder, self.compiled.spec, entries, gone)
+            stage.publish(without=gone, last=lambda: (MANIFEST, manifest()))
+        return self.built({self.folder / name: entry for name, entry in entries.items()})
+
+    def write(self, stage: Staging) -> None:
+        """Write what was planned into a staging folder, read it back, and run it if that was asked for."""
+        if Target.IR in self.options.targets:
+            from resnetgen.ir.text import dump
+
+            stage.write_text(f"{self._work.stem}.ir.txt", dump(self.compiled.graph))
+        if self._caffe:
+            self._caffe.write(stage)
+        if self._onnx:
+            self._onnx.write(stage)
+
+    def entries(self, stage: Staging) -> dict[str, Entry]:
+        """What the manifest says of each file."""
+        return {name: self._entry(output) for name, output in stage.outputs.items()}
+
+    def built(self, files: dict[Path, Entry]) -> Built:
+        warnings = self._work.pretrained.warnings if self._work.pretrained else ()
+        if not self._onnx:
+            return Built(self.compiled, files, warnings=warnings)
+        return Built(self.compiled, files, self._onnx.report, self._onnx.measured, warnings)
+
+    def _outdated(self) -> set[str]:
+        """The files of an earlier build that this one writes, or takes away."""
+        return {f"{self._onnx.name}.data"} if self._onnx else set()
+
+    def _entry(self, output: Output) -> Entry:
+        has_weights = not output.path.name.endswith(_WITHOUT_WEIGHTS)
+        origin = self._work.origin_of_weights() | self._work.digest_of_weights() if has_weights else {}
+        origin = {key.removeprefix("resnetgen."): value for key, value in origin.items()}
+        if self._onnx and self._onnx.measured and output.path.name == self._onnx.name:
+            origin |= self._onnx.measured.to_json()
+        return Entry(output.size, output.sha256, self.compiled.digest, origin)

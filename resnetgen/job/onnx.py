@@ -1,0 +1,120 @@
+"""The ONNX model of a job: folded, written, run where that was asked for, and brought to a lower precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnetgen import __version__
+from resnetgen.files import Create, Output, Staging
+from resnetgen.job.accept import accept
+from resnetgen.job.work import Work
+from resnetgen.passes.pipeline import PIPELINE, run_passes
+from resnetgen.profiles import choose_opset
+from resnetgen.weights.draw import Drawing, keys
+
+if TYPE_CHECKING:  # the target imports onnx's messages: only when it is built
+    from resnetgen.precision.agreement import Measured
+    from resnetgen.precision.lower import Half, Quantised
+    from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
+    from resnetgen.verify import Report
+
+_LATE_BYTES = 128
+"""Of the checksum of a checkpoint in the metadata: a name of 24 characters, a sum of 64."""
+
+
+class OnnxModel:
+    def __init__(self, work: Work, name: str) -> None:
+        self._work = work
+        passes = PIPELINE if work.options.fold else ()
+        self._graph, self._weights = run_passes(work.compiled.graph, work.weights, passes)
+        self.name = name
+        """Of its file."""
+        self.report: Report | None = None
+        """What verification found, where that was asked for."""
+        self.measured: Measured | None = None
+        """How far a model of fewer bits is from what it was."""
+        self._drawing: Drawing | None = None
+        self._options: OnnxOptions | None = None
+        self._planned: OnnxPlan | None = None
+        self._lowered: Half | Quantised | None = None
+
+    def begin(self) -> None:
+        """Draw the first weights while the libraries of the format are imported, which takes as long."""
+        self._drawing = Drawing(self._weights, keys(self._graph))
+
+    def close(self) -> None:
+        if self._drawing:
+            self._drawing.close()
+
+    def plan(self) -> None:
+        """Raises Failure for what the opset, the server or the precision cannot have."""
+        from resnetgen.targets.onnx import emit
+        from resnetgen.targets.onnx.translate import Names
+
+        work, options = self._work, self._work.options
+        self._options = emit.OnnxOptions(
+            opset=choose_opset(options.opset, options.runtime),
+            batch=options.batch,
+            names=Names(options.input_name, options.output_name),
+            metadata=work.metadata(),
+            late_metadata=work.digest_of_weights,
+            producer_version=__version__,
+            embed=work.compiled.spec.preprocess if options.embed_preprocess else None,
+            runtime=options.runtime,
+            late_bytes=_LATE_BYTES if work.pretrained else 0,
+            external=options.external_data,
+        )
+        self._planned = emit.plan(self._graph, self._options)
+        if options.lowering:
+            from resnetgen.precision.lower import Whole, plan
+
+            whole = Whole(self._graph, self._weights, self._planned, self._options)
+            self._lowered = plan(options.lowering, whole, work.compiled.spec.preprocess)
+
+    def write(self, stage: Staging) -> None:
+        if not self._lowered:
+            path = stage.path(self.name)
+            self._write(path, stage.create)
+            self._verify(path)
+            return
+        whole = stage.path("fp32") / self.name
+        whole.parent.mkdir()
+        self._write(whole, Output)
+        self._verify(whole)
+        self._lower(whole, stage, self._lowered)
+
+    def _write(self, path: Path, create: Create) -> None:
+        from resnetgen.targets.onnx import emit, validate
+
+        planned, options = self._planned, self._options
+        assert planned, "plan comes first"
+        assert options
+        with self._work.progress.task(path.name, planned.payload) as advance:
+            checksums = emit.write(planned, self._drawing or self._weights, path, advance, create)
+        accept(path.name, validate.validate(path, self._graph, planned, options, checksums))
+
+    def _verify(self, path: Path) -> None:
+        """Where that was asked for."""
+        work, settings = self._work, self._work.options.verify
+        if not settings:
+            return
+        from resnetgen.verify import verify_against_spec
+
+        compiled = work.compiled
+        with work.progress.task("running the model twice", 0):
+            self.report = verify_against_spec(path, compiled.graph, work.weights, settings, compiled.spec.preprocess)
+        if not self.report.passed:
+            raise self.report.failure()
+
+    def _lower(self, whole: Path, stage: Staging, lowered: Half | Quantised) -> None:
+        """Bring the model to the precision that is wanted, and run both. Raises Failure if they are too far apart."""
+        from resnetgen.precision.agreement import measure
+
+        path, lowering = stage.path(self.name), self._work.options.lowering
+        assert lowering, "plan comes first"
+        with self._work.progress.task(f"{self.name} from fp32", 0):
+            accept(self.name, lowered.write(whole, path, stage.create))
+            self.measured = measure(whole, path, lowered.images, lowering)
+        if not self.measured.passed:
+            raise self.measured.failure()

@@ -1,0 +1,82 @@
+"""What every target of a job is made from, and what its files say of their origin."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from resnetgen import __version__
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
+from resnetgen.options import Compiled, Options, Progress
+from resnetgen.weights.initialise import Initialised
+from resnetgen.weights.source import Weights
+
+if TYPE_CHECKING:  # only where there is a checkpoint
+    from resnetgen.pretrained import Pretrained
+
+
+class Work(Frozen):
+    compiled: Compiled
+    options: Options
+    progress: Progress
+    stem: str
+    """What the files are called, without their suffixes."""
+    weights: Weights
+    """Of the graph as the spec says it, unfolded."""
+    pretrained: Pretrained | None
+    """The checkpoint that they come from, if they do."""
+
+    def metadata(self) -> dict[str, str]:
+        """What a model says of its origin: enough to build it again. Raises Failure as `preprocessing`."""
+        import numpy
+
+        spec = self.compiled.spec
+        origin = self.origin_of_weights() | self.preprocessing() | self.served_by()
+        return origin | {
+            "resnetgen.version": __version__,
+            "resnetgen.spec": spec.name,
+            "resnetgen.spec_sha256": self.compiled.digest,
+            "resnetgen.input": str(spec.input),
+            "resnetgen.params": json.dumps(spec.params, sort_keys=True),
+            "resnetgen.numpy": numpy.__version__,
+        }
+
+    def preprocessing(self) -> dict[str, str]:
+        """What is to be done to an image, and what of it the model does itself. Raises Failure if that is nothing."""
+        spec, embedded = self.compiled.spec, self.options.embed_preprocess
+        if embedded and not spec.preprocess:
+            hint = "add `preprocess:` to the spec; docs/spec-language.md lists its keys"
+            message = f"of an image {spec.input} the spec says no preprocessing"
+            raise fail(Exit.SPEC, Code.MISSING_KEY, message, spec.span, hint)
+        said = {"resnetgen.preprocess": spec.preprocess.to_json()} if spec.preprocess else {}
+        return said | {"resnetgen.embedded": "color divide mean std"} if embedded else said
+
+    def served_by(self) -> dict[str, str]:
+        return {"resnetgen.runtime": self.options.runtime.name} if self.options.runtime else {}
+
+    def origin_of_weights(self) -> dict[str, str]:
+        drawn = {"resnetgen.init": self.options.init.value, "resnetgen.seed": str(self.options.seed)}
+        source = self.options.pretrained
+        if not self.pretrained or not source:
+            return drawn
+        taken = {
+            "resnetgen.weights": source.path.name,
+            "resnetgen.weights_names": self.pretrained.naming.shown,
+        }
+        return taken | (drawn | {"resnetgen.reinit": ",".join(source.reinit)} if source.reinit else {})
+
+    def digest_of_weights(self) -> dict[str, str]:
+        """Of the checkpoint: hashed while its weights are written."""
+        return {"resnetgen.weights_sha256": self.pretrained.sha256} if self.pretrained else {}
+
+
+def gather(compiled: Compiled, options: Options, progress: Progress, stem: str) -> Work:
+    """The weights are drawn, or a checkpoint's. Raises Failure for one that cannot be taken."""
+    drawn = Initialised(compiled.graph, options.seed, options.init)
+    if not options.pretrained:
+        return Work(compiled, options, progress, stem, drawn, None)
+    from resnetgen.pretrained import load_pretrained
+
+    pretrained = load_pretrained(options.pretrained, compiled.spec, compiled.graph, drawn)
+    return Work(compiled, options, progress, stem, pretrained.weights, pretrained)
