@@ -1,7 +1,7 @@
 """The base of our values: frozen dataclasses whose methods are written here, once.
 
-`dataclasses.dataclass` compiles six functions for every class each time that the program starts, 0.3 ms of it: for
-the hundred classes of a build that was a tenth of its time.
+`dataclasses.dataclass` compiles six functions for every class each time that the program starts, in 0.3 ms: for the
+hundred classes of a build that was a tenth of its time.
 """
 
 from __future__ import annotations

@@ -350,6 +350,32 @@ def test_the_end_of_the_process(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ("build resnet20_cifar", "1"),
+        ("build resnet20_cifar --verify", "None"),
+        ("deploy resnet20_cifar --server onnxruntime -o served", "1"),
+    ],
+)
+def test_blas_has_threads_only_where_matrices_are_multiplied(tmp_path: Path, arguments: str, wanted: str) -> None:
+    """It reads the variable when numpy is imported: afterwards nothing would come of it."""
+    program = f"""
+import os, sys
+os.environ.pop("OPENBLAS_NUM_THREADS", None)
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            print("threads", os.environ.get("OPENBLAS_NUM_THREADS"))
+sys.meta_path.insert(0, Watch())
+from resnetgen.cli import main
+main({arguments.split()!r})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.findall("threads (.*)", done.stdout) == [wanted]
+
+
 def test_a_missing_prototxt_is_no_spec(run: Run) -> None:
     done = run("diff", "resnet18", "folder/net.prototxt")
     assert (done.code, done.err) == (5, "error[missing-file]: no such file: folder/net.prototxt\n")

@@ -98,7 +98,7 @@ def test_equal_are_two_of_one_class_with_equal_fields() -> None:
     assert Point(1).tags is not Point(1).tags
 
 
-def test_every_one_of_the_package_is_a_dataclass() -> None:
+def test_an_op_is_one() -> None:
     from resnetgen.ir.ops import Conv
 
     assert is_dataclass(Conv)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from resnetgen.cli.group import main
-from resnetgen.cli.model import model_options, to_options
+from resnetgen.cli.model import model_options, spare_blas, to_options
 from resnetgen.cli.options import dialect_option, output_dir_option
 from resnetgen.cli.show import progress_bars, say_warnings, size
 from resnetgen.cli.verify import print_report
@@ -35,10 +34,7 @@ if TYPE_CHECKING:
 @model_options
 def build(specs: tuple[str, ...], **given: Any) -> None:
     """Compile specs and write <output-dir>/<name>/<stem>.{onnx,prototxt,caffemodel,ir.txt} and manifest.json."""
-    if not given["verified"]:
-        # Else a thread of numpy's BLAS waits for work busily, a quarter of a build's computing time. It has none: only
-        # the reference, which verifies, multiplies matrices.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    spare_blas(given)
     from resnetgen.compiler import build as build_all
 
     if given["dialect"] and "caffe" not in given["targets"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,6 +105,16 @@ def model_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def spare_blas(given: dict[str, Any]) -> None:
+    """Let numpy, which must not be imported yet, start no threads for its BLAS where nothing multiplies matrices.
+
+    Only the reference does, which verifies. Elsewhere those threads would wait for work, and busily: a quarter of the
+    computing time of a build.
+    """
+    if not given["verified"]:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def to_options(given: dict[str, Any], **more: Any) -> Options:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from resnetgen.compiler import compile_spec
 from resnetgen.deploy import standing
@@ -25,9 +24,6 @@ from resnetgen.labels import LABELS
 from resnetgen.manifest import Entry
 from resnetgen.options import Built, Compiled, Options, Progress, Quiet
 from resnetgen.precision.choice import Precision
-
-if TYPE_CHECKING:
-    pass
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 

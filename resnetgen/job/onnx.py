@@ -35,8 +35,7 @@ class OnnxModel:
         self.measured: Measured | None = None
         """How far a model of fewer bits is from what it was."""
         self._drawing: Drawing | None = None
-        self._options: OnnxOptions | None = None
-        self._planned: OnnxPlan | None = None
+        self._planned: tuple[OnnxPlan, OnnxOptions] | None = None
         self._lowered: Half | Quantised | None = None
 
     def begin(self) -> None:
@@ -53,7 +52,7 @@ class OnnxModel:
         from resnetgen.targets.onnx.translate import Names
 
         work, options = self._work, self._work.options
-        self._options = emit.OnnxOptions(
+        wanted = emit.OnnxOptions(
             opset=choose_opset(options.opset, options.runtime),
             batch=options.batch,
             names=Names(options.input_name, options.output_name),
@@ -65,11 +64,12 @@ class OnnxModel:
             late_bytes=_LATE_BYTES if work.pretrained else 0,
             external=options.external_data,
         )
-        self._planned = emit.plan(self._graph, self._options)
+        planned = emit.plan(self._graph, wanted)
+        self._planned = planned, wanted
         if options.lowering:
             from resnetgen.precision.lower import Whole, plan
 
-            whole = Whole(self._graph, self._weights, self._planned, self._options)
+            whole = Whole(self._graph, self._weights, planned, wanted)
             self._lowered = plan(options.lowering, whole, work.compiled.spec.preprocess)
 
     def write(self, stage: Staging) -> None:
@@ -87,12 +87,11 @@ class OnnxModel:
     def _write(self, path: Path, create: Create) -> None:
         from resnetgen.targets.onnx import emit, validate
 
-        planned, options = self._planned, self._options
-        assert planned, "plan comes first"
-        assert options
+        assert self._planned, "plan comes first"
+        planned, wanted = self._planned
         with self._work.progress.task(path.name, planned.payload) as advance:
             checksums = emit.write(planned, self._drawing or self._weights, path, advance, create)
-        accept(path.name, validate.validate(path, self._graph, planned, options, checksums))
+        accept(path.name, validate.validate(path, self._graph, planned, wanted, checksums))
 
     def _verify(self, path: Path) -> None:
         """Where that was asked for."""

@@ -11,7 +11,7 @@ from resnetgen.cli.build import print_built
 from resnetgen.cli.deploy import kserve, triton
 from resnetgen.cli.deploy.options import refuse_foreign
 from resnetgen.cli.group import main
-from resnetgen.cli.model import model_options, to_options
+from resnetgen.cli.model import model_options, spare_blas, to_options
 from resnetgen.cli.options import FilePath
 from resnetgen.cli.show import progress_bars
 
@@ -49,6 +49,7 @@ def deploy(spec: str, server: str, **given: Any) -> None:
 
     Where the model stands in the repository already, a version is added to it; no version is ever changed.
     """
+    spare_blas(given)
     refuse_foreign(server)
     options = to_options(given, output_dir=given["output_dir"])
     with progress_bars() as progress:
