@@ -280,6 +280,10 @@ REFUSED_ATTRIBUTES = [
     (lambda: BatchNorm(-1e-5), Code.BAD_VALUE, "it must lie between 0 and 1"),
     (lambda: BatchNorm(float("nan")), Code.BAD_VALUE, "eps is nan"),
     (lambda: BatchNorm(1e-50), Code.BAD_VALUE, "eps is 1e-50"),  # 0 as a float32
+    (lambda: BatchNorm(1e-38), Code.BAD_VALUE, "eps is 1e-38"),  # not a normal float32
+    (lambda: BatchNorm(0.99999999), Code.BAD_VALUE, "eps is 0.99999999"),  # 1 as a float32
+    (lambda: LeakyRelu(0.99999999), Code.BAD_VALUE, "the slope is 0.99999999"),
+    (lambda: Dropout(0.99999999), Code.BAD_VALUE, "the ratio is 0.99999999"),
     (lambda: Fc(0), Code.BAD_VALUE, "the number of units is 0"),
     (lambda: ChannelConv(4), Code.BAD_VALUE, "an even kernel, 4, has no middle"),
     (lambda: ChannelConv(1025), Code.BAD_VALUE, "the kernel is 1,025"),
