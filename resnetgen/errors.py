@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from functools import cached_property
 from itertools import islice
 
+from resnetgen.escape import escape
 from resnetgen.frozen import Frozen
 
 
@@ -143,7 +144,8 @@ class Problem(Frozen):
         lines += [f"  note: {note}" for note in self.notes]
         if self.hint and hinted:
             lines.append(f"  hint: {self.hint}")
-        return "\n".join(_clipped(_printable(line)) for text in lines for line in text.split("\n"))
+        # A library's message may have several lines, or quote a whole file.
+        return "\n".join(escape(line.replace("\t", " ")) for text in lines for line in text.split("\n"))
 
     @staticmethod
     def _excerpt(span: Span) -> list[str]:
@@ -151,23 +153,12 @@ class Problem(Frozen):
         before = span.column - 1
         # A long line is shown from near its fault on; eighty characters are enough to recognise a row.
         cut = max(0, before - 60) if len(text) > 100 else 0
-        shown = text[cut : cut + 100]
-        width = max(1, min(span.end - span.start, cut + len(shown) - before))
+        shown = text[cut : cut + 100].replace("\t", " ")
+        at = before - cut
+        # An escape is longer than its character, so the marks are as long as what is shown.
+        indent, marked = (len(escape(part)) for part in (shown[:at], shown[at : at + span.end - span.start]))
         number = f"{span.line:>5} | "
-        return [f"{number}{shown}", " " * (len(number) - 2) + "| " + " " * (before - cut) + "^" * width]
-
-
-def _printable(text: str) -> str:
-    """Control and direction characters as `?`: an error must not drive the terminal that shows it."""
-    return "".join(character if character.isprintable() else "?" for character in text.replace("\t", " "))
-
-
-_MAX_LINE = 2000
-"""Characters of a line: a library's message may quote a whole file."""
-
-
-def _clipped(line: str) -> str:
-    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..."
+        return [f"{number}{shown}", " " * (len(number) - 2) + "| " + " " * indent + "^" * max(1, marked)]
 
 
 _MAX_SHOWN = 50

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.inputs import read_text
 
 LABELS = "labels.txt"
 _MAX_BYTES = 16 << 20
@@ -16,7 +17,8 @@ def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
     Raises Failure (exit 5): no file, not text, an empty line, or not a label for each class. Servers load such files,
     and answer without names, or with those of other classes.
     """
-    text = _read(path)  # split where servers do: `splitlines` knows more ends of lines
+    # Split where servers do: `splitlines` knows more ends of lines.
+    text = read_text(path, _MAX_BYTES, "labels").replace("\r\n", "\n")
     lines = text.removesuffix("\n").split("\n") if text else []
     source = Source(str(path), text)
     for number, line in enumerate(lines, 1):
@@ -27,23 +29,6 @@ def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
         message = f"{len(lines):,} labels for {classes:,} classes ({place})"
         raise _located(source, at, message, "one label a line, in the order of the network's outputs")
     return tuple(lines)
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {path}") from None
-    except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        message = f"{path} is not UTF-8: byte {error.start:,} cannot be read"
-        raise fail(Exit.IO, Code.NOT_TEXT, message, hint="save the labels as UTF-8 text") from None
-    if len(data) > _MAX_BYTES:
-        raise fail(Exit.LIMIT, Code.LIMIT, f"{path} is larger than {_MAX_BYTES:,} bytes, the most that labels may be")
-    return text.replace("\r\n", "\n")
 
 
 def _located(source: Source, line: int, message: str, hint: str) -> Failure:

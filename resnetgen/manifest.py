@@ -10,9 +10,12 @@ from typing import Any
 
 from resnetgen import __version__
 from resnetgen.frozen import Frozen
+from resnetgen.inputs import read_bytes
 from resnetgen.spec.table import Spec
 
 MANIFEST = "manifest.json"
+MAX_BYTES = 1 << 20
+"""Of a manifest: about 3,000 files."""
 
 
 class Entry(Frozen):
@@ -68,8 +71,15 @@ def spec_name(folder: Path) -> str:
 
 
 def _document(folder: Path) -> dict[str, Any]:
+    """Return the manifest's content, empty where there is none or it is not ours.
+
+    Raises Failure: exit 5 where something else than a file has its name, 6 where it is too large.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return {}
     try:
-        document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        document = json.loads(read_bytes(path, MAX_BYTES, "a manifest"))
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -189,7 +189,7 @@ def test_what_else_a_file_may_be(data: bytes, path: Path) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     """A pipe would be waited for."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(Failure, match="it is no file") as caught:
+    with pytest.raises(Failure, match="it is a pipe, not a file") as caught:
         open_checkpoint(tmp_path / "pipe")
     assert caught.value.exit is Exit.IO
 

@@ -327,7 +327,7 @@ def test_a_folder_written_anew_has_nothing_of_the_old_model(run: Run) -> None:
         (("--labels", "many.txt"), Exit.IO, "many.txt:5:1: error[labels]: 6 labels for 4 classes (tiny.yaml:7, head/"),
         (("--labels", "hole.txt"), Exit.IO, "hole.txt:2:1: error[labels]: a line without a label"),
         (("--labels", "empty.txt"), Exit.IO, "error[labels]: empty.txt: 0 labels for 4 classes"),
-        (("--labels", "latin.txt"), Exit.IO, "error[not-text]: latin.txt is not UTF-8: byte 1 cannot be read"),
+        (("--labels", "latin.txt"), Exit.IO, "error[not-text]: latin.txt is not UTF-8 text: byte 1 cannot be read"),
         (("--server", "onnxruntime", "--max-batch", "8"), Exit.USAGE, "--max-batch is for --server triton"),
         (("--server", "onnxruntime", "--latest", "1"), Exit.USAGE, "--latest is for --server triton or kserve"),
         (("--service", "a"), Exit.USAGE, "--service is for --server kserve"),

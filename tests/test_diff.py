@@ -576,7 +576,7 @@ def test_files_that_are_no_prototxt(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     assert refused() == (Exit.IO, "error[missing-file]: no such file: F")
     path.mkdir()
-    assert refused() == (Exit.IO, "error[missing-file]: cannot read F: Is a directory")
+    assert refused() == (Exit.IO, "error[missing-file]: cannot read F: it is a folder, not a file")
     path.rmdir()
     path.write_bytes(message("NetParameter")(name="weights").SerializeToString())
     hint = "  hint: a caffemodel holds the weights; name the .prototxt beside it"
@@ -585,7 +585,7 @@ def test_files_that_are_no_prototxt(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert refused()[0] is Exit.MODEL
     monkeypatch.setattr(text, "MAX_BYTES", 10)
     path.write_bytes(b"# 12345678\n")
-    assert refused() == (Exit.LIMIT, "error[limit]: F is larger than 10 bytes, the most that a prototxt may be")
+    assert refused() == (Exit.LIMIT, "error[limit]: F is larger than 10 bytes, the limit for a prototxt")
     monkeypatch.setattr(text, "MAX_VALUES", 10)
     assert exit_of(HEAD + layer("ReLU") * 3) is Exit.LIMIT
 

@@ -13,8 +13,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
-    {"frozen"},
+    {"escape", "frozen"},
     {"errors", "resources", "folders"},
+    {"inputs"},
     {"files", "preprocess", "render", "labels"},
     {"spec", "ir"},
     {"weights", "manifest", "profiles"},

@@ -389,7 +389,7 @@ def test_json_says_all(folder: Path, command: Callable[..., Result]) -> None:
         (("--on", "onnxruntime", "--on", "onnxruntime:cpu"), Exit.USAGE, "it takes two sides that differ"),
         (("--on", "reference"), Exit.USAGE, "it takes two sides that differ"),
         (("--on", "none.onnx"), Exit.IO, "cannot read none.onnx"),
-        (("--on", "none.npz"), Exit.IO, "cannot read none.npz"),
+        (("--on", "none.npz"), Exit.IO, "no such file: none.npz"),
         (("--on", "opencv"), Exit.IO, "hint: resnetgen build tiny.yaml --output-dir generated --target caffe"),
         (("--provider-option", "device_id=0"), Exit.USAGE, "--provider-option is for CUDA"),
         (("--on", "onnxruntime:cuda", "--provider-option", "device_id"), Exit.USAGE, "is not of the form device_id=1"),

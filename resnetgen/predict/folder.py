@@ -8,12 +8,15 @@ from pathlib import Path
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
+from resnetgen.inputs import read_text
 from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import Preprocess
 from resnetgen.targets.onnx.read import read_skeleton
 from resnetgen.targets.onnx.schema import ModelProto
 
 MODEL, PREPROCESS = "model.onnx", "preprocess.json"
+MAX_BYTES = 1 << 20
+"""Of preprocess.json, which holds a dozen numbers."""
 _TRANSPARENT = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
 """Behind a Softmax they leave a distribution one."""
 
@@ -87,7 +90,7 @@ def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Prepr
     metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
     beside = folder / PREPROCESS
     if beside.is_file():
-        where, text = str(beside), _read(beside)
+        where, text = str(beside), read_text(beside, MAX_BYTES, "preprocessing")
     elif "resnetgen.preprocess" in metadata:
         where, text = f"the metadata of {path}", metadata["resnetgen.preprocess"]
     else:
@@ -100,15 +103,6 @@ def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Prepr
         raise fail(Exit.IO, Code.BAD_VALUE, f"{where} says no preprocessing: {error}") from None
     embedded = json.loads(text).get("embedded", "resnetgen.embedded" in metadata)
     return preprocess, bool(embedded)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise fail(Exit.IO, Code.NOT_TEXT, f"{path} is not UTF-8 text: byte {error.start}") from None
 
 
 def _ends_in_softmax(model: ModelProto) -> bool:

@@ -26,6 +26,7 @@ from ruamel.yaml.reader import ReaderError
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span, fail, spec_error
 from resnetgen.frozen import Frozen
+from resnetgen.inputs import read_bytes
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -124,17 +125,7 @@ def read_source(path: Path, shown: str | None = None, named: Span | None = None)
     `named` is where another file names this one.
     """
     name = shown or str(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        hint = "a path counts from the file that names it" if named else ""
-        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {name}", named, hint) from None
-    except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: {error.strerror}", named) from None
-    if len(data) > MAX_BYTES:
-        message = f"{name} is larger than {MAX_BYTES:,} bytes, the most that a spec may be"
-        raise fail(Exit.LIMIT, Code.LIMIT, message, named)
+    data = read_bytes(path, MAX_BYTES, "a spec", shown, named)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -9,10 +9,11 @@ from typing import Any
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
+from resnetgen.inputs import read_bytes
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import BatchNorm
 from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.emit import CaffePlan
+from resnetgen.targets.caffe.emit import MAX_PROTOBUF, CaffePlan
 from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.text import Message, Scalar, parse, read
 from resnetgen.verify.subject import Network
@@ -35,10 +36,7 @@ class CaffeFiles(Frozen):
     notes: tuple[str, ...] = ()
 
     def read_caffemodel(self) -> bytes:
-        try:
-            return self.caffemodel.read_bytes()
-        except OSError as error:
-            raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {self.caffemodel}: {error.strerror}") from None
+        return read_bytes(self.caffemodel, MAX_PROTOBUF, "a caffemodel")
 
 
 def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFiles:

@@ -9,6 +9,7 @@ from typing import Any
 from resnetgen.deploy.kserve.openapi import violations
 from resnetgen.deploy.kserve.service import MARK, SERVICE
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.inputs import read_bytes
 from resnetgen.spec import yaml
 
 _HINT = "--output-dir names another folder"
@@ -26,10 +27,7 @@ def accept(path: Path, name: str) -> None:
     """Raises Failure (exit 5) where another's file stands, or the manifest of another service than `name`."""
     if not path.exists() and not path.is_symlink():
         return
-    try:
-        source = Source(str(path), path.read_text(encoding="utf-8", errors="replace"))
-    except OSError as error:
-        raise fail(Exit.IO, Code.OUTPUT, f"cannot read {path}: {error.strerror}", hint=_HINT) from None
+    source = Source(str(path), read_bytes(path, yaml.MAX_BYTES, "a manifest").decode("utf-8", "replace"))
     if not source.text.startswith(MARK):
         raise _refused(Span(source, 0, len(source.line(1))), "a manifest that resnetgen did not write stands there")
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Failure
+from resnetgen.inputs import open_input
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import canonical_op
 from resnetgen.ir.graph import Graph
@@ -51,7 +52,7 @@ def other_network(path: Path, graph: Graph, world: str | None) -> list[str]:
 
 def _heads(path: Path) -> Iterator[Any]:
     """Each layer without its blobs."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         for field in fields(file, 0, file.seek(0, 2)):
             if field.number != _LAYER or not field.is_delimited:
                 continue

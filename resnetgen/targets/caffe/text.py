@@ -12,6 +12,7 @@ from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.inputs import read_bytes
 
 MAX_BYTES = 64 << 20
 """What protobuf itself reads at most."""
@@ -53,20 +54,11 @@ class Field:
 
 
 def read(path: Path) -> Source:
-    """The text of a prototxt. Raises Failure: missing, too large, or binary.
+    """Return the text of a prototxt. Raises Failure: exit 5 as `read_bytes`, 6 too large, 4 for a binary file.
 
     Bytes that are not UTF-8 pass, as they pass in Caffe: comments are written in many encodings.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"no such file: {path}") from None
-    except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
-    if len(data) > MAX_BYTES:
-        message = f"{path} is larger than {MAX_BYTES} bytes, the most that a prototxt may be"
-        raise fail(Exit.LIMIT, Code.LIMIT, message)
+    data = read_bytes(path, MAX_BYTES, "a prototxt")
     if data.translate(None, _TEXT) != b"":
         hint = "a caffemodel holds the weights; name the .prototxt beside it"
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path} is a binary file, not a prototxt", hint=hint)

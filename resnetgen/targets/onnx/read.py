@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
+from resnetgen.inputs import open_input, read_failure
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.onnx.elements import Element, of_proto
 from resnetgen.targets.onnx.schema import ModelProto, TensorProto
@@ -53,12 +54,12 @@ def read_skeleton(path: Path) -> ModelProto:
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """The file and its length; what is no model is a Failure."""
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             yield file, file.seek(0, 2)
     except (Truncated, DecodeError) as error:
         raise _bad(path, f"it is no ONNX model, or only a part of one: {error}") from None
     except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
+        raise read_failure(str(path), error) from None
 
 
 def _bad(path: Path, what: str) -> Failure:

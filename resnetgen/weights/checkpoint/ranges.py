@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from stat import S_ISREG
 from typing import BinaryIO
 
 import numpy as np
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.inputs import open_input, read_failure
 from resnetgen.weights.checkpoint.dtypes import Order, Values, loaded, stored
 
 _CHUNK = 1 << 20
@@ -31,10 +31,8 @@ class Ranges:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _reading(path):
-            status = path.stat()
-        if not S_ISREG(status.st_mode):  # opening a pipe could wait for ever
-            raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: it is no file")
+        with open_input(path) as file:
+            status = os.fstat(file.fileno())
         self.size = status.st_size
         self._version = _version(status)
 
@@ -45,7 +43,7 @@ class Ranges:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        with _reading(self.path), self.path.open("rb") as file:
+        with _reading(self.path), open_input(self.path) as file:
             if _version(os.fstat(file.fileno())) != self._version:
                 raise self._changed()
             yield file
@@ -90,7 +88,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
+        raise read_failure(str(path), error) from None
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:
