@@ -14,8 +14,9 @@ _MAX_BYTES = 16 << 20
 def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
     """One for each class; `place`: who says how many there are.
 
-    Raises Failure (exit 5): no file, not text, an empty line, or not a label for each class. Servers load such files,
-    and answer without names, or with those of other classes.
+    Raises Failure (exit 5): no file, not text, an empty line, a character that cannot be printed, or not a label for
+    each class. Servers load such files, and answer without names, or with those of other classes; labels are shown on
+    terminals, which control and direction characters would drive.
     """
     # Split where servers do: `splitlines` knows more ends of lines.
     text = read_text(path, _MAX_BYTES, "labels").replace("\r\n", "\n")
@@ -24,11 +25,26 @@ def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             raise _located(source, number, "a line without a label", "one label a line, and no line is empty")
+        if not line.isprintable():
+            raise _unprintable(source, number, line)
     if len(lines) != classes:
         at = min(len(lines), classes + 1)
         message = f"{len(lines):,} labels for {classes:,} classes ({place})"
         raise _located(source, at, message, "one label a line, in the order of the network's outputs")
     return tuple(lines)
+
+
+def _unprintable(source: Source, number: int, line: str) -> Failure:
+    """Name the first control, format, direction or separator character of a line; only the plain space is none."""
+    from unicodedata import name
+
+    at = next(at for at, character in enumerate(line) if not character.isprintable())
+    code = f"U+{ord(line[at]):04X}"
+    said = f"{code} {name(line[at], '')}".rstrip()
+    start = source.line_starts[number - 1] + at
+    message = f"the label on line {number:,} holds {said}, which cannot be printed"
+    hint = "labels hold printable characters and plain spaces alone"
+    return fail(Exit.IO, Code.LABELS, message, Span(source, start, start + 1), hint)
 
 
 def _located(source: Source, line: int, message: str, hint: str) -> Failure:

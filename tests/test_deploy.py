@@ -349,6 +349,6 @@ def test_errors(run: Run, args: tuple[str, ...], code: Exit, message: str) -> No
 
 
 def test_labels_of_other_systems(run: Run) -> None:
-    Path("windows.txt").write_bytes("\ufeffcat\r\nd\u2028g\r\nhen\r\nyak".encode())
+    Path("windows.txt").write_bytes("\ufeffcat\r\nd\u00e9g\r\nhen\r\nyak".encode())
     assert run(*TRITON, "--labels", "windows.txt").code == 0
-    assert (MODEL / "labels.txt").read_bytes() == "cat\nd\u2028g\nhen\nyak\n".encode()
+    assert (MODEL / "labels.txt").read_bytes() == "cat\nd\u00e9g\nhen\nyak\n".encode()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from resnetgen.deploy.check import fields
 from resnetgen.deploy.config import CONFIG, MARK
+from resnetgen.deploy.ranges import RANGES
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.labels import LABELS
 from resnetgen.targets.caffe.text import Field, Scalar, parse, read
@@ -16,9 +17,13 @@ _INTERFACE = ("input", "output")
 
 
 def next_version(model: Path) -> int:
-    """One more than the newest; of a model that does not stand there yet, 1."""
+    """Return the newest version plus one, or 1 for a new model. Raises Failure (exit 5) where there is none left."""
     standing = [path.name for path in model.iterdir()] if model.is_dir() else []
-    return max((int(name) for name in standing if name.isascii() and name.isdigit()), default=0) + 1
+    newest = max((int(name) for name in standing if name.isascii() and name.isdigit()), default=0)
+    if newest >= RANGES["version"].high:
+        message = f"{model} holds version {newest}, and Triton can read no higher one"
+        raise fail(Exit.IO, Code.OUTPUT, message, hint="--model-version with a free number, or --name")
+    return newest + 1
 
 
 def changed(model: Path, texts: dict[str, str]) -> dict[str, str]:

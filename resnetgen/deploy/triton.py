@@ -15,6 +15,7 @@ from resnetgen.deploy.check import differences
 from resnetgen.deploy.config import CONFIG, Config, Device, Serving, configure
 from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
+from resnetgen.deploy.ranges import require_in_range
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.files import Staging, staging
 from resnetgen.folders import beside
@@ -75,7 +76,7 @@ class Prepared(Frozen):
 
 def prepare(word: str, options: Options, wanted: Wanted) -> Prepared:
     """`options.output_dir`: the repository. Raises Failure."""
-    _refuse(options, wanted.serving)
+    _refuse(options, wanted)
     compiled = compile_spec(word, options.settings, options.max_nodes, options.image)
     name = _checked(wanted.name or compiled.spec.stem)
     labels = read_labels(wanted.labels, compiled) if wanted.labels else None
@@ -148,8 +149,17 @@ class Staged:
         return self._job.built(self._files)
 
 
-def _refuse(options: Options, serving: Serving) -> None:
-    """What contradicts itself, before anything is compiled."""
+def _refuse(options: Options, wanted: Wanted) -> None:
+    """Refuse what no server could read, and what contradicts itself, before anything is compiled."""
+    serving = wanted.serving
+    require_in_range(
+        version=wanted.version,
+        max_batch=serving.max_batch,
+        preferred=serving.preferred,
+        queue_delay=serving.queue_delay,
+        instances=serving.instances,
+        latest=serving.latest,
+    )
     if options.batch and serving.max_batch:
         message = f"a batch fixed at {options.batch} leaves nothing to batch up to {serving.max_batch}"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --batch, or --max-batch")

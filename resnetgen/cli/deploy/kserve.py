@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resnetgen.cli.deploy.options import options_of
+from resnetgen.cli.deploy.options import in_range, options_of
 
 if TYPE_CHECKING:
     from resnetgen.deploy.kserve.deploy import Wanted
@@ -23,7 +23,7 @@ OPTIONS = (
     _option("--service-account", help="Whose secrets open the storage.  [default: the namespace's own]"),
     _option("--cpu", default="1", show_default=True, help="CPUs of each replica: 2, 500m."),
     _option("--memory", help="Of each replica: 4Gi.  [default: 2Gi and 4 times what weights and batches take]"),
-    _option("--gpus", type=click.IntRange(1), help="GPUs of each replica.  [default: 1 with --device gpu]"),
+    _option("--gpus", type=in_range("gpus"), help="GPUs of each replica.  [default: 1 with --device gpu]"),
     _option(
         "--autoscaler",
         type=click.Choice(["knative", "hpa", "keda"]),
@@ -31,11 +31,11 @@ OPTIONS = (
         show_default=True,
         help="Who adds replicas: Knative, by requests in flight; Kubernetes' own or KEDA, by the use of CPUs.",
     ),
-    _option("--min-replicas", type=click.IntRange(0), default=1, show_default=True, help="0: none without requests."),
-    _option("--max-replicas", type=click.IntRange(1), default=3, show_default=True),
+    _option("--min-replicas", type=in_range("least"), default=1, show_default=True, help="0: none without requests."),
+    _option("--max-replicas", type=in_range("most"), default=3, show_default=True),
     _option(
         "--scale-target",
-        type=click.IntRange(1),
+        type=in_range("target"),
         help="Requests in flight, or percent of the CPUs, of each replica.  [default: instances x max-batch, or 80]",
     ),
 )

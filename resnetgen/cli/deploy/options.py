@@ -9,6 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from resnetgen.deploy.ranges import RANGES
+
 
 class ServerOption(click.Option):
     """Its help names the servers that know it."""
@@ -21,6 +23,11 @@ class ServerOption(click.Option):
 def options_of(*servers: str) -> Callable[..., Any]:
     """click.option for options of these servers alone."""
     return partial(click.option, cls=ServerOption, servers=servers)
+
+
+def in_range(name: str) -> click.IntRange:
+    """Return the type of an option whose numbers a server's schema bounds."""
+    return click.IntRange(RANGES[name].low, RANGES[name].high)
 
 
 def refuse_foreign(server: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resnetgen.cli.deploy.options import options_of
+from resnetgen.cli.deploy.options import in_range, options_of
 
 if TYPE_CHECKING:
     from resnetgen.deploy.triton import Wanted
@@ -15,10 +15,10 @@ _option = options_of("triton", "kserve")
 
 OPTIONS = (
     _option("--name", help="Of the model in the repository.  [default: the spec's]"),
-    _option("--model-version", type=click.IntRange(1), help="[default: the next one that is free]"),
+    _option("--model-version", type=in_range("version"), help="[default: the next one that is free]"),
     _option(
         "--max-batch",
-        type=click.IntRange(0),
+        type=in_range("max_batch"),
         default=0,
         show_default=True,
         help="The most images that Triton puts into one batch; 0: it batches nothing.",
@@ -26,24 +26,24 @@ OPTIONS = (
     _option(
         "--preferred-batch",
         "preferred",
-        type=click.IntRange(1),
+        type=in_range("preferred"),
         multiple=True,
         help="A size that need not wait for more.",
     ),
     _option(
         "--queue-delay",
-        type=click.IntRange(0),
+        type=in_range("queue_delay"),
         default=0,
         show_default=True,
         metavar="MICROSECONDS",
         help="How long a request may wait for others to fill a batch.",
     ),
-    _option("--instances", type=click.IntRange(1), default=1, show_default=True, help="Batches at once."),
+    _option("--instances", type=in_range("instances"), default=1, show_default=True, help="Batches at once."),
     _option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True),
     _option("--tensorrt", type=click.Choice(["fp16", "fp32"]), help="Let TensorRT run it, in this precision."),
     _option(
         "--latest",
-        type=click.IntRange(1),
+        type=in_range("latest"),
         default=1,
         show_default=True,
         help="How many versions are served at a time, from the newest on.",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import ceil, prod
 
 from resnetgen.deploy import triton
-from resnetgen.deploy.config import Device
+from resnetgen.deploy.config import Device, Serving
 from resnetgen.deploy.kserve import check
 from resnetgen.deploy.kserve.service import (
     SERVICE,
@@ -17,9 +17,10 @@ from resnetgen.deploy.kserve.service import (
     runtime_version,
     service_account,
     service_name,
-    storage_uri,
 )
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.deploy.kserve.storage import storage_uri
+from resnetgen.deploy.ranges import RANGES, require_in_range
+from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.files import staging
 from resnetgen.frozen import Frozen
 from resnetgen.job import accept
@@ -61,13 +62,14 @@ def deploy(
 
     The manifest is replaced once the repository is whole; if it cannot be, the version is taken back. Raises Failure.
     """
-    _refuse(wanted, model.serving.device)
+    _refuse(wanted, model.serving)
     folder = options.output_dir
     prepared = triton.prepare(word, replace(options, output_dir=folder / REPOSITORY), model)
+    scaling = Scaling(wanted.autoscaler, wanted.least, wanted.most, _target(wanted, model.serving))
     name = service_name(wanted.name, prepared.config.name)
     check.accept(folder / SERVICE, name)
     with triton.staged(prepared, progress or Quiet()) as ready, staging(folder) as stage:
-        service = _service(name, prepared, wanted, ready)
+        service = _service(name, prepared, wanted, scaling, ready)
         text = service.render()
         accept(SERVICE, check.differences(text, service.said()))
         stage.write_text(SERVICE, text)
@@ -92,21 +94,43 @@ def memory(prepared: triton.Prepared, size: int) -> str:
     return f"{2 + ceil(serving.instances * 4 * (size * serving.latest + tensors) / _GIB)}Gi"
 
 
-def _service(name: str, prepared: triton.Prepared, wanted: Wanted, ready: triton.Staged) -> Service:
+def _service(name: str, prepared: triton.Prepared, wanted: Wanted, scaling: Scaling, ready: triton.Staged) -> Service:
     serving = prepared.config.serving
-    at_once = serving.instances * max(1, serving.max_batch)
-    target = wanted.target or (at_once if wanted.autoscaler is Autoscaler.KNATIVE else _CPU_PERCENT)
-    resources = {"cpu": wanted.cpu, "memory": wanted.memory or memory(prepared, ready.bytes)}
+    resources = {"cpu": wanted.cpu, "memory": wanted.memory or _countable(memory(prepared, ready.bytes))}
     if serving.device is Device.GPU:
         resources["nvidia.com/gpu"] = str(wanted.gpus or 1)
-    scaling = Scaling(wanted.autoscaler, wanted.least, wanted.most, target)
     model = f"{prepared.config.name}@sha256:{ready.sha256}"
     version = runtime_version(prepared.options.runtime)
     return Service(name, wanted.storage_uri, model, version, wanted.service_account, scaling, resources)
 
 
-def _refuse(wanted: Wanted, device: Device) -> None:
-    """What contradicts itself, before anything is compiled."""
+def _target(wanted: Wanted, serving: Serving) -> int:
+    """Return the load of a replica above which another one is started. Raises Failure (exit 2)."""
+    if wanted.target or wanted.autoscaler is not Autoscaler.KNATIVE:
+        return wanted.target or _CPU_PERCENT
+    at_once = serving.instances * max(1, serving.max_batch)
+    if at_once > RANGES["target"].high:
+        message = (
+            f"--instances {serving.instances} times --max-batch {serving.max_batch} is too large a target: it becomes "
+            f"{RANGES['target'].field}"
+        )
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--scale-target {RANGES['target'].high} or below")
+    return at_once
+
+
+def _countable(computed: str) -> str:
+    """Return the memory that was computed. Raises Failure (exit 2) where Kubernetes cannot count so many bytes."""
+    try:
+        return quantity("--memory", computed)
+    except Failure:
+        message = f"a replica would take {computed} of memory, more than Kubernetes can count"
+        hint = "--max-batch and --instances below, or --memory"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint) from None
+
+
+def _refuse(wanted: Wanted, serving: Serving) -> None:
+    """Refuse what no server could read, and what contradicts itself, before anything is compiled."""
+    require_in_range(gpus=wanted.gpus, least=wanted.least, most=wanted.most, target=wanted.target)
     storage_uri(wanted.storage_uri)
     if wanted.service_account:
         service_account(wanted.service_account)
@@ -131,7 +155,7 @@ def _refuse(wanted: Wanted, device: Device) -> None:
             "100 at most",
         ),
         (
-            bool(wanted.gpus) and device is not Device.GPU,
+            bool(wanted.gpus) and serving.device is not Device.GPU,
             "--gpus asks for what the model would not use",
             "add --device gpu",
         ),

@@ -6,7 +6,9 @@ import json
 import re
 from dataclasses import field
 from enum import StrEnum
+from fractions import Fraction
 
+from resnetgen.deploy.ranges import INT64
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
 from resnetgen.profiles import Profile
@@ -21,12 +23,11 @@ _LONGEST = 63 - len("-predictor")
 """KServe calls its Kubernetes service <name>-predictor, which is a label of DNS."""
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """RFC 1123's."""
-_STORAGE = re.compile(r"(gs|s3|pvc|hdfs|webhdfs|oci|hf|https|http)://[!-.0-~][!-~]*")
-"""What KServe fetches from (SupportedStorageURIPrefixList), less file://, which no cluster shares with this machine."""
-
-
-_QUANTITY = re.compile(r"(?=.*[1-9])[0-9]+(\.[0-9]{1,3})?([kMGTP]|[KMGTP]i|(?<=[0-9])m)?")
-"""Kubernetes' way to count CPUs (500m is half of one) and bytes."""
+_QUANTITY = re.compile(r"(?P<number>[0-9]{1,40}(\.[0-9]{1,3})?)(?P<suffix>m|k|[MGTPE]|[KMGTPE]i)?")
+"""Kubernetes' way to count CPUs (500m is half of one) and bytes, without the exponents that it knows as well."""
+_SUFFIXES = {"": Fraction(1), "m": Fraction(1, 1000)}
+_SUFFIXES |= {suffix: Fraction(1000**power) for power, suffix in enumerate("kMGTPE", 1)}
+_SUFFIXES |= {f"{suffix}i": Fraction(1024**power) for power, suffix in enumerate("KMGTPE", 1)}
 
 
 class Autoscaler(StrEnum):
@@ -120,15 +121,6 @@ def service_name(wanted: str | None, model: str) -> str:
     return name
 
 
-def storage_uri(given: str) -> str:
-    """Raises Failure (exit 2) where KServe could not fetch anything from there."""
-    if not _STORAGE.fullmatch(given):
-        message = f"KServe fetches nothing from {given!r}"
-        hint = "--storage-uri s3://bucket/folder, gs://bucket/folder or pvc://claim/folder, without spaces"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
-    return given
-
-
 def service_account(given: str) -> str:
     """Raises Failure (exit 2) where Kubernetes could have none of that name."""
     if not _SUBDOMAIN.fullmatch(given) or len(given) > 253:
@@ -138,10 +130,17 @@ def service_account(given: str) -> str:
 
 
 def quantity(option: str, given: str) -> str:
-    """Raises Failure (exit 2) where Kubernetes could not read it."""
-    if not _QUANTITY.fullmatch(given):
+    """Return a quantity. Raises Failure (exit 2) where Kubernetes could not read it, or would change it.
+
+    Kubernetes cuts quantities at 2^63 - 1 and rounds them to thousandths.
+    """
+    found, hint = _QUANTITY.fullmatch(given), "such as 2 or 500m CPUs, 4Gi or 512Mi of memory"
+    if found:
+        value = Fraction(found["number"]) * _SUFFIXES[found["suffix"] or ""]
+        hint = f"above 0, {INT64} at most, in whole thousandths"
+    if not found or not 0 < value <= INT64 or (value * 1000).denominator != 1:
         message = f"{option} is no quantity of Kubernetes: {given!r}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="such as 2 or 500m CPUs, 4Gi or 512Mi of memory")
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
     return given
 
 

@@ -1,0 +1,64 @@
+"""URIs that KServe can fetch a model repository from."""
+
+from __future__ import annotations
+
+import re
+from mimetypes import MimeTypes
+from urllib.parse import SplitResult, urlsplit
+
+from resnetgen.errors import Code, Exit, fail
+
+_STORAGE = re.compile(r"(gs|s3|pvc|hdfs|webhdfs|oci|hf|https|http)://[!-.0-~][!-~]*")
+"""KServe's SupportedStorageURIPrefixList without file://: a cluster does not share this machine's files."""
+_AZURE = re.compile(
+    r"[^/]+\.(blob\.core\.windows\.net|file\.core\.windows\.net|z[0-9]{1,2}\.(blob|file)\.storage\.azure\.net)"
+)
+"""Hosts of Azure's storage, from which KServe fetches folders."""
+_ARCHIVES = {
+    "application/zip": (None,),
+    "application/x-tar": (None, "gzip", "bzip2", "xz"),
+}
+"""Types that KServe unpacks after a download over HTTP, with the compressions that it reads."""
+
+
+def storage_uri(given: str) -> str:
+    """Return the URI. Raises Failure (exit 2) where KServe could fetch nothing from there, or no folder.
+
+    The rules are those of KServe's storage initializer, python/storage/kserve_storage/kserve_storage.py in
+    kserve/kserve (aaac4e2): over HTTP it clones a Git repository, or fetches one file, and unpacks an archive.
+    """
+    try:
+        url = urlsplit(given) if _STORAGE.fullmatch(given) else None
+    except ValueError:  # brackets that hold no address
+        url = None
+    if url is None:
+        message = f"KServe fetches nothing from {given!r}"
+        hint = "--storage-uri s3://bucket/folder, gs://bucket/folder or pvc://claim/folder, without spaces"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+    if not _gives_folder(url):
+        message = f"KServe fetches one file from {given!r}, and a model repository is a folder"
+        hint = (
+            "the repository's folder, such as s3://bucket/folder, or an archive of it: https://host/repository.tar.gz"
+        )
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+    return given
+
+
+def _gives_folder(url: SplitResult) -> bool:
+    if url.path.lower().endswith(".onnx"):
+        return False
+    if url.scheme not in ("http", "https"):
+        return True
+    if url.scheme == "https" and (url.path.endswith(".git") or _AZURE.fullmatch(url.netloc.lower())):
+        return len(url.path) > 1
+    return _is_archive(url)
+
+
+def _is_archive(url: SplitResult) -> bool:
+    """Apply KServe's own rule, which looks at the query where the path's ending is unknown."""
+    guess = MimeTypes().guess_type  # without the types that this machine has added
+    kind, compression = guess(url.path)
+    if kind is None and url.query:
+        kind, compression = guess(url.query)
+    is_named = not url.path.endswith("/") and url.path != ""
+    return is_named and kind is not None and compression in _ARCHIVES.get(kind, ())

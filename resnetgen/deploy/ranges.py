@@ -1,0 +1,55 @@
+"""Ranges of the integers that servers read, from the servers' own schemas; checked whatever packages are installed.
+
+- Triton's configuration: protobuf/model_config.proto in triton-inference-server/common (83adf7c) gives the types;
+  ValidateModelConfig in src/model_config_utils.cc of triton-inference-server/core (73aad7c) gives the lower bounds.
+- A version's directory: VersionsToLoad in src/model_repository_manager/model_lifecycle.cc of the same repository reads
+  its name as an int64, and does not survive a larger number.
+- KServe's replicas and targets: ComponentExtensionSpec in pkg/apis/serving/v1beta1/component.go of kserve/kserve
+  (aaac4e2).
+- Kubernetes' quantities: pkg/api/resource/quantity.go in kubernetes/apimachinery (eed236c) allows 2^63 - 1 at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+INT32, UINT32, INT64, UINT64 = 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1
+"""The largest number of each type."""
+
+
+class Range(NamedTuple):
+    """The integers that a server accepts in a field."""
+
+    option: str
+    """The option of `resnetgen deploy` that sets the field."""
+    low: int
+    high: int
+    field: str
+    """The field's name and type in the schema."""
+
+
+RANGES = {
+    "max_batch": Range("--max-batch", 0, INT32, "max_batch_size, an int32"),
+    "preferred": Range("--preferred-batch", 1, INT32, "preferred_batch_size, an int32"),
+    "queue_delay": Range("--queue-delay", 0, UINT64, "max_queue_delay_microseconds, a uint64"),
+    "instances": Range("--instances", 1, INT32, "instance_group.count, an int32"),
+    "latest": Range("--latest", 1, UINT32, "version_policy.latest.num_versions, a uint32"),
+    "version": Range("--model-version", 1, INT64, "the name of a version's directory, an int64"),
+    "gpus": Range("--gpus", 1, INT64, "nvidia.com/gpu, a quantity"),
+    "least": Range("--min-replicas", 0, INT32, "minReplicas, an int32"),
+    "most": Range("--max-replicas", 1, INT32, "maxReplicas, an int32"),
+    "target": Range("--scale-target", 1, INT32, "scaleTarget, an int32"),
+}
+
+
+def require_in_range(**given: int | Sequence[int] | None) -> None:
+    """Check numbers, named as in RANGES; None is a field that is not set. Raises Failure (exit 2)."""
+    from resnetgen.errors import Code, Exit, fail  # here, since `--help` reads the table and must start fast
+
+    for name, numbers in given.items():
+        option, low, high, field = RANGES[name]
+        for number in (numbers,) if isinstance(numbers, int) else numbers or ():
+            if not low <= number <= high:
+                message = f"{option} {number} is out of range: it becomes {field}"
+                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"{low} to {high}")
