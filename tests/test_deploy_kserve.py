@@ -324,8 +324,12 @@ FOREIGN: dict[str, tuple[Callable[[], object], str]] = {
         "served/inferenceservice.yaml:3:1: error[yaml-syntax]",
     ),
     "nameless": (lambda: MANIFEST.write_text(f"{service.MARK}\nmetadata: 1\n"), "names no service"),
-    "a folder": (lambda: (MANIFEST.unlink(), MANIFEST.mkdir()), "error[output]: cannot read served/inference"),
-    "a link to nowhere": (lambda: (MANIFEST.unlink(), MANIFEST.symlink_to("x")), "error[output]: cannot read served"),
+    "a folder": (lambda: (MANIFEST.unlink(), MANIFEST.mkdir()), "error[missing-file]: cannot read served/inference"),
+    "a link to nowhere": (
+        lambda: (MANIFEST.unlink(), MANIFEST.symlink_to("x")),
+        "error[missing-file]: no such file: served",
+    ),
+    "a pipe": (lambda: (MANIFEST.unlink(), os.mkfifo(MANIFEST)), "it is a pipe, not a file"),
 }
 
 
