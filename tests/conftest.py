@@ -1,4 +1,4 @@
-"""Options of the tests, and the program as a fixture."""
+"""Options of the tests, and the program as a fixture. Marks: tests/needs.py. Steps of CI: tests/steps.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from helpers import TINY, Result, Run
 
 from resnetgen.cli import main
+
+pytest_plugins = ["needs", "steps"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

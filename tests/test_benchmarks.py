@@ -120,8 +120,8 @@ def test_the_report_has_every_benchmark_under_its_words() -> None:
     assert "\n\na machine\n\nOf 1 limits 1 are held.\n\n" in text
 
 
+@pytest.mark.matplotlib
 def test_the_picture_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     from benchmarks.chart import draw
 
     pictures = []
@@ -153,8 +153,8 @@ def test_the_command_runs_what_is_named(
     assert capsys.readouterr().out.count("## Made up") == 2
 
 
+@pytest.mark.matplotlib
 def test_the_command_writes_the_whole_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     monkeypatch.setattr(command, "apart", lambda *_: section(FREE))
     monkeypatch.setattr(command, "DOCS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--write"])

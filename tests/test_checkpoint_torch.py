@@ -33,7 +33,9 @@ DTYPES = [
 
 @pytest.fixture
 def torch() -> Any:
-    return pytest.importorskip("torch")
+    import torch
+
+    return torch
 
 
 def net(torch: Any) -> Any:
@@ -61,7 +63,8 @@ def test_types(torch: Any, dtype: str, tmp_path: Path) -> None:
 
 
 def test_bfloat16(torch: Any, tmp_path: Path) -> None:
-    save_file = pytest.importorskip("safetensors.torch").save_file
+    from safetensors.torch import save_file
+
     values = torch.randn(5, 7).to(torch.bfloat16)
     torch.save({"w": values, "t": values.T}, tmp_path / "w.pth")
     save_file({"w": values}, tmp_path / "w.safetensors")
@@ -177,7 +180,8 @@ def test_what_torch_writes_that_is_not_read(torch: Any, tmp_path: Path) -> None:
 
 
 def test_safetensors(torch: Any, tmp_path: Path) -> None:
-    library = pytest.importorskip("safetensors.torch")
+    import safetensors.torch as library
+
     state = net(torch).state_dict() | {"half": torch.randn(3, 2).half(), "none": torch.zeros(0, 2)}
     library.save_file(state, tmp_path / "w", metadata={"format": "pt", "by": "a test"})
     read = open_checkpoint(tmp_path / "w")

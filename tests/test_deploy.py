@@ -79,7 +79,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
-@pytest.mark.skipif(not schema.messages(), reason="needs tritonclient")
 def test_the_schema_of_triton_reads_it_as_it_was_meant(run: Run, options: tuple[str, ...]) -> None:
     from google.protobuf import text_format
 
@@ -135,7 +134,6 @@ def test_a_config_that_does_not_fit_the_model_is_found(run: Run, old: str, new: 
     assert message in "; ".join(found)
 
 
-@pytest.mark.skipif(not schema.messages(), reason="needs tritonclient")
 def test_the_schema_finds_what_the_model_does_not_tell() -> None:
     (found,) = schema.violations('name: "tiny"\ninstance_group { cont: 1 }\n')
     assert 'has no field named "cont"' in found

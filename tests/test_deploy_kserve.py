@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import Run
+from needs import kserve_python
 from ruamel.yaml import YAML
 
 from resnetgen.deploy.kserve import check, openapi, service
@@ -159,14 +159,6 @@ MISSPELT = [
 ]
 
 
-def kserve_python() -> str | None:
-    """A Python that has kserve: RESNETGEN_KSERVE_PYTHON, or this one."""
-    return os.environ.get("RESNETGEN_KSERVE_PYTHON") or (sys.executable if find_spec("kserve") else None)
-
-
-needs_kserve = pytest.mark.skipif(not kserve_python(), reason="needs kserve, here or in RESNETGEN_KSERVE_PYTHON")
-
-
 @pytest.fixture
 def kserve_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """kserve and kubernetes are found, as if they were installed here."""
@@ -181,7 +173,7 @@ def misspelt(text: str) -> dict[str, tuple[str, str]]:
     return {f"misspelt{n}.yaml": (text.replace(old, new, 1), where) for n, (old, new, where) in enumerate(MISSPELT)}
 
 
-@needs_kserve
+@pytest.mark.kserve
 def test_kserve_takes_every_manifest_and_no_misspelt_one(run: Run) -> None:
     good = deploy_all(run)
     bad = misspelt(good["nothing but the URI"].read_text())
@@ -194,7 +186,7 @@ def test_kserve_takes_every_manifest_and_no_misspelt_one(run: Run) -> None:
     assert {path: said[path] for path in bad} == {path: [where] for path, (_, where) in bad.items()}
 
 
-@needs_kserve
+@pytest.mark.kserve
 @pytest.mark.usefixtures("kserve_packages")
 def test_the_product_s_own_look_at_the_schema_says_the_same(run: Run) -> None:
     assert openapi._models(), "the schema is at hand"

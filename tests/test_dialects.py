@@ -112,7 +112,6 @@ def test_a_groupnorm_of_one_pixel(row: str, dialect: Dialect, tmp_path: Path) ->
 @pytest.mark.parametrize("case", [*PORTABLE, "groupnorm"])
 def test_opencv_computes_the_definitions(case: str, size: str, tmp_path: Path) -> None:
     """OpenCV as its users call it: with fusion."""
-    pytest.importorskip("cv2")
     row = PORTABLE[case][0] if case in PORTABLE else "conv 3x3, 8 | groupnorm 4 | relu"
     net, weights = cells(row, size), random_weights(cells(row, size))
     model = write_caffe(net, weights, tmp_path, dialect=Dialect.OPENCV)
@@ -125,7 +124,6 @@ def test_opencv_computes_the_definitions(case: str, size: str, tmp_path: Path) -
 @pytest.mark.opencv
 def test_opencv_tells_paddings_apart(tmp_path: Path) -> None:
     """Negative control: a channelpad that pads on the other side, an average one pixel off, a norm of other groups."""
-    pytest.importorskip("cv2")
     for ours, other in (
         ("channelpad 9, /2", "channelpad 9, /2, both"),
         ("avgpool 2x2, same", "avgpool 2x2, p=1 | maxpool 2x2"),
@@ -268,7 +266,6 @@ BUNDLED = sorted(path.relative_to(SPECS).with_suffix("").as_posix() for path in 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_opencv_equals_onnxruntime(name: str, tmp_path: Path) -> None:
     """Every bundled spec that the dialect accepts; the largest are left to those of the same blocks."""
-    pytest.importorskip("cv2")
     net = small(name)
     if net.parameter_count > 100_000_000 or len(net.nodes) > 1500:
         pytest.skip("too large for this test; a smaller network has the same blocks")

@@ -17,10 +17,10 @@ from resnetgen.targets.caffe import text
 from resnetgen.targets.caffe.schema import message
 
 DATA = Path(__file__).parent / "data" / "diff"
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
-RESNET50 = REFERENCE / "ResNet-50-deploy.prototxt"
-RESNET101 = REFERENCE / "ResNet-101-deploy.prototxt"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the authors' prototxts are not here")
+GENERATED = Path(__file__).parents[1] / "generated"
+# The authors' own files, byte for byte: tests/test_names.py has their SHA-256.
+RESNET50 = GENERATED / "resnet50/resnet50.prototxt"
+RESNET101 = GENERATED / "resnet101/resnet101.prototxt"
 
 HEAD = 'name: "n" input: "data" input_shape { dim: [1, 3, 8, 8] }\n'
 
@@ -620,14 +620,12 @@ def test_nothing_but_failures_comes_of_broken_text() -> None:
 # The authors' nets
 
 
-@needs_reference
 @pytest.mark.parametrize(("path", "layers"), [(RESNET50, 228), (RESNET101, 449)])
 @pytest.mark.parametrize("ignore_names", [False, True])
 def test_the_authors_nets_are_themselves(path: Path, layers: int, ignore_names: bool) -> None:
     assert compare(load(path), load(path), ignore_names).render() == f"equal: {layers} layers, 0 differences"
 
 
-@needs_reference
 def test_the_authors_nets_against_each_other() -> None:
     a, b = load(RESNET50), load(RESNET101)
     by_name = compare(a, b).render().splitlines()
@@ -645,7 +643,6 @@ def test_the_authors_nets_against_each_other() -> None:
     assert by_structure.render().splitlines()[-1] == "3 layers differ, 0 only in A, 221 only in B, 225 equal"
 
 
-@needs_reference
 @pytest.mark.parametrize("shuffled", [False, True], ids=["other names", "the same names on other layers"])
 @pytest.mark.parametrize("seed", range(3))
 def test_one_stride_among_other_names_in_another_order(seed: int, shuffled: bool) -> None:
@@ -661,7 +658,6 @@ def test_one_stride_among_other_names_in_another_order(seed: int, shuffled: bool
         assert difference.render().splitlines()[-1] == "1 layer differs, 0 only in A, 0 only in B, 227 equal"
 
 
-@needs_reference
 def test_a_removed_layer_among_other_names() -> None:
     net = load(RESNET50)
     for name in ("res3b_relu", "scale4a_branch1", "conv1_relu"):

@@ -51,7 +51,6 @@ EXAMPLES = int(os.environ.get("DIFFERENTIAL", "100"))
 OPSETS = (21, 17, 13, 11, 9)
 NEWEST = 21
 BATCH = 2
-OPENCV = find_spec("cv2") is not None
 
 
 Values: TypeAlias = dict[str, Float64]
@@ -122,7 +121,7 @@ def outputs(net: Graph, weights: Weights, data: Array, opset: int, folder: Path)
             continue
         same(validate_prototxt(caffe.prototxt, caffe.graph, caffe.plan))
         same(validate_caffemodel(caffe.caffemodel, caffe.plan, caffe.checksums))
-        if OPENCV and not excused("opencv", net, values):
+        if find_spec("cv2") and not excused("opencv", net, values):
             yield f"OpenCV, {how}", on_opencv(caffe.prototxt, caffe.caffemodel, data)
 
 
@@ -189,6 +188,7 @@ def agree(net: Graph, opset: int, weights: Weights | None = None) -> None:
 
 
 @pytest.mark.differential
+@pytest.mark.opencv
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(networks(), st.sampled_from(OPSETS))
 def test_engines_agree(files: Files, opset: int) -> None:
@@ -217,7 +217,6 @@ def test_a_difference_is_found() -> None:
 @pytest.mark.parametrize(("size", "line"), [("4x1x8", True), ("4x8x1", True), ("4x2x8", False), ("4x8x2", False)])
 def test_opencv_s_depthwise_convolution_of_a_line(size: str, line: bool, tmp_path: Path) -> None:
     """What OpenCV 4.14 gives for a line depends on the memory beside it, so that only the others can be held to."""
-    pytest.importorskip("cv2")
     net = cells("conv 3x3, 4, C=4", size)
     weights, data = random_weights(net), image(net)
     assert excused("opencv", net, evaluate(net, weights, data)) is line

@@ -334,7 +334,6 @@ def test_onnx_says_what_caffe_or_opencv_cannot(row: str, size: str, tmp_path: Pa
 @pytest.mark.opencv
 @pytest.mark.parametrize("make", ALL)
 def test_opencv(make: Make, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     net = make()
     data = image(net, batch=2)
     wanted = expected(net, random_weights(net), data)
@@ -347,7 +346,8 @@ def test_opencv(make: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("row", "size"), FLOORED)
 def test_opencv_refuses_floor(row: str, size: str, tmp_path: Path) -> None:
     """BVLC's last master reads `round_mode: FLOOR`; OpenCV takes field 13 for its own ceil_mode and fails."""
-    cv2 = pytest.importorskip("cv2")
+    import cv2
+
     model, _ = caffe_models(cells(row, size), tmp_path)
     assert "round_mode: FLOOR" in model.prototxt.read_text()
     with pytest.raises(cv2.error, match=r"(kernel|strides)\[i\] > 0"):
@@ -379,7 +379,6 @@ def test_max_pooling_ignores_its_padding(tmp_path: Path) -> None:
 
 @pytest.mark.opencv
 def test_max_pooling_ignores_its_padding_on_opencv(tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     net = cells("maxpool 3x3, /2, p=1, ceil", "2x8x8")
     data = -1 - np.abs(image(net))
     model = caffe_models(net, tmp_path)[0]
@@ -406,7 +405,8 @@ TORCH: dict[str, Callable[..., Any]] = {
 @pytest.mark.torch
 @pytest.mark.parametrize("row", TORCH)
 def test_torch_computes_the_same(row: str, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     net = cells(row)
     data, weights = 4 * image(net, batch=2), random_weights(net)  # times 4: relu6 must have something to cut
     node = net.nodes[-1]
@@ -506,7 +506,6 @@ def test_batch(tmp_path: Path) -> None:
 
 @pytest.mark.opencv
 def test_network_on_opencv(tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     net = compile_text(RESNET)
     data = image(net, batch=3)
     for model in caffe_models(net, tmp_path, batch=3):
@@ -597,7 +596,6 @@ def test_random_networks(seed: int, tmp_path: Path) -> None:
 @pytest.mark.opencv
 @pytest.mark.parametrize("seed", range(60))
 def test_random_networks_on_opencv(seed: int, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     net = random_net(seed, for_caffe=True)
     data = image(net, batch=2)
     for model in caffe_models(net, tmp_path, batch=2):
@@ -626,7 +624,6 @@ def test_reference_evaluator_s_max_pooling(pad: Pair, tmp_path: Path) -> None:
 @pytest.mark.opencv
 def test_opencv_s_fusion_of_a_sum_of_vectors(tmp_path: Path) -> None:
     """OpenCV 4.14 merges a norm into the sum or product of two vectors before it, wrongly."""
-    pytest.importorskip("cv2")
     net = graph((3, 4, 3), a=(Fc(5), "data"), b=(Fc(5), "data"), c=(Add(), "a", "b"), d=(BatchNorm(), "c"))
     data, model = image(net), caffe_models(net, tmp_path)[0]
     wanted = expected(net, random_weights(net), data)
@@ -696,7 +693,6 @@ def test_mistaken_weights_show(mistake: str, tmp_path: Path) -> None:
 @pytest.mark.opencv
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistaken_weights_show_on_opencv(mistake: str, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     net = cells(BLOCK, "4x11x9")
     data, model = image(net), write_caffe(net, MISTAKES[mistake](net), tmp_path)
     assert differs(on_opencv(model.prototxt, model.caffemodel, data), expected(net, random_weights(net), data))
@@ -757,7 +753,6 @@ CAFFE_MISTAKES = [
 @pytest.mark.opencv
 @pytest.mark.parametrize(("row", "right", "wrong"), CAFFE_MISTAKES)
 def test_mistaken_fields_show_on_opencv(row: str, right: str, wrong: str, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     net = cells(row, "4x11x9")
     data = image(net)
     model = write_caffe(net, random_weights(net), tmp_path)

@@ -94,7 +94,6 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> object:
 
 def _prepare(code: Code, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     if code is Code.PROVIDER:
-        pytest.importorskip("onnxruntime")
         import onnxruntime
 
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers() or Path("/dev/nvidia0").exists():

@@ -18,10 +18,7 @@ from helpers import Run
 
 from resnetgen.folders import PREFIX
 
-pytestmark = [
-    pytest.mark.fault,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="permissions, limits and locks of Linux"),
-]
+pytestmark = pytest.mark.fault
 
 WIDE = "use: std\nname: net\ninput: 64x1x1\nstages: {head: flatten | fc 1024 | fc 256}\n"
 COMMANDS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 import sys
 import zlib
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from oracle import torchvision_models
+from PIL import Image as PIL
 
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
@@ -20,7 +20,6 @@ from resnetgen.runtimes.images import load_bytes, load_images, normalise
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
 
-PIL = pytest.importorskip("PIL.Image")
 PLAIN = Preprocess(Color.RGB, 1, (0, 0, 0), (1, 1, 1), None, (4, 6), Interpolation.BILINEAR)
 
 
@@ -48,7 +47,6 @@ def said(name: str) -> Preprocess:
 @pytest.mark.parametrize("name", ["torchvision/resnet50", "torchvision/resnext101_64x4d"])
 @pytest.mark.parametrize("size", SIZES)
 def test_same_bits_as_torchvision(name: str, size: tuple[int, int], tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     weights = torchvision_models().get_model_weights(name.removeprefix("torchvision/")).IMAGENET1K_V1
     path = photograph(tmp_path, *size)
     wanted = weights.transforms()(PIL.open(path).convert("RGB")).numpy()
@@ -59,9 +57,6 @@ def test_same_bits_as_torchvision(name: str, size: tuple[int, int], tmp_path: Pa
 @pytest.mark.parametrize("name", ["timm/resnet50", "timm/resnetrs152", "timm/resnext101_32x8d", "timm/test_resnet"])
 @pytest.mark.parametrize("size", SIZES)
 def test_same_bits_as_timm(name: str, size: tuple[int, int], tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    if importlib.util.find_spec("timm") is None:
-        pytest.skip("needs timm")
     torchvision_models()  # timm imports torchvision, which this makes possible
     from timm.data import create_transform, resolve_data_config
     from timm.models import get_pretrained_cfg
@@ -82,7 +77,6 @@ def test_same_bits_as_timm(name: str, size: tuple[int, int], tmp_path: Path) -> 
 def test_same_bits_as_torchvision_in_every_form(
     size: tuple[int, int], interpolation: Interpolation, resize: Any, crop: tuple[int, int], tmp_path: Path
 ) -> None:
-    pytest.importorskip("torch")
     torchvision_models()
     from torchvision import transforms
 

@@ -78,7 +78,8 @@ def own_figures(network: str) -> Row:
 @cache
 def theirs(network: str) -> tuple[Row, Shapes]:
     """What a library says of its network; on the device `meta`, which computes shapes alone."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     with torch.device("meta"):
         model = oracle.model(network)
     image = getattr(model, "default_cfg", {"input_size": (3, 224, 224)})["input_size"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 
 import pytest
 from helpers import bundled, compile_text, graph
@@ -18,21 +17,10 @@ from resnetgen.targets.caffe.translate import translate
 from resnetgen.weights.names import NameMap, layer_names, load_name_map, make_name_map
 from resnetgen.weights.patterns import _letter, parse_pattern, parse_templates
 
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 AUTHORS = [
-    # Network, name map, the authors' file, its SHA-256.
-    (
-        "resnet50",
-        "msra",
-        "ResNet-50-deploy.prototxt",
-        "2f8fb64f68c6bcda94eb2640f80aed94efb91664122e72a6b7587012cc57dedc",
-    ),
-    (
-        "resnet101",
-        "msra-deep",
-        "ResNet-101-deploy.prototxt",
-        "5df4375748076544e6cc4bfde7885e633312b5ed529d65cc2ff6573a819ea972",
-    ),
+    # Network, name map, SHA-256 of the authors' prototxt (prototxt/ in KaimingHe/deep-residual-networks).
+    ("resnet50", "msra", "2f8fb64f68c6bcda94eb2640f80aed94efb91664122e72a6b7587012cc57dedc"),
+    ("resnet101", "msra-deep", "5df4375748076544e6cc4bfde7885e633312b5ed529d65cc2ff6573a819ea972"),
 ]
 MAPPED = [
     ("resnet18", "msra"),
@@ -43,16 +31,14 @@ MAPPED = [
 ]
 
 
-@pytest.mark.parametrize(("network", "names", "file", "digest"), AUTHORS)
-def test_authors_prototxts_byte_for_byte(network: str, names: str, file: str, digest: str) -> None:
+@pytest.mark.parametrize(("network", "names", "digest"), AUTHORS)
+def test_authors_prototxts_byte_for_byte(network: str, names: str, digest: str) -> None:
     text = plan(bundled(network), load_name_map(names), 1, with_weights=True).text
-    if (REFERENCE / file).is_file():
-        assert text == (REFERENCE / file).read_text(encoding="utf-8")  # which shows where, if not
     assert hashlib.sha256(text.encode()).hexdigest() == digest
 
 
-@pytest.mark.parametrize(("network", "names", "file", "digest"), AUTHORS)
-def test_authors_prototxts_need_their_own_map(network: str, names: str, file: str, digest: str) -> None:
+@pytest.mark.parametrize(("network", "names", "digest"), AUTHORS)
+def test_authors_prototxts_need_their_own_map(network: str, names: str, digest: str) -> None:
     """Negative control: each other's map, or none, gives another file."""
     for other in {"msra", "msra-deep"} - {names}:
         text = plan(bundled(network), load_name_map(other), 1, with_weights=True).text

@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 import pytest
 from helpers import Run
+from PIL import Image as PIL
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.predict import Classifier, predict, read_folder
@@ -21,7 +22,6 @@ from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.runtimes.images import load_bytes, load_images
 from resnetgen.runtimes.onnxruntime import Device
 
-PIL = pytest.importorskip("PIL.Image")
 HOW = Preprocess(Color.BGR, 255, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), 36, (32, 32), Interpolation.BILINEAR)
 PREPROCESS = (
     "preprocess: {color: bgr, divide: 255, mean: [0.4, 0.5, 0.6], std: [0.2, 0.2, 0.3], resize: 36, crop: 32x32,"

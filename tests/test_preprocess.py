@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from pathlib import Path
@@ -132,7 +131,6 @@ def test_bundled_specs_say_theirs(name: str) -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize("name", [name for name in bundled() if name.startswith("torchvision/")])
 def test_torchvision_says_the_same(name: str) -> None:
-    pytest.importorskip("torch")
     weights = torchvision_models().get_model_weights(name.removeprefix("torchvision/")).IMAGENET1K_V1
     transforms, found = weights.transforms(), load(find_spec(name)).preprocess
     assert found
@@ -149,9 +147,6 @@ def test_torchvision_says_the_same(name: str) -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize("name", [name for name in bundled() if name.startswith("timm/")])
 def test_timm_says_the_same(name: str) -> None:
-    pytest.importorskip("torch")
-    if importlib.util.find_spec("timm") is None:
-        pytest.skip("needs timm")
     torchvision_models()  # timm imports torchvision, which this makes possible
     from timm.models import get_pretrained_cfg
 

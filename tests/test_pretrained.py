@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +116,7 @@ def test_round_trip_of_every_kind_of_weight(tiny: Compiled, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_round_trip_by_torch(name: str, tmp_path: Path) -> None:
     """torchvision's own file -> caffemodel -> safetensors by torchvision's names, which torch reads."""
-    torch = pytest.importorskip("torch")
+    import torch
     from oracle import torchvision_models
 
     model = getattr(torchvision_models(), name)()
@@ -137,7 +136,8 @@ def test_round_trip_by_torch(name: str, tmp_path: Path) -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize("name", ROUND_TRIPS)
 def test_round_trip_by_pth(name: str, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     compiled = compile_spec(name)
     weights = random_weights(compiled.graph)
     state = {key: torch.from_numpy(one) for key, one in tensors(compiled.graph, weights).items()}
@@ -165,7 +165,8 @@ def test_types_are_kept_where_the_target_has_them(dtype: str, tiny: Compiled, tm
 
 @pytest.mark.torch
 def test_bfloat16_is_exact(tiny: Compiled, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     values = tensors(tiny.graph, random_weights(tiny.graph))
     state = {name: torch.from_numpy(one).to(torch.bfloat16) for name, one in values.items()}
     torch.save(state, tmp_path / "a.pth")
@@ -322,17 +323,17 @@ def test_every_convention_is_of_a_map_that_says_it() -> None:
 # Verifying
 
 
-def test_the_reference_takes_the_same_checkpoint(tiny: Compiled, tmp_path: Path) -> None:
+@pytest.mark.parametrize("on", [(), pytest.param(("opencv",), marks=pytest.mark.opencv)], ids=["default", "opencv"])
+def test_the_reference_takes_the_same_checkpoint(tiny: Compiled, tmp_path: Path, on: tuple[str, ...]) -> None:
     own = tensors(tiny.graph, random_weights(tiny.graph))
     path = write(tmp_path / "a.npz", own, "npz")
     options = Options(targets=(Target.ONNX, Target.CAFFE), pretrained=Source(path), output_dir=tmp_path)
     build(["tiny.yaml"], options)
-    for on in ((), ("opencv",)) if importlib.util.find_spec("cv2") else ((),):
-        given = Verified("tiny.yaml", on, output_dir=tmp_path, weights=path)
-        assert verify(given, Settings()).passed
-        with pytest.raises(Failure, match=r"hold the weights of a\.npz, which the reference needs") as caught:
-            verify(replace(given, weights=None), Settings())
-        assert caught.value.exit is Exit.VERIFICATION
+    given = Verified("tiny.yaml", on, output_dir=tmp_path, weights=path)
+    assert verify(given, Settings()).passed
+    with pytest.raises(Failure, match=r"hold the weights of a\.npz, which the reference needs") as caught:
+        verify(replace(given, weights=None), Settings())
+    assert caught.value.exit is Exit.VERIFICATION
     other = write(tmp_path / "b.npz", own | {"head/fc.bias": own["head/fc.bias"] + 1}, "npz")
     with pytest.raises(Failure, match=r"b\.npz is not the checkpoint that a\.npz was"):
         verify(Verified("tiny.yaml", output_dir=tmp_path, weights=other), Settings())

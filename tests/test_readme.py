@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from resnetgen.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PROTOTXT = Path("generated/resnet50/resnet50.prototxt")
 CONSOLE = re.compile(r"```console\n\$ (?P<command>[^\n]*)\n(?P<output>.*?)```", re.DOTALL)
 YAML = re.compile(r"```yaml\n(?P<text>.*?)```", re.DOTALL)
 
@@ -46,13 +48,10 @@ def run(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 def test_examples(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, update_goldens: bool
 ) -> None:
-    (tmp_path / "main").mkdir()
-    (tmp_path / "main/specs").symlink_to(ROOT / "specs")
-    shared = ROOT.parent / "shared"
-    if not shared.exists():
-        pytest.skip("the reference is not at hand")
-    (tmp_path / "shared").symlink_to(shared)
-    monkeypatch.chdir(tmp_path / "main")
+    (tmp_path / "specs").symlink_to(ROOT / "specs")
+    (tmp_path / PROTOTXT.parent).mkdir(parents=True)
+    (tmp_path / PROTOTXT).write_bytes((ROOT / PROTOTXT).read_bytes())
+    monkeypatch.chdir(tmp_path)
     text = README.read_text(encoding="utf-8")
     for command, shown in examples():
         printed = run(command, capsys, monkeypatch)
@@ -62,6 +61,12 @@ def test_examples(
             assert steady(shown) == steady(printed), command
     if update_goldens:
         README.write_text(text, encoding="utf-8")
+
+
+def test_the_prototxt_is_the_authors_by_the_digest_that_is_shown() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert f"diff specs/resnet50.yaml {PROTOTXT}" in text
+    assert f"SHA-256 `{sha256((ROOT / PROTOTXT).read_bytes()).hexdigest()}`" in text
 
 
 def test_specs_are_shown_as_they_are() -> None:

@@ -21,8 +21,6 @@ def is_true(figure: str, module: str, name: str) -> bool:
 
 @pytest.mark.parametrize(("figure", "module", "name"), LIMITS, ids=[f"{m}.{n}" for _, m, n in LIMITS])
 def test_a_figure_is_that_of_the_code(figure: str, module: str, name: str) -> None:
-    if module == "runtimes/images":
-        pytest.importorskip("PIL")
     assert is_true(figure, module, name)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from helpers import Run
+from PIL import Image
 
 from resnetgen.predict import read_served
 from resnetgen.preprocess import Color, Interpolation, Preprocess
@@ -37,9 +38,8 @@ stages:
 @pytest.fixture
 def served(run: Run) -> Path:
     """A folder as `deploy` writes it, beside two pictures."""
-    pillow = pytest.importorskip("PIL.Image")
     for seed, name in enumerate(("a.png", "b.png")):
-        pillow.fromarray(np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8)).save(name)
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8)).save(name)
     Path("net.yaml").write_text(SPEC)
     assert run("deploy", "net.yaml", "--server", "onnxruntime", "-o", "served").code == 0
     return Path("served")

@@ -74,7 +74,6 @@ def test_other_networks_of_the_same_weights_differ(patch: str, tmp_path: Path) -
 @pytest.mark.parametrize("fold", [False, True])
 def test_caffe_files_compute_the_same(network: str, fold: bool, tmp_path: Path) -> None:
     """At 65x65 the stem's pooling has one size, rounded up or down; elsewhere it needs a field OpenCV does not read."""
-    pytest.importorskip("cv2")
     model, data = oracle.trained(f"torchvision/{network}", 3, 65, 65)
     net = oracle.at(find_spec(f"torchvision/{network}"), 3, 65, 65)
     weights = oracle.stored(model, net, NAMES)

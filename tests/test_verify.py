@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from PIL import Image
 
 from resnetgen.cli import main
 from resnetgen.compiler import build
@@ -449,9 +450,8 @@ PICTURES = "preprocess: {color: bgr, mean: [104, 117, 123], resize: 20, crop: 16
 
 def test_pictures_and_a_model_that_takes_bytes(folder: Path) -> None:
     """The spec says how a picture is seen. What one model does itself, the others are given done, by numpy."""
-    pillow = pytest.importorskip("PIL.Image")
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    pillow.fromarray(pixels).save("a.png")
+    Image.fromarray(pixels).save("a.png")
     failure = refused(data=(Path("a.png"),))
     assert "nothing says how this network is to see a picture" in str(failure)
     (folder / "tiny.yaml").write_text(TINY + PICTURES)

@@ -16,7 +16,6 @@ from resnetgen.verification import Verified, verify
 from resnetgen.verify import Report, Settings
 from resnetgen.weights.initialise import Init
 
-pytest.importorskip("cv2")
 pytestmark = pytest.mark.opencv
 
 SMALL = """\

@@ -4,14 +4,14 @@ that have them; .ci/servers makes both."""
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
+from PIL import Image
 
 from servers import triton
 from servers.process import Server, free_port, running
@@ -29,9 +29,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def core() -> triton.Triton:
-    if not (python := os.environ.get("RESNETGEN_TRITON_PYTHON")):
-        pytest.skip("RESNETGEN_TRITON_PYTHON names no environment with nvidia-pytriton")
-    found = triton.Triton(Path(python))
+    found = triton.Triton(Path(str(needs.triton_python())))
     if found.lacks:
         pytest.skip(f"Triton cannot run here: {found.lacks}")
     return found
@@ -60,10 +58,7 @@ def triton_server(core: triton.Triton, repository: Path, work: Path) -> Iterator
 
 @pytest.fixture(scope="session")
 def serve_python() -> str:
-    here = sys.executable if find_spec("mlserver") else ""
-    if not (python := os.environ.get("RESNETGEN_SERVE_PYTHON", here)):
-        pytest.skip("RESNETGEN_SERVE_PYTHON names no environment with resnetgen[serve]")
-    return python
+    return str(needs.serve_python())
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +80,9 @@ def serve_server(serve: Serve) -> Server:
     return serve("served")
 
 
-@pytest.fixture(params=["triton", "serve"])
+@pytest.fixture(
+    params=[pytest.param("triton", marks=pytest.mark.triton), pytest.param("serve", marks=pytest.mark.mlserver)]
+)
 def served(request: pytest.FixtureRequest, work: Path) -> Iterator[Served]:
     """The same network on both."""
     server = request.getfixturevalue(f"{request.param}_server")
@@ -97,7 +94,6 @@ def served(request: pytest.FixtureRequest, work: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def picture(work: Path) -> Path:
-    pillow = pytest.importorskip("PIL.Image")
     pixels = np.random.default_rng(7).integers(0, 256, (50, 40, 3), np.uint8)
-    pillow.fromarray(pixels).save(work / "cat.png")
+    Image.fromarray(pixels).save(work / "cat.png")
     return work / "cat.png"

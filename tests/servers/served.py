@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-import pytest
 
 from servers.process import Server
 
@@ -23,7 +22,6 @@ try:
 except (ImportError, RuntimeError):  # the package alone brings no client
     http = None
 
-MARKS = [pytest.mark.server, pytest.mark.skipif(not http, reason="the client is tritonclient[http]")]
 SPEC = "resnet20_cifar"
 CLASSES, LARGEST = 10, 8
 LABELS = [f"label {number}" for number in range(CLASSES)]

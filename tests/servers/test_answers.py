@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from servers import triton
-from servers.served import CLASSES, LABELS, LARGEST, MARKS, SPEC, Served, assert_answers, deploy, images, program
+from servers.served import CLASSES, LABELS, LARGEST, SPEC, Served, assert_answers, deploy, images, program
 
 CLIENTS = 8
 SOAK = float(os.environ.get("RESNETGEN_SOAK_SECONDS", "60"))
 
-pytestmark = MARKS
+pytestmark = pytest.mark.server
 
 
 def test_it_loads_without_a_warning(served: Served) -> None:

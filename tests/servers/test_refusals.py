@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from servers.served import CLASSES, MARKS, SPEC, Served, assert_answers, http, images
+from servers.served import CLASSES, SPEC, Served, assert_answers, http, images
 
-pytestmark = MARKS
+pytestmark = pytest.mark.server
 
 
 WRONG: dict[str, tuple[Callable[[Served], object], str]] = {

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from servers.process import Server, free_port, running
-from servers.served import MARKS, SPEC, Served, assert_answers, http, images
+from servers.served import SPEC, Served, assert_answers, http, images
 
 ROOT = Path(__file__).parents[2]
 Serve = Callable[..., Server]
 
-pytestmark = MARKS
+pytestmark = [pytest.mark.server, pytest.mark.mlserver]
 
 
 def test_a_fixed_batch(serve: Serve, work: Path) -> None:
@@ -71,9 +72,8 @@ def test_the_readmes_three_commands(
     program = Path(".venv/bin/resnetgen")
     program.parent.mkdir(parents=True)
     program.symlink_to(Path(serve_python).with_name("resnetgen"))
-    pillow = pytest.importorskip("PIL.Image")
     y, x = np.mgrid[:240, :320]
-    pillow.fromarray(np.stack([x % 256, y, (x + y) % 256], 2).astype(np.uint8)).save("cat.jpg")
+    Image.fromarray(np.stack([x % 256, y, (x + y) % 256], 2).astype(np.uint8)).save("cat.jpg")
     install = "python3.11 -m venv .venv && .venv/bin/pip install '.[serve]' && "
     assert deploy.startswith(install)
     listed = shell(deploy.removeprefix(install))

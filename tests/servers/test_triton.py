@@ -12,9 +12,9 @@ import pytest
 
 from servers import triton
 from servers.process import Server
-from servers.served import LARGEST, MARKS, SPEC, Served, assert_answers, http, images, program
+from servers.served import LARGEST, SPEC, Served, assert_answers, http, images, program
 
-pytestmark = MARKS
+pytestmark = [pytest.mark.server, pytest.mark.triton]
 
 
 def test_a_batch_over_the_limit(triton_server: Server, work: Path) -> None:
