@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import Run
+from PIL import Image
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.labels import read_labels
@@ -57,7 +58,6 @@ def test_labels_of_all_languages_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("server", ["triton", "onnxruntime"])
 def test_deploy_and_predict_and_serve_refuse_alike(run: Run, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
-    pillow = pytest.importorskip("PIL.Image")
     monkeypatch.setattr("resnetgen.serve.run._require_mlserver", lambda: None)
     Path("tiny.yaml").write_text(SPEC)
     Path("bad.txt").write_text("cat\n\x1b]0;title\x07\n")
@@ -69,7 +69,7 @@ def test_deploy_and_predict_and_serve_refuse_alike(run: Run, monkeypatch: pytest
     assert not Path("out").exists()
     assert run("deploy", "tiny.yaml", "--server", "onnxruntime", "-o", "served").code == 0
     Path("served/labels.txt").write_bytes(Path("bad.txt").read_bytes())
-    pillow.new("RGB", (16, 16)).save("cat.png")
+    Image.new("RGB", (16, 16)).save("cat.png")
     for command in (("predict", "served", "cat.png"), ("serve", "served")):
         result = run(*command)
         assert (result.code, result.out) == (Exit.IO, "")
