@@ -41,6 +41,11 @@ def serve_python() -> str | None:
     return python_with("mlserver", "RESNETGEN_SERVE_PYTHON")
 
 
+def other_pythons() -> list[str]:
+    """Return the interpreters that RESNETGEN_PYTHONS names, each of an environment with resnetgen."""
+    return [python for python in os.environ.get("RESNETGEN_PYTHONS", "").split(os.pathsep) if python]
+
+
 def _has_gpu() -> bool:
     try:
         return bool(ctypes.CDLL("libcuda.so.1").cuInit(0) == 0)
@@ -56,6 +61,7 @@ NEEDS: dict[str, Callable[[], str]] = {
     **{mark: _modules(*names) for mark, names in MODULES.items()},
     "gpu": lambda: "" if _has_gpu() else "a CUDA device",
     "fault": lambda: "" if sys.platform == "linux" and shutil.which("gcc") else "Linux and gcc",
+    "pythons": lambda: "" if other_pythons() else "other interpreters in RESNETGEN_PYTHONS",
     "server": _modules("geventhttpclient"),
     "kserve": lambda: "" if kserve_python() else "kserve, here or in RESNETGEN_KSERVE_PYTHON",
     "triton": lambda: "" if triton_python() else "nvidia-pytriton, here or in RESNETGEN_TRITON_PYTHON",

@@ -34,7 +34,7 @@ class Step:
         self.passed = 0
         self.skips: Counter[str] = Counter()
         self.problems: list[str] = []
-        self.steps: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        self.steps = _read(file)
         if name not in self.steps and not update:
             raise pytest.UsageError(f"--step {name}: {file} has only {', '.join(self.steps)}")
 
@@ -49,7 +49,8 @@ class Step:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.update and session.exitstatus == pytest.ExitCode.OK:
             found = {"passes": self.passed, "may_skip": sorted(self.skips)}
-            text = json.dumps(dict(sorted({**self.steps, self.name: found}.items())), indent=2)
+            steps = _read(self.file) | {self.name: found}  # read again: another step may have run meanwhile
+            text = json.dumps(dict(sorted(steps.items())), indent=2)
             self.file.write_text(f"{text}\n", encoding="utf-8")
         if self.update:
             return
@@ -69,3 +70,7 @@ class Step:
         if report.skipped and not hasattr(report, "wasxfail"):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self.skips[reason.removeprefix("Skipped: ")] += 1
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text(encoding="utf-8")))

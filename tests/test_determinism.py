@@ -11,12 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import pytest
 from faults.harness import Tree, tree
 from helpers import TINY
 
 ARGUMENTS = "--target onnx --target caffe --target ir --init random-stats"
-PYTHONS = [python for python in os.environ.get("RESNETGEN_PYTHONS", "").split(os.pathsep) if python]
 
 
 def built(
@@ -70,8 +70,8 @@ def test_another_seed_gives_other_bytes(tmp_path: Path, wanted: Tree) -> None:
     assert differ == {".onnx", ".caffemodel", ".json"}
 
 
-@pytest.mark.skipif(not PYTHONS, reason="RESNETGEN_PYTHONS names no other interpreter")
-@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.pythons
+@pytest.mark.parametrize("python", needs.other_pythons() or [""])
 def test_the_same_bytes_from_another_python(tmp_path: Path, wanted: Tree, python: str) -> None:
     """numpy's version stands in the ONNX model, and so in the manifest's sums; it is told that it is ours."""
     import numpy
