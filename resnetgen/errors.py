@@ -35,9 +35,10 @@ class Code(StrEnum):
     NOT_TEXT = "not-text"
     EMPTY_SPEC = "empty-spec"
     UNKNOWN_SPEC = "unknown-spec"
-    # YAML
+    # YAML and JSON
     YAML_SYNTAX = "yaml-syntax"
     YAML_FEATURE = "yaml-feature"
+    JSON_SYNTAX = "json-syntax"
     DUPLICATE_KEY = "duplicate-key"
     # The shape of the document
     UNKNOWN_KEY = "unknown-key"

@@ -31,6 +31,7 @@ CASES = sorted(path.stem for path in ERRORS.glob("*.yaml") if not path.stem.star
 ELSEWHERE = {
     Code.MISSING_FILE,
     Code.OUTPUT,
+    Code.JSON_SYNTAX,
     Code.PROTOTXT_SYNTAX,
     Code.BAD_MODEL,
     Code.WEIGHTS,

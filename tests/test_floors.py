@@ -36,7 +36,7 @@ HEAVY = {
     "rich": {"cli"},
     "click": {"cli"},
     "cv2": {"runtimes/opencv"},
-    "PIL": {"runtimes/images"},
+    "PIL": {"runtimes/decode"},
     "lark": {"spec/grammar", "spec/rows", "targets/caffe/text"},
     "ruamel": {"spec/yaml"},
     "mlserver": {"serve"},

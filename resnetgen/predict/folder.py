@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from math import prod
 from pathlib import Path
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, Exit, Failure, Source, fail
 from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_text
 from resnetgen.labels import LABELS, read_labels
-from resnetgen.preprocess import Preprocess
+from resnetgen.preprocess import MAX_SIDE, Extent, Preprocess
+from resnetgen.spec.preprocess import parse_preprocess
 from resnetgen.targets.onnx.read import read_skeleton
 from resnetgen.targets.onnx.schema import ModelProto
 
 MODEL, PREPROCESS = "model.onnx", "preprocess.json"
-MAX_BYTES = 1 << 20
-"""Of preprocess.json, which holds a dozen numbers."""
+MAX_BYTES = 1 << 14
+"""Of preprocess.json, which holds a dozen numbers, and of the same text in a model's metadata."""
 _TRANSPARENT = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
 """Behind a Softmax they leave a distribution one."""
 
@@ -85,24 +85,38 @@ def _find_file(folder: Path) -> Path:
 
 
 def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Preprocess, bool]:
-    """What is to be done to an image, and whether the model itself does what concerns its pixels."""
+    """Return the preprocessing of an image, and whether the model itself does the part that concerns single pixels.
+
+    Raises Failure: exit 2 where nothing says it, 5 for a wrong preprocess.json, 4 for wrong metadata, 6 beyond a limit.
+    """
     # What is not UTF-8 text comes as bytes.
     metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
-    beside = folder / PREPROCESS
-    if beside.is_file():
-        where, text = str(beside), read_text(beside, MAX_BYTES, "preprocessing")
-    elif "resnetgen.preprocess" in metadata:
-        where, text = f"the metadata of {path}", metadata["resnetgen.preprocess"]
+    is_embedded, beside = "resnetgen.embedded" in metadata, folder / PREPROCESS
+    if beside.exists():
+        source, exit = Source(str(beside), read_text(beside, MAX_BYTES, "preprocessing")), Exit.IO
+    elif (text := metadata.get("resnetgen.preprocess")) is not None:
+        source, exit = Source(f"{path}: metadata resnetgen.preprocess", text), Exit.MODEL
+        if len(text) > MAX_BYTES:
+            message = f"{source.name} are longer than {MAX_BYTES:,} characters, the limit for preprocessing"
+            raise fail(Exit.LIMIT, Code.LIMIT, message)
     else:
         message = f"nothing says how this network is to see a picture: there is no {PREPROCESS} in {folder}"
         hint = f"write `preprocess:` in the spec and build it anew; {path.name} does not say it, either"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
     try:
-        preprocess = Preprocess.from_json(text)
-    except ValueError as error:
-        raise fail(Exit.IO, Code.BAD_VALUE, f"{where} says no preprocessing: {error}") from None
-    embedded = json.loads(text).get("embedded", "resnetgen.embedded" in metadata)
-    return preprocess, bool(embedded)
+        preprocess, embedded = parse_preprocess(source, _input_extent(model, is_embedded))
+    except Failure as failure:
+        raise Failure(exit if failure.exit is Exit.SPEC else failure.exit, failure.problems) from None
+    return preprocess, is_embedded if embedded is None else embedded
+
+
+def _input_extent(model: ModelProto, is_embedded: bool) -> Extent | None:
+    """Return the height and width of the model's input; None where they are not fixed."""
+    if not model.graph.input:
+        return None
+    sizes = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    height, width = (sizes[1:3] if is_embedded else sizes[2:]) if len(sizes) == 4 else (0, 0)
+    return (height, width) if 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE else None
 
 
 def _ends_in_softmax(model: ModelProto) -> bool:

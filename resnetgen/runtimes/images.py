@@ -1,38 +1,42 @@
-"""Image files -> what a network takes: resized, cut out, normalised as torchvision does it with Pillow.
+"""Image files -> what a network takes: resized, cut out and normalised as torchvision does it with Pillow.
 
-Pillow is needed, the extra `images`. An image's EXIF orientation is not looked at, as torchvision does not.
+Pillow is needed, the extra `images`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
-from resnetgen.preprocess import Color, Extent, Preprocess
+from resnetgen.preprocess import MAX_PIXELS, Color, Extent, Preprocess
+from resnetgen.runtimes.decode import FORMATS, check_size, decode, find_pillow
 from resnetgen.weights.source import Array
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-_MAX_PIXELS = 1 << 27
-"""Of an image, as it is and resized."""
 _SOURCES = {Color.RGB: (0, 1, 2), Color.BGR: (2, 1, 0), Color.GRAY: (0,)}
-"""For each channel that the network sees, which of an RGB image's it is."""
+"""The channels of an RGB image that a network sees, in its order."""
 
 
 def load_images(paths: Sequence[Path], preprocess: Preprocess) -> Array:
-    """N x C x H x W of float32, for a network. Raises Failure as `load_bytes`."""
+    """Return N x C x H x W of float32, for a network. Raises Failure as `load_bytes`."""
     return normalise(load_bytes(paths, preprocess), preprocess)
 
 
 def load_bytes(paths: Sequence[Path], preprocess: Preprocess) -> Bytes:
-    """N x H x W x C in the order RGB, for a model that has its preprocessing embedded.
+    """Return N x H x W x C in the order RGB, for a model that has its preprocessing embedded.
 
-    Raises Failure: exit 2 where Pillow is missing, 5 where a file is no image that can be read or a too large one.
+    Raises Failure: exit 2 where Pillow is missing, 5 where a file is no image that can be read or a too large one, 6
+    where the network's own input is too large.
     """
+    height, width = preprocess.crop
+    if height * width > MAX_PIXELS:
+        message = f"images of {height:,} x {width:,} pixels, which this network takes, are larger than {MAX_PIXELS:,}"
+        raise fail(Exit.LIMIT, Code.LIMIT, message)
     return np.stack([_load(path, preprocess) for path in paths])
 
 
@@ -58,73 +62,40 @@ def normalise(images: Bytes, preprocess: Preprocess) -> Array:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Every file below a folder that is called as an image is, in the order of their paths.
+    """Return every file below a folder whose name ends as an image's does, in the order of their paths.
 
     Raises Failure: exit 2 where Pillow is missing, 5 where there is no such folder, or no image in it.
     """
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
         raise fail(Exit.IO, Code.MISSING_FILE, f"{folder} {what}", hint="give a folder of images")
-    endings = _pillow().registered_extensions()
+    find_pillow()
+    endings = {ending for endings in FORMATS.values() for ending in endings}
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
     if not found:
-        hint = "images are JPEG, PNG, WebP ..., told by the endings of their names"
+        hint = f"the names of images end in {' '.join(sorted(endings))}"
         raise fail(Exit.IO, Code.BAD_IMAGE, f"there are no images in {folder}", hint=hint)
     return found
 
 
 def _load(path: Path, preprocess: Preprocess) -> Bytes:
-    pillow = _pillow()
-    try:
-        with path.open("rb") as file, pillow.open(file) as image:
-            _check_pixels(path, image.size)
-            image = image.convert("L" if preprocess.color is Color.GRAY else "RGB")
-    except Failure:
-        raise
-    except OSError as error:
-        if error.strerror:
-            raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
-        raise _bad(path, str(error)) from None
-    except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
-        raise _bad(path, str(error) or type(error).__name__) from None
-    width, height = _resized(image.size, preprocess.resize)
-    _check_pixels(path, (width, height))
-    if image.size != (width, height):
-        image = image.resize((width, height), pillow.Resampling[preprocess.interpolation.name])
-    image = image.crop(_centre((width, height), preprocess.crop))  # beyond its edge an image is black
+    image = decode(path, preprocess.color is Color.GRAY)
+    size = _resized(image.size, preprocess.resize)
+    check_size(path, size)  # a long image becomes longer when its shorter side is resized
+    if image.size != size:
+        image = image.resize(size, find_pillow().Resampling[preprocess.interpolation.name])
+    image = image.crop(_centre(size, preprocess.crop))  # beyond its edge an image is black
     return np.asarray(image).reshape(*preprocess.crop, preprocess.color.channels)
 
 
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError:
-        hint = "pip install 'resnetgen[images]'"
-        raise fail(Exit.USAGE, Code.UNSUPPORTED, "images are read by Pillow, which is missing", hint=hint) from None
-    return Image
-
-
-def _bad(path: Path, what: str) -> Failure:
-    hint = "an image is a file that Pillow reads: JPEG, PNG, WebP ..."
-    return fail(Exit.IO, Code.BAD_IMAGE, f"{path}: it is no image, or a broken one: {what}", hint=hint)
-
-
-def _check_pixels(path: Path, size: tuple[int, int]) -> None:
-    """Before memory is taken: a file of a few bytes may promise any size, and a long one becomes longer resized."""
-    width, height = size
-    if width * height > _MAX_PIXELS:
-        message = f"{path}: an image of {width:,} x {height:,} pixels is larger than {_MAX_PIXELS:,}"
-        raise fail(Exit.IO, Code.BAD_IMAGE, message)
-
-
 def _resized(size: tuple[int, int], resize: int | Extent | None) -> tuple[int, int]:
-    """Width and height, the longer one rounded down as torchvision does."""
+    """Return width and height; the longer one is rounded down, as torchvision does."""
     match resize:
         case None:
             return size
         case int(side):
-            short, long = min(size), int(side * max(size) / min(size))
-            return (side, long) if size[0] == short else (long, side)
+            long = side * max(size) // min(size)
+            return (side, long) if size[0] <= size[1] else (long, side)
         case (tall, wide):
             return wide, tall
 

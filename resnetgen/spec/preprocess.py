@@ -1,21 +1,55 @@
-"""The key `preprocess`, once it is merged -> Preprocess."""
+"""The key `preprocess` of a spec, once it is merged, and preprocess.json: one checker for both."""
 
 from __future__ import annotations
 
-from resnetgen.errors import Code, Problems, spec_error
-from resnetgen.preprocess import Color, Extent, Interpolation, Preprocess
-from resnetgen.spec.expressions import is_usable
+from math import prod
+
+from resnetgen.errors import Code, Problems, Source, spec_error
+from resnetgen.escape import escape
+from resnetgen.preprocess import MAX_PIXELS, MAX_SIDE, Color, Extent, Interpolation, Preprocess
+from resnetgen.spec import schema
+from resnetgen.spec.expressions import USABLE, is_usable
+from resnetgen.spec.json import parse_json
 from resnetgen.spec.rows import parse_size
 from resnetgen.spec.syntax import Size
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value
 
-_MAX_SIDE = 65_536
+_MAX_SHOWN = 40
+"""Characters of a wrong value that its error repeats; the line itself stands below it."""
+
+
+def parse_preprocess(source: Source, extent: Extent | None) -> tuple[Preprocess, bool | None]:
+    """Return the preprocessing of a JSON text, and its key `embedded` where it has one.
+
+    Keys, values and defaults are those of `preprocess:` in a spec. `extent` is the size of the model's input where that
+    is fixed: the default of `crop`. Raises Failure (exit 3, or 6 beyond a limit) with every problem and its place.
+    """
+    document = parse_json(source)
+    problems = Problems()
+    schema.check(document, schema.PREPROCESS_FILE, "the preprocessing", problems)
+    problems.raise_if_any()
+    assert isinstance(document, Mapping)
+    given = _given(document)
+    with problems:
+        channels = _written_color(given.get("color"), document).channels
+    with problems:
+        size = _extent("crop", given["crop"]) if "crop" in given else extent
+        if size is None:
+            hint = "add `crop`, the height and width that the model takes: [224, 224]"
+            raise spec_error(Code.MISSING_KEY, "the preprocessing has no key 'crop'", document.span, hint)
+    problems.raise_if_any()
+    assert size is not None
+    height, width = (size, size) if isinstance(size, int) else size
+    preprocess = make_preprocess(document, Size((channels, height, width), document.span))
+    check_resize(preprocess, document)
+    embedded = given.get("embedded")
+    return preprocess, embedded.value is True if isinstance(embedded, Scalar) else None
 
 
 def make_preprocess(written: Mapping, image: Size) -> Preprocess:
-    """What the keys say for an input. Raises Failure that carries every problem of theirs."""
+    """Return the preprocessing of checked keys, for an input. Raises Failure with every problem."""
     problems = Problems()
-    given = {key.text: value for key, value in written if not (isinstance(value, Scalar) and value.value is None)}
+    given = _given(written)
     channels, extent = image.extents[0], (image.extents[1], image.extents[2])
     with problems:
         color = _color(given.get("color"), written, channels)
@@ -36,7 +70,7 @@ def make_preprocess(written: Mapping, image: Size) -> Preprocess:
 
 
 def check_resize(preprocess: Preprocess, written: Mapping) -> None:
-    """What is cut out of the resized image must lie in it."""
+    """Refuse a crop that does not lie in the resized image. Raises Failure."""
     (height, width), resize = preprocess.crop, preprocess.resize
     if resize is None:
         return
@@ -48,12 +82,22 @@ def check_resize(preprocess: Preprocess, written: Mapping) -> None:
         raise spec_error(Code.BAD_VALUE, message, where, hint)
 
 
-def _color(value: Value | None, written: Mapping, channels: int) -> Color:
+def _given(written: Mapping) -> dict[str, Value]:
+    """Return the values by key; null is as if the key were not there."""
+    return {key.text: value for key, value in written if not (isinstance(value, Scalar) and value.value is None)}
+
+
+def _written_color(value: Value | None, written: Mapping) -> Color:
     if not isinstance(value, Scalar):
         hint = f"add `color`, the order of the channels: {', '.join(Color)}"
         raise spec_error(Code.MISSING_KEY, "preprocess has no key 'color'", written.span, hint)
-    color = Color(value.text)
+    return Color(value.text)
+
+
+def _color(value: Value | None, written: Mapping, channels: int) -> Color:
+    color = _written_color(value, written)
     if color.channels != channels:
+        assert value is not None
         fitting = " or ".join(one for one in Color if one.channels == channels)
         hint = fitting or "preprocess: null, for images of so many channels"
         message = f"an image of {channels} channels is not {color}"
@@ -75,26 +119,41 @@ def _numbers(key: str, value: Value | None, default: tuple[float, ...], positive
         assert isinstance(item.value, int | float)
         # What is divided by must not be 0, and neither quotient too large for a float32.
         if not is_usable(item.value) or (positive and item.value < 1e-9):
-            raise spec_error(Code.BAD_VALUE, f"{key} cannot be {item.text}", item.span, "a positive number" * positive)
+            hint = "a positive number" if positive else USABLE
+            raise spec_error(Code.BAD_VALUE, f"{key} cannot be {_shown(item)}", item.span, hint)
         numbers.append(item.value)
     return tuple(numbers)
 
 
 def _extent(key: str, value: Value) -> int | Extent:
-    """256, or height x width."""
-    assert isinstance(value, Scalar)
-    sides = (value.value,) if isinstance(value.value, int) else parse_size(value).extents
-    if len(sides) > 2 or not all(1 <= side <= _MAX_SIDE for side in sides):
-        hint = f"one number or height x width, each from 1 to {_MAX_SIDE:,}"
-        raise spec_error(Code.BAD_VALUE, f"{key} cannot be {value.text}", value.span, hint)
-    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+    """Return one side, or height and width, of 256, 256x256 or [256, 256]."""
+    sides: tuple[object, ...]
+    if isinstance(value, Sequence):
+        sides = tuple(item.value for item in value.items if isinstance(item, Scalar))
+    else:
+        assert isinstance(value, Scalar)
+        sides = parse_size(value).extents if isinstance(value.value, str) else (value.value,)
+    whole = [side for side in sides if type(side) is int and 1 <= side <= MAX_SIDE]
+    if len(whole) != len(sides) or len(sides) != (2 if isinstance(value, Sequence) else min(len(sides), 2)):
+        hint = f"one number or height x width, each from 1 to {MAX_SIDE:,}"
+        raise spec_error(Code.BAD_VALUE, f"{key} cannot be {_shown(value)}", value.span, hint)
+    if prod(whole) > MAX_PIXELS:
+        hint = f"an image has at most {MAX_PIXELS:,} pixels"
+        raise spec_error(Code.BAD_VALUE, f"{key} cannot be {_shown(value)}", value.span, hint)
+    return whole[0] if len(whole) == 1 else (whole[0], whole[1])
+
+
+def _shown(value: Value) -> str:
+    items = value.items if isinstance(value, Sequence) else (value,)
+    text = ", ".join(item.text for item in items if isinstance(item, Scalar))
+    return escape(f"[{text}]" if isinstance(value, Sequence) else text, _MAX_SHOWN)
 
 
 def _check_crop(value: Value | None, extent: Extent) -> None:
-    """It is checked and never used, as a row's size is."""
+    """Refuse a crop that is not the input's size. It is checked and never used, as a row's size is."""
     if value is None:
         return
     crop = _extent("crop", value)
     if ((crop, crop) if isinstance(crop, int) else crop) != extent:
-        message = f"the input is {extent[0]}x{extent[1]}, and {value.text} is cut out"  # type: ignore[union-attr]
+        message = f"the input is {extent[0]}x{extent[1]}, and {_shown(value)} is cut out"
         raise spec_error(Code.SIZE_MISMATCH, message, value.span, "leave `crop` out: it is the input's size")

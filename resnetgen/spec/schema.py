@@ -85,20 +85,39 @@ DEFAULTS = _keys(
     bracket=BRACKET,
 )
 
-_PER_CHANNEL: Schema = {"type": "array", "items": {"type": "number"}}
 _NONE: Schema = {"type": "null", "description": "as if it were not given"}
+
+
+def _per_channel(description: str) -> Schema:
+    items = {"type": "number", "description": "a list of numbers, one a channel"}
+    return _either({"type": "array", "items": items, "description": description}, _NONE)
+
+
+def _sides(description: str) -> Schema:
+    pair = {"type": "array", "items": {"type": "number"}, "description": "height and width: [256, 256]"}
+    return _either({"type": ["number", "string"], "description": description}, pair, _NONE)
+
+
+_PREPROCESS_KEYS: Schema = {
+    "color": {"enum": ["rgb", "bgr", "gray"], "description": "the order of the channels"},
+    "divide": {"type": "number", "description": "what a pixel of 0 to 255 is divided by; else 1"},
+    "mean": _per_channel("a list, one number a channel in the order of color; it is subtracted"),
+    "std": _per_channel("a list, one number a channel in the order of color; it is divided by at last"),
+    "resize": _sides("the shorter side: 256; or height x width: 256x256"),
+    "crop": _sides("the centre: 224, or 224x224"),
+    "interpolation": {"enum": ["bilinear", "bicubic", "nearest"], "description": "of the resizing"},
+}
 PREPROCESS = _either(
     _keys(
         "what is done to an image before the network sees it; in a spec that extends another, a patch",
-        color={"enum": ["rgb", "bgr", "gray"], "description": "the order of the channels"},
-        divide={"type": "number", "description": "what a pixel of 0 to 255 is divided by; else 1"},
-        mean=_either({**_PER_CHANNEL, "description": "subtracted, one a channel in the order of color"}, _NONE),
-        std=_either({**_PER_CHANNEL, "description": "divided by at last, one a channel"}, _NONE),
-        resize=_either({"type": ["number", "string"], "description": "the shorter side: 256, or 256x256"}, _NONE),
-        crop=_either({"type": ["number", "string"], "description": "the centre: 224, or 224x224"}, _NONE),
-        interpolation={"enum": ["bilinear", "bicubic", "nearest"], "description": "of the resizing"},
+        **_PREPROCESS_KEYS,
     ),
     {"type": "null", "description": "that of the extended spec is taken away"},
+)
+PREPROCESS_FILE = _keys(
+    "the keys of `preprocess` in a spec; color is needed",
+    **_PREPROCESS_KEYS,
+    embedded=_either({"type": "boolean", "description": "true where the model takes bytes"}, _NONE),
 )
 
 BLOCK = _keys(
@@ -193,7 +212,7 @@ def _check_any(value: Value, schemas: list[Schema], what: str, problems: Problem
         if _is_kind(value, _kinds(schema)):
             return check(value, schema, what, problems)
     kinds = dict.fromkeys(kind for schema in schemas for kind in _kinds(schema))
-    return _wrong_type(value, list(kinds), what, problems)
+    return _wrong_type(value, list(kinds), what, problems, schemas[0].get("description", ""))
 
 
 def _kinds(schema: Schema) -> list[str]:

@@ -142,9 +142,21 @@ def read_source(path: Path, shown: str | None = None, named: Span | None = None)
 
 @lru_cache(maxsize=512)  # so is a file that many specs of one process draw on
 def parse(source: Source) -> Mapping:
-    """The one YAML document of a source. Raises Failure with the place of what is wrong."""
+    """Return the one YAML document of a spec. Raises Failure with the place of what is wrong."""
+    value = parse_value(source)
+    if isinstance(value, Scalar) and value.value is None:
+        hint = "a spec has at least `input:` and `stages:`"
+        raise spec_error(Code.EMPTY_SPEC, f"{source.name} is empty", None, hint)
+    if not isinstance(value, Mapping):
+        message, hint = "a spec is a mapping of keys to values", "it has at least `input:` and `stages:`"
+        raise spec_error(Code.WRONG_TYPE, message, value.span, hint)
+    return value
+
+
+def parse_value(source: Source) -> Value:
+    """Return the value of a YAML text, whatever it is. Raises Failure with the place of what is wrong."""
     try:
-        value = _Tree(source, YAML(typ="safe", pure=True).parse(source.text)).document()
+        return _Tree(source, YAML(typ="safe", pure=True).parse(source.text)).document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if error.context_mark and mark.index >= len(source.text.rstrip()):
@@ -157,13 +169,6 @@ def parse(source: Source) -> Mapping:
         raise spec_error(Code.YAML_SYNTAX, message, span, _syntax_hint(message)) from None
     except (ReaderError, YAMLStreamError) as error:
         raise spec_error(Code.YAML_SYNTAX, str(error).splitlines()[0], Span(source, 0, 1)) from None
-    if isinstance(value, Scalar) and value.value is None:
-        hint = "a spec has at least `input:` and `stages:`"
-        raise spec_error(Code.EMPTY_SPEC, f"{source.name} is empty", None, hint)
-    if not isinstance(value, Mapping):
-        message, hint = "a spec is a mapping of keys to values", "it has at least `input:` and `stages:`"
-        raise spec_error(Code.WRONG_TYPE, message, value.span, hint)
-    return value
 
 
 def _syntax_hint(message: str) -> str:

@@ -66,7 +66,8 @@ def preprocess_seeds() -> list[bytes]:
         b'{"color": "rgb", "divide": 255.0, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "resize": 256,'
         b' "crop": [224, 224], "interpolation": "bilinear", "embedded": false}\n',
         b'{"color": "gray", "divide": 1, "mean": [0], "std": [1e-3], "resize": [32, 28], "crop": [28, 28],'
-        b' "interpolation": "nearest", "other": {"a": [null, true, "\\u00e9"]}}',
+        b' "interpolation": "nearest"}',
+        b'{\n\t"color": "b\\u0067r",\n\t"crop": 32, "resize": "36x40", "std": null, "embedded": true\n}\n',
     ]
 
 
@@ -128,8 +129,8 @@ _MANIFEST = Tokens((*_JSON, b'"files"', b'"origin"', b'"spec"', b'"tiny.prototxt
 
 TEXTS = (
     Target("labels", parse_labels, label_seeds, mostly(Tokens(), 0.5), frozenset({Exit.IO, Exit.LIMIT})),
-    Target("preprocess", parse_preprocess, preprocess_seeds, mostly(_PREPROCESS), frozenset({Exit.IO})),
-    Target("served", parse_served, served_seeds, mostly(wire.mutate), frozenset({Exit.MODEL, Exit.IO, Exit.USAGE})),
+    Target("preprocess", parse_preprocess, preprocess_seeds, mostly(_PREPROCESS), frozenset({Exit.IO, Exit.LIMIT})),
+    Target("served", parse_served, served_seeds, mostly(wire.mutate), frozenset({Exit.MODEL, Exit.LIMIT, Exit.USAGE})),
     Target("metadata", parse_metadata, metadata_seeds, mostly(wire.mutate), frozenset({Exit.MODEL})),
     Target("manifest", parse_manifest, manifest_seeds, mostly(_MANIFEST), frozenset({Exit.MODEL, Exit.IO})),
 )

@@ -1,0 +1,134 @@
+"""Image files -> pictures of eight bits a channel. The only place where Pillow opens a file.
+
+Pillow chooses a format by the content of a file, and for some formats it starts another program: Ghostscript for
+PostScript. It is therefore asked for the formats of `FORMATS` alone, which it decodes in this process.
+
+A picture is what torchvision's and timm's data sets read, `Image.open(path).convert("RGB")`: the first frame, without
+its alpha channel, and not turned by its EXIF orientation (by a TIFF's own, since Pillow does that itself).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.inputs import open_input, read_failure
+from resnetgen.preprocess import MAX_PIXELS, MAX_SIDE
+
+Picture: TypeAlias = Any
+"""A PIL.Image.Image of mode L or RGB; Pillow may be missing where types are checked."""
+
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+"""The formats that are read, as Pillow names them, and how the names of their files end."""
+MAX_BYTES = 1 << 29
+"""Of an image file: four for each of the pixels that it may have."""
+_SILENT = logging.NullHandler()
+"""Pillow logs errors that it raises as well, which Python would print where no program has set up its logging."""
+_BROKEN_HINT = "it may be cut short; copy it or save it again"
+_HINT = "an image is a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file; convert it to one of them"
+_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"}
+"""Pillow's names of pixel types of eight bits a channel or fewer, which it converts to grey and to RGB."""
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES = 258, 262, 339
+"""Tags: BitsPerSample, PhotometricInterpretation, SampleFormat."""
+_UNBOUND = {"I": "32 bits or with a sign", "F": "float numbers"}
+_RANGE_HINT = "scale its values to whole numbers of 8 or 16 bits, 0 for black"
+
+
+def decode(path: Path, gray: bool) -> Picture:
+    """Return the first picture of an image file, grey or RGB.
+
+    Raises Failure: exit 2 where Pillow is missing; 5 where the file cannot be read, is no image of `FORMATS`, is broken
+    or too large, or where its pixels have no stated range.
+    """
+    pillow = find_pillow()
+    with open_input(path) as file, warnings.catch_warnings():
+        # Pillow warns of metadata that are not used, of palettes whose transparency is dropped (which is meant), and of
+        # sizes, for which there is a limit here. What is wrong with the pixels it raises.
+        warnings.simplefilter("ignore")
+        try:
+            return _decode(path, file, pillow, gray)
+        except Failure:
+            raise
+        except MemoryError:
+            raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: there is not enough memory for this image") from None
+        except pillow.DecompressionBombError:
+            raise _bad(path, f"an image of more than {MAX_PIXELS:,} pixels is not read", "make it smaller") from None
+        except pillow.UnidentifiedImageError:
+            raise _bad(path, "it is no image of a format that is read, or a broken one") from None
+        except OSError as error:
+            if error.strerror:
+                raise read_failure(str(path), error) from None
+            raise _bad(path, f"it is a broken image: {error}", _BROKEN_HINT) from None
+        except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
+            raise _bad(path, f"it is a broken image: {error or type(error).__name__}", _BROKEN_HINT) from None
+
+
+def find_pillow() -> Any:
+    """Return the module PIL.Image. Raises Failure (exit 2) where it is missing."""
+    try:
+        from PIL import Image
+    except ImportError:
+        hint = "pip install 'resnetgen[images]'"
+        raise fail(Exit.USAGE, Code.UNSUPPORTED, "images are read by Pillow, which is missing", hint=hint) from None
+    logging.getLogger("PIL").addHandler(_SILENT)
+    return Image
+
+
+def check_size(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a width and height beyond the limits, before memory is taken. Raises Failure (exit 5)."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise _bad(path, f"an image of {width:,} x {height:,} pixels is larger than {MAX_PIXELS:,}", "make it smaller")
+    if max(size) > MAX_SIDE:
+        raise _bad(path, f"an image of {width:,} x {height:,} pixels is longer than {MAX_SIDE:,}", "make it smaller")
+
+
+def _decode(path: Path, file: BinaryIO, pillow: Any, gray: bool) -> Picture:
+    if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+        raise _bad(path, f"an image file of {size:,} bytes is larger than {MAX_BYTES:,}", "make it smaller")
+    with pillow.open(file, formats=tuple(FORMATS)) as image:
+        check_size(path, image.size)
+        _check_pixels(path, image)
+        image.load()
+        if image.mode not in _MODES:
+            # 16 bits of grey: 65,535 becomes 255, where Pillow would make 255 of everything above 255.
+            image = pillow.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+        image.info.pop("transparency", None)  # alpha is dropped; of this, Pillow would make it anew
+        return image.convert("L" if gray else "RGB")
+
+
+def _check_pixels(path: Path, image: Any) -> None:
+    """Refuse pixels that Pillow does not read, or reads as other values than the file means."""
+    # Pillow reads PNG and PPM of 16 bits of grey as its mode I, or as I;16, as its version has it.
+    is_wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    if image.mode in ("I", "F") and not is_wide:
+        raise _bad(path, f"pixels of {_UNBOUND[image.mode]} have no stated range from black to white", _RANGE_HINT)
+    if image.mode not in _MODES and not is_wide:
+        raise _bad(path, f"pixels of Pillow's mode {image.mode} are not read", "save it as grey or RGB of 8 bits")
+    if image.format != "TIFF":
+        return
+    if (compression := image.info.get("compression", "raw")) != "raw":  # libtiff prints its errors itself
+        raise _bad(path, f"a TIFF of compression {compression} is not read", "save it uncompressed, or as PNG")
+    if set(image.tag_v2.get(_TIFF_SAMPLES, (1,))) != {1}:
+        raise _bad(path, "pixels with a sign have no stated range from black to white", _RANGE_HINT)
+    is_plain = (image.tag_v2.get(_TIFF_BITS), image.tag_v2.get(_TIFF_PHOTOMETRIC)) == ((16,), 1)
+    if is_wide and not is_plain:
+        raise _bad(path, "a grey TIFF of more than 8 bits is read with 16 bits alone, 0 for black", _RANGE_HINT)
+
+
+def _bad(path: Path, message: str, hint: str = _HINT) -> Failure:
+    return fail(Exit.IO, Code.BAD_IMAGE, f"{path}: {message}", hint=hint)

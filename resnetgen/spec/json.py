@@ -1,0 +1,28 @@
+"""JSON text -> values that know their place, as YAML's do."""
+
+from __future__ import annotations
+
+import json
+
+from resnetgen.errors import Code, Source, Span, spec_error
+from resnetgen.spec.yaml import Value, parse_value
+
+_HINT = "JSON quotes its keys, and has neither comments nor a comma before a closing bracket"
+
+
+def parse_json(source: Source) -> Value:
+    """Return the value of a JSON text. Raises Failure with the place of what is wrong.
+
+    The standard library checks the syntax, and YAML, of which JSON is a part, gives the places; duplicate keys and
+    deep nesting are refused as in a spec.
+    """
+    try:
+        # Numbers are left to the checker: Python's int() refuses long ones with a text of its own.
+        json.loads(source.text, parse_int=len, parse_float=len)
+    except json.JSONDecodeError as error:
+        span = Span(source, error.pos, error.pos + 1)
+        raise spec_error(Code.JSON_SYNTAX, f"not JSON: {error.msg}", span, _HINT) from None
+    except RecursionError:
+        pass  # YAML's parser says where it is too deep
+    # In JSON a tab is white space, as a space is; ruamel takes none.
+    return parse_value(Source(source.name, source.text.replace("\t", " ")))
