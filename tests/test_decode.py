@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import Run
+from PIL import Image as PIL
 
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
@@ -24,7 +25,6 @@ from resnetgen.runtimes import decode as module
 from resnetgen.runtimes.decode import FORMATS, decode
 from resnetgen.runtimes.images import image_files, load_bytes
 
-PIL = pytest.importorskip("PIL.Image")
 PACKAGE = Path(module.__file__).parents[1]
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 SCALED = np.round(RAMP / 257).astype(np.uint8)
