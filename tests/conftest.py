@@ -34,6 +34,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(SystemExit) as exit:
             main(list(args))
         out, err = capsys.readouterr()
+        assert all(line.isprintable() for line in (out + err).split("\n")), "it could drive a terminal"
         assert "Traceback" not in err or "--debug" in args
         return Result(int(exit.value.code or 0), out, err)
 

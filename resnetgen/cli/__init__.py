@@ -9,11 +9,13 @@ import gc
 from resnetgen.cli import build, bundled, deploy, diff, predict, runtimes, serve, summary, verify, weights  # noqa: F401
 from resnetgen.cli.end import end
 from resnetgen.cli.group import main
+from resnetgen.cli.output import open_streams
 
 
 def run() -> None:
     """The program. A short process needs what it makes until it ends, so it never looks for garbage."""
     gc.disable()
+    open_streams()
     try:
         main()
     except SystemExit as leave:

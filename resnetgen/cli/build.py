@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,8 @@ import click
 from resnetgen.cli.group import main
 from resnetgen.cli.model import model_options, spare_blas, to_options
 from resnetgen.cli.options import dialect_option, output_dir_option
-from resnetgen.cli.show import progress_bars, say_warnings, size
+from resnetgen.cli.output import print_line, report_on_files, say_warnings
+from resnetgen.cli.show import progress_bars, size
 from resnetgen.cli.verify import print_report
 
 if TYPE_CHECKING:
@@ -57,8 +59,7 @@ def build(specs: tuple[str, ...], **given: Any) -> None:
     options = _options(given)
     with progress_bars() as progress:
         built = build_all(specs, options, progress)
-    for one in built:
-        print_built(one)
+    print_built(built)
 
 
 def _options(given: dict[str, Any]) -> Options:
@@ -75,12 +76,14 @@ def _options(given: dict[str, Any]) -> Options:
     )
 
 
-def print_built(built: Built) -> None:
-    """What was written; before it the warnings and what verification found."""
-    say_warnings(built.warnings)
-    if built.report:
-        print_report(built.report)
-    if built.measured:
-        print(f"{built.measured.precision}: {built.measured.said} ({built.measured.origin})")
-    for path, entry in built.files.items():
-        print(f"{path}  {size(entry.bytes)}  sha256 {entry.sha256[:16]}")
+def print_built(built: Sequence[Built]) -> None:
+    """Print the warnings of each build, the findings of its verification, and the files that it published."""
+    with report_on_files():
+        for one in built:
+            say_warnings(one.warnings)
+            if one.report:
+                print_report(one.report)
+            if one.measured:
+                print_line(f"{one.measured.precision}: {one.measured.said} ({one.measured.origin})")
+            for path, entry in one.files.items():
+                print_line(f"{path}  {size(entry.bytes)}  sha256 {entry.sha256[:16]}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import json_option
-from resnetgen.cli.show import print_json
+from resnetgen.cli.output import flush, print_json, print_line, print_lines, say
 
 
 @main.command("list")
@@ -25,11 +23,11 @@ def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names
     from resnetgen.targets.caffe.dialect import Dialect
 
     if only_names:
-        print(*matching(pattern or ""), sep="\n")
+        print_lines("\n".join(matching(pattern or "")))
         return
     names = matching(pattern or "")
     if as_markdown:
-        print(markdown(catalogue(names, tuple(Dialect))), end="")
+        print_lines(markdown(catalogue(names, tuple(Dialect))).rstrip("\n"))
         return
     if as_json:
         print_json([entry.to_json() for entry in catalogue(names)])
@@ -37,9 +35,10 @@ def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names
     width = max(map(len, names), default=0)
     for entry in catalogue(names):
         numbers = f"{entry.parameters:>13,} parameters  {entry.macs / 1e9:>7.3f} GMACs"
-        print(f"{entry.name:<{width}}  {entry.input:>9}  {numbers}  {', '.join(entry.targets)}", flush=True)
+        print_line(f"{entry.name:<{width}}  {entry.input:>9}  {numbers}  {', '.join(entry.targets)}")
+        flush()  # the next one takes a while
     if not names:
-        print(f"no bundled spec matches {pattern!r}", file=sys.stderr)
+        say(f"no bundled spec matches {pattern!r}")
 
 
 @main.command()

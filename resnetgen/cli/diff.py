@@ -9,7 +9,7 @@ import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import dialect_option, image_option, json_option, settings_option
-from resnetgen.cli.show import print_json
+from resnetgen.cli.output import print_json, print_lines
 
 
 @main.command()
@@ -36,11 +36,11 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, as_json: bool, **gi
     written = differences.AsCaffe(given["settings"], given["image"], Dialect(given["dialect"] or "bvlc"))
     if as_bytes:
         text = differences.compare_text(a, b, written)
-        print(text.rstrip("\n") or "equal, byte for byte")
+        print_lines(text.rstrip("\n") or "equal, byte for byte")
         sys.exit(1 if text else 0)
     difference = differences.compare(a, b, written, ignore_names)
     if as_json:
         print_json(difference.to_json())
     else:
-        print(difference.render())
+        print_lines(difference.render())
     sys.exit(0 if difference.equal else 1)

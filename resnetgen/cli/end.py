@@ -5,22 +5,21 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
+
+from resnetgen.cli.output import flush, say_failure
 
 
 def end(code: object) -> NoReturn:
-    """Ends the process as `sys.exit` would, and says so (exit 5) where the output cannot be written."""
+    """End the process as `sys.exit` would; where the answer of the command cannot be written, with exit 5."""
     number = code if isinstance(code, int) else int(code is not None)
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        pass  # the reader of our output has gone; there is no one to tell
-    except OSError as error:
-        from resnetgen.errors import Code, Exit, Problem
-
-        print(Problem(Code.OUTPUT, f"the output cannot be written: {error.strerror}").render(), file=sys.stderr)
-        number = number or Exit.IO
-    if not sys.stderr.closed:
+        flush()
+    except Exception as error:
+        if number in (0, 1):  # else the error of the command itself has been said
+            number = say_failure(error)
+    with suppress(OSError):
         sys.stderr.flush()
     atexit._run_exitfuncs()  # temporary folders go; the interpreter itself calls it so
     os._exit(number)

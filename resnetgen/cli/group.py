@@ -3,61 +3,83 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from io import StringIO
+from typing import Any, ClassVar, NoReturn
 
 import click
 
 from resnetgen import __version__
+from resnetgen.cli.output import print_line, print_lines, say, say_failure
 
 
-class _Group(click.Group):
+def _set_debug(_: click.Context, __: click.Parameter, given: bool) -> None:
+    _Group.debug |= given
+
+
+_debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, is_eager=True, callback=_set_debug, help="Show tracebacks."
+)
+
+
+def _print_help(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given and not context.resilient_parsing:
+        print_lines(context.get_help())
+        context.exit()
+
+
+def _print_version(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given and not context.resilient_parsing:
+        print_line(f"resnetgen {__version__}")
+        context.exit()
+
+
+class _Command(click.Command):
+    """A command whose help goes to our printer, and that takes --debug: the option may stand anywhere in the line."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _debug_option(self)
+
+    def get_help_option(self, context: click.Context) -> click.Option | None:
+        """Return click's option with our callback: click's own would end the program where the reader has gone."""
+        if option := super().get_help_option(context):
+            option.callback = _print_help
+        return option
+
+
+class _Group(_Command, click.Group):
     """Turns every failure into its text and its exit code."""
 
+    command_class = _Command
+    group_class = type
+    debug: ClassVar[bool] = False
+    """Whether the command line being run asks for tracebacks."""
+
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        debug = "--debug" in sys.argv
+        _Group.debug = False
         try:
             super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.ClickException as error:
-            error.show()
+            error.show(file=(text := StringIO()))
+            say(text.getvalue().rstrip("\n"))
             sys.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):
-            _say("interrupted; nothing was left half-written")
+            say("interrupted; nothing was left half-written")
             sys.exit(130)
-        except BrokenPipeError:
-            sys.stderr.close()  # the reader of our output has gone; there is no one to tell
-            sys.exit(0)
         except Exception as error:
-            _fail(error, debug)
+            if _Group.debug:
+                import traceback
+
+                say(traceback.format_exc())
+            sys.exit(say_failure(error))
         sys.exit(0)
 
 
-def _fail(error: Exception, debug: bool) -> NoReturn:
-    from resnetgen.errors import Code, Exit, Failure, Problem
-
-    if debug:
-        import traceback
-
-        traceback.print_exc()
-    if isinstance(error, Failure):
-        _say(str(error))
-        sys.exit(error.exit)
-    if isinstance(error, OSError):  # a disk that fails, a folder that went away: no mistake of ours
-        where = f"{error.filename}: " if error.filename else ""
-        _say(Problem(Code.OUTPUT, f"{where}{error.strerror or error}").render())
-        sys.exit(Exit.IO)
-    hint = "this is a bug of resnetgen; --debug shows where. Please report it with the spec"
-    _say(Problem(Code.BUG, f"{type(error).__name__}: {error}", hint=hint).render())
-    sys.exit(Exit.BUG)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(debug: bool) -> None:
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
+)
+def main() -> None:
     """One table in, two formats out, proven equal.
 
     Compiles the stage table of a ResNet paper, written as YAML, to Caffe and ONNX models. A SPEC is the path of a YAML

@@ -8,7 +8,8 @@ import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import FilePath, json_option
-from resnetgen.cli.show import print_json, progress_bars
+from resnetgen.cli.output import print_for_program, print_json, print_line
+from resnetgen.cli.show import progress_bars
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ def predict(
     if as_request and (as_json or batch):
         raise click.UsageError(f"--request has no {'--json' if as_json else '--batch'}: it is one batch, as JSON")
     if as_request:
-        print(request(Classifier(read_folder(folder), Device()), images, top))
+        print_for_program(request(Classifier(read_folder(folder), Device()), images, top))
         return
     with progress_bars() as progress, progress.task("classifying", len(images)) as advance:
         result = run(Classifier(read_folder(folder), Device(Provider(provider))), images, top, batch, advance)
@@ -70,7 +71,7 @@ def predict(
 
 
 def _print(prediction: Prediction) -> None:
-    print(prediction.image)
+    print_line(str(prediction.image))
     width = max(len(str(guess.number)) for guess in prediction.top)
     for guess in prediction.top:
-        print(f"  {guess.probability:.4f}  {guess.number:>{width}}  {guess.label or ''}".rstrip())
+        print_line(f"  {guess.probability:.4f}  {guess.number:>{width}}  {guess.label or ''}".rstrip())

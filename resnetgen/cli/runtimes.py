@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import json_option
-from resnetgen.cli.show import print_json, print_table, table
+from resnetgen.cli.output import print_json
+from resnetgen.cli.show import Table
 
 
 @main.command()
@@ -19,7 +20,7 @@ def runtimes(as_json: bool) -> None:
     if as_json:
         print_json([profile.to_json() for profile in profiles().values()])
         return
-    listed = table("runtime", ">ONNX Runtime", ">opset", ">IR version")
+    listed = Table("runtime", ">ONNX Runtime", ">opset", ">IR version")
     for profile in profiles().values():
         listed.add_row(profile.name, profile.onnxruntime, str(profile.opset), str(profile.ir))
-    print_table(listed)
+    listed.print()

@@ -10,6 +10,7 @@ import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import FilePath
+from resnetgen.cli.output import flush, print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,5 +41,8 @@ def _print(folder: Path, address: Address) -> None:
     program = next(filter(which, ("resnetgen", sys.argv[0])), "resnetgen")
     ask = f"{quote(program)} predict {quote(str(folder))} IMAGE --request"
     curl = f"curl -H 'Content-Type: application/json' -d @- {quote(f'{address.url}/infer')}"
-    print(f"{address.served.model} is served as {address.name} at {address.url} until Ctrl-C. In another terminal:")
-    print(f"  {ask} | {curl}", flush=True)
+    print_line(
+        f"{address.served.model} is served as {address.name} at {address.url} until Ctrl-C. In another terminal:"
+    )
+    print_line(f"  {ask} | {curl}")
+    flush()

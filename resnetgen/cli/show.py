@@ -1,18 +1,19 @@
-"""How values, sizes and long work are shown."""
+"""How sizes, tables and long work are shown."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from threading import Timer
 from typing import Any
 
+from resnetgen.cli.output import can_print, print_line
+from resnetgen.escape import escape
 
-def print_json(value: Any) -> None:
-    import json
-
-    print(json.dumps(value, indent=2))
+_MAX_CELL = 400
+"""Characters of a table's cell that are shown."""
 
 
 def size(count: int) -> str:
@@ -22,28 +23,42 @@ def size(count: int) -> str:
     return f"{count / 1024**steps:.1f} {('KiB', 'MiB', 'GiB')[steps - 1]}"
 
 
-def table(*columns: str, **options: Any) -> Any:
-    """A rich table with these columns; those that begin with > hold numbers."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, **options)
-    for name in columns:
-        is_number = name.startswith(">")
-        justify: Any = "right" if is_number else "left"
-        made.add_column(name.lstrip(">"), justify=justify, overflow="fold", no_wrap=is_number)
-    return made
+_ASCII_LINES = "    \n    \n -- \n    \n    \n    \n    \n    \n"
+"""rich's SIMPLE_HEAD, with a line under the head alone, for a terminal that has no line to draw."""
 
 
-def print_table(table: Any, at_least: int = 0) -> None:
-    """Without the lines and the spaces that rich puts around a table; `at_least`: characters in a line."""
-    from rich.console import Console
+class Table:
+    """Rows of texts under named columns; columns whose name begins with > hold numbers, which are never broken."""
 
-    console = Console(markup=False, highlight=False)
-    console.width = max(console.width, at_least) if console.is_terminal else 200
-    with console.capture() as printed:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in printed.get().splitlines() if line.strip()))
+    def __init__(self, *columns: str, footer: Sequence[str] = ()) -> None:
+        self.columns, self.footer = columns, footer
+        self.rows: list[tuple[str, ...]] = []
+
+    def add_row(self, *cells: str) -> None:
+        self.rows.append(cells)
+
+    def print(self, at_least: int = 0) -> None:
+        """Print the table, at least so many characters wide. Raises Failure (exit 5) where that cannot be written."""
+        from rich import box, table
+        from rich.console import Console
+
+        lines = box.SIMPLE_HEAD if can_print(str(box.SIMPLE_HEAD)) else box.Box(_ASCII_LINES, ascii=True)
+        made = table.Table(box=lines, pad_edge=False, show_footer=bool(self.footer))
+        for at, name in enumerate(self.columns):
+            is_number = name.startswith(">")
+            justify: Any = "right" if is_number else "left"
+            head, foot = escape(name.removeprefix(">"), _MAX_CELL), self.footer[at] if self.footer else ""
+            made.add_column(head, foot, justify=justify, overflow="fold", no_wrap=is_number)
+        for row in self.rows:
+            made.add_row(*(escape(cell, _MAX_CELL) for cell in row))
+        # Not to stdout itself: rich would end the program where its reader has gone.
+        console = Console(file=(text := StringIO()), markup=False, highlight=False, emoji=False)
+        console.width = max(console.width, at_least) if sys.stdout.isatty() else 200
+        console.print(made)
+        # Without the lines and the spaces that rich puts around a table.
+        for line in text.getvalue().splitlines():
+            if line.strip():
+                print_line(line.rstrip())
 
 
 _PATIENCE = 1.0
@@ -82,9 +97,3 @@ class _Bars:
         task = self.bars.add_task(what, total=total or None)
         yield lambda done: self.bars.advance(task, done)
         self.bars.remove_task(task)
-
-
-def say_warnings(lines: Iterable[str]) -> None:
-    """To whoever reads the terminal, not to the pipe."""
-    for line in lines:
-        print(f"warning: {line}", file=sys.stderr)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import image_option, json_option, max_nodes_option, settings_option
-from resnetgen.cli.show import print_json, print_table
+from resnetgen.cli.output import print_json, print_line
+from resnetgen.cli.show import Table
 
 if TYPE_CHECKING:
-    from resnetgen.summary import Summary
+    from resnetgen.summary import Counts, Summary
 
 
 @main.command()
@@ -41,27 +43,20 @@ def summary(
 
 
 def _print_summary(result: Summary) -> None:
-    from rich import box
-    from rich.table import Table
-
     total = result.total
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    for name, footer in (("stage", "total"), ("output", ""), ("blocks", "")):
-        table.add_column(name, footer, overflow="fold")
-    exact = ("weights", "biases", "norm")
-    rounded = {"macs": "MACs", "flops": "FLOPs", "activations": "activations"}
-    for name in exact:
-        table.add_column(name, f"{getattr(total, name):,}", justify="right", no_wrap=True)
-    for name, label in rounded.items():
-        table.add_column(label, _millions(getattr(total, name)), justify="right", no_wrap=True)
+    names = (">weights", ">biases", ">norm", ">MACs", ">FLOPs", ">activations")
+    table = Table("stage", "output", "blocks", *names, footer=("total", "", "", *_numbers(total)))
     for stage in result.stages:
-        numbers = [f"{getattr(stage.counts, name):,}" for name in exact]
-        numbers += [_millions(getattr(stage.counts, name)) for name in rounded]
-        table.add_row(stage.name, stage.output, stage.blocks, *numbers)
+        table.add_row(stage.name, stage.output, stage.blocks, *_numbers(stage.counts))
     params = "".join(f", {name}={value}" for name, value in result.params.items())
-    print(f"{result.title}: input {result.input}{params}, {result.nodes} nodes")
-    print_table(table)
-    print(f"{total.parameters:,} parameters, {total.macs:,} MACs, {total.flops:,} FLOPs")
+    print_line(f"{result.title}: input {result.input}{params}, {result.nodes} nodes")
+    table.print()
+    print_line(f"{total.parameters:,} parameters, {total.macs:,} MACs, {total.flops:,} FLOPs")
+
+
+def _numbers(counts: Counts) -> Iterator[str]:
+    yield from (f"{exact:,}" for exact in (counts.weights, counts.biases, counts.norm))
+    yield from map(_millions, (counts.macs, counts.flops, counts.activations))
 
 
 def _millions(count: int) -> str:

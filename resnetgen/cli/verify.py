@@ -9,7 +9,8 @@ import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import FilePath, json_option, output_dir_option, provider_option, settings_option
-from resnetgen.cli.show import print_json, print_table, progress_bars, table
+from resnetgen.cli.output import print_json, print_line
+from resnetgen.cli.show import Table, progress_bars
 
 if TYPE_CHECKING:
     from resnetgen.verify import Comparison, Layer, Report
@@ -148,26 +149,27 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
 
 def print_report(report: Report, layers: bool = False) -> None:
     """Who ran what; then, of each comparison, how far they are apart."""
-    print(f"{report.subject}: {'equal' if report.passed else 'DIFFERENT'}")
-    sides = table("side", "ran", "engine", "on", ">batch")
+    print_line(f"{report.subject}: {'equal' if report.passed else 'DIFFERENT'}")
+    sides = Table("side", "ran", "engine", "on", ">batch")
     for side in report.sides:
         sides.add_row(
             side.name, side.file, side.engine, ", ".join((side.ran_on, *side.notes)), str(side.batch or "any")
         )
-    print_table(sides, _WIDTH)
-    print()
+    sides.print(_WIDTH)
+    print_line()
     for one in report.comparisons if layers else ():
         _print_layers(one)
     measures = (">difference", "in", ">mean", ">cosine", ">top-1", ">top-5")
-    found = table(f"against {report.sides[0].name}", ">batch", ">images", ">tensors", *measures)
+    found = Table(f"against {report.sides[0].name}", ">batch", ">images", ">tensors", *measures)
     for one in report.comparisons:
         found.add_row(*_row(one))
-    print_table(found, _WIDTH)
-    print(f"\ntolerance {report.tolerance:.0e} of each tensor's largest value; images: {report.inputs}")
+    found.print(_WIDTH)
+    print_line()
+    print_line(f"tolerance {report.tolerance:.0e} of each tensor's largest value; images: {report.inputs}")
     if layers:
         for side in report.sides:
             for node, where in side.nodes.items():
-                print(f"{side.name}: {node} on {where}")
+                print_line(f"{side.name}: {node} on {where}")
 
 
 def _row(one: Comparison) -> Iterator[str]:
@@ -180,11 +182,11 @@ def _row(one: Comparison) -> Iterator[str]:
 
 def _print_layers(one: Comparison) -> None:
     title = f"{one.side.name}, batch {one.batch}"
-    listed = table("", ">difference", ">mean", ">cosine", title, "at", "faults")
+    listed = Table("", ">difference", ">mean", ">cosine", title, "at", "faults")
     for layer in one.layers:
         listed.add_row(*_layer_row(layer))
-    print_table(listed, _WIDTH)
-    print()
+    listed.print(_WIDTH)
+    print_line()
 
 
 def _layer_row(layer: Layer) -> Iterator[str]:

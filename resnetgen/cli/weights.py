@@ -8,7 +8,8 @@ import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import FilePath, json_option, nonfinite_option, reinit_option, settings_option
-from resnetgen.cli.show import print_json, progress_bars, say_warnings, size
+from resnetgen.cli.output import print_json, print_line, report_on_files, say_warnings
+from resnetgen.cli.show import progress_bars, size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,9 +38,9 @@ def show(file: Path, as_json: bool) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         shape = "x".join(map(str, entry.shape)) or "a number"
-        print(f"{entry.name:<{width}}  {entry.dtype:<8}  {shape}")
+        print_line(f"{entry.name:<{width}}  {entry.dtype:<8}  {shape}")
     total = sum(entry.nbytes for entry in entries)
-    print(f"{file}: {checkpoint.format}, {len(entries):,} tensors, {size(total)}")
+    print_line(f"{file}: {checkpoint.format}, {len(entries):,} tensors, {size(total)}")
 
 
 @weights.command()
@@ -68,5 +69,6 @@ def convert(source: Path, target: Path, spec: str, names: str | None, **given: A
     with progress_bars() as progress:
         done = run(taken, target, spec, given["settings"], names, progress)
     say_warnings(done.warnings)
-    print(f"{target}  {size(done.bytes)}  sha256 {done.sha256[:16]}")
-    print(f"  {done.tensors} tensors by {done.names}, from {done.format} by {done.source_names}")
+    with report_on_files():
+        print_line(f"{target}  {size(done.bytes)}  sha256 {done.sha256[:16]}")
+        print_line(f"  {done.tensors} tensors by {done.names}, from {done.format} by {done.source_names}")

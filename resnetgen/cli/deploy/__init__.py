@@ -65,4 +65,4 @@ def deploy(spec: str, server: str, **given: Any) -> None:
             from resnetgen.deploy import served
 
             built = served.deploy(spec, options, given["labels"], progress)
-    print_built(built)
+    print_built([built])

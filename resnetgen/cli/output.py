@@ -1,0 +1,153 @@
+"""The standard streams: where all output is printed, escaped, and what follows if one of them fails.
+
+- A reader that has gone (`| head -1`) is no failure: the rest is dropped, and the exit code is that of the work.
+- A stdout that is closed, full or broken is exit 5, since the answer of the command is lost. A command that has
+  published files is done all the same: it warns on stderr that its report is lost, and exits with 0.
+- A stderr that fails is passed over. The exit code remains.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from typing import Any
+
+from resnetgen.escape import escape
+
+MAX_LINE = 10_000
+"""Characters of a line that are printed, unless it is meant for a program."""
+
+
+def open_streams() -> None:
+    """Make the standard streams usable, whatever the caller has left of them.
+
+    A closed descriptor is opened on the null device: else the next file that is opened would take its number, and be
+    printed into. Printing to a closed stdout still fails, as it should; what goes to a closed stderr is dropped.
+    Characters that a stream's encoding cannot say become escapes.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest free number, this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def print_line(text: str = "", limit: int = MAX_LINE) -> None:
+    """Print one line to stdout. Raises Failure (exit 5) where that cannot be written."""
+    _write(f"{escape(text, limit)}\n")
+
+
+def print_lines(text: str) -> None:
+    """Print a text of several lines. Raises Failure as `print_line`."""
+    for line in text.split("\n"):
+        print_line(line)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, whose strings are escaped by its own rules. Raises Failure as `print_line`."""
+    import json
+
+    _write(f"{json.dumps(value, indent=2)}\n")
+
+
+def print_for_program(text: str) -> None:
+    """Print one line of ASCII of any length, as a request for a server is. Raises Failure as `print_line`."""
+    assert text.isascii()
+    assert text.isprintable()
+    _write(f"{text}\n")
+
+
+def flush() -> None:
+    """Write what has been printed so far. Raises Failure (exit 5) where that is not possible."""
+    with _written():
+        sys.stdout.flush()
+
+
+@contextmanager
+def report_on_files() -> Iterator[None]:
+    """Print in this block what has been published: the files are in place, so a lost report is a warning."""
+    from resnetgen.errors import Failure
+
+    try:
+        yield
+        flush()
+    except Failure as failure:
+        drop_output()
+        say(f"warning: {failure.problems[0].message}; all files are in place, but this report on them is lost")
+
+
+def say(text: str) -> None:
+    """Print lines to stderr, for a person; to one that fails, nothing."""
+    with suppress(OSError):
+        print("\n".join(map(escape, text.split("\n"))), file=sys.stderr, flush=True)
+
+
+def say_warnings(lines: Iterable[str]) -> None:
+    """Print warnings to stderr."""
+    for line in lines:
+        say(f"warning: {escape(line)}")
+
+
+def can_print(text: str) -> bool:
+    """Return whether the encoding of stdout has all characters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _write(text: str) -> None:
+    with _written():
+        sys.stdout.write(text)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        drop_output()
+    except OSError as error:
+        from resnetgen.errors import Code, Exit, fail  # only on the way to an error: `--help` imports click alone
+
+        raise fail(Exit.IO, Code.OUTPUT, f"the output cannot be written: {error.strerror}") from None
+
+
+def drop_output() -> None:
+    """Send the rest of the output to the null device, with what stdout still holds back."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def say_failure(error: Exception) -> int:
+    """Print an error to stderr and return its exit code: a Failure's own, 5 system, 6 memory, 70 a bug."""
+    from resnetgen.errors import Code, Exit, Failure, Problem
+
+    match error:
+        case Failure():
+            say(str(error))
+            return error.exit
+        case MemoryError():
+            message = f"there is not enough memory{f': {error}' if str(error) else ''}"
+            problem, code = (
+                Problem(Code.LIMIT, message, hint="ask for less at once: a smaller --batch or --input"),
+                Exit.LIMIT,
+            )
+        case OSError():  # a disk that fails, a folder that went away: no mistake of ours
+            where = f"{error.filename}: " if error.filename else ""
+            problem, code = Problem(Code.OUTPUT, f"{where}{error.strerror or error}"), Exit.IO
+        case _:
+            hint = "this is a bug of resnetgen; --debug shows where. Please report it with the spec"
+            problem, code = Problem(Code.BUG, f"{type(error).__name__}: {error}", hint=hint), Exit.BUG
+    say(problem.render())
+    return code
