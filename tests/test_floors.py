@@ -42,6 +42,8 @@ HEAVY = {
     "mlserver": {"serve"},
     "fastapi": {"serve"},
     "uvicorn": {"serve"},
+    "orjson": {"serve"},
+    "starlette": {"serve"},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

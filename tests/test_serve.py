@@ -72,7 +72,7 @@ def test_a_request_of_an_image_that_cannot_be_read(served: Path, run: Run) -> No
     result = run("predict", "served", "a.png", "broken.png", "gone.png", "--request")
     assert (result.code, result.out) == (5, "")
     assert "broken.png: it is no image" in result.err
-    assert "cannot read gone.png" in result.err
+    assert "no such file: gone.png" in result.err
 
 
 def test_a_request_to_a_fixed_batch(served: Path, run: Run) -> None:

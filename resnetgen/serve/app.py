@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -10,42 +12,83 @@ from mlserver.handlers import DataPlane, ModelRepositoryHandlers
 from mlserver.registry import MultiModelRegistry
 from mlserver.repository import SchemalessModelRepository
 from mlserver.rest.app import create_app
+from starlette.exceptions import HTTPException
 
+from resnetgen.escape import escape
 from resnetgen.predict import Served
 from resnetgen.runtimes.onnxruntime import Session
+from resnetgen.serve.asgi import App
+from resnetgen.serve.bodies import LimitedBodies
+from resnetgen.serve.hosts import LoopbackHosts
+from resnetgen.serve.limits import MAX_MESSAGE, body_limit
 from resnetgen.serve.model import PLATFORM, OnnxModel
+from resnetgen.serve.requests import require_bounded
+from resnetgen.serve.tensors import Tensor
 
-_REPOSITORY = "/v2/repository"
+_MODEL = "/v2/models/{model_name}"
+_VERSION = f"{_MODEL}/versions/{{model_version}}"
+ROUTES = frozenset(
+    {"/v2", "/v2/health/live", "/v2/health/ready"}
+    | {f"{of}{what}" for of in (_MODEL, _VERSION) for what in ("", "/ready", "/infer")}
+)
+"""The routes of the v2 protocol. MLServer's others load models, stream, or show pages with scripts of other sites."""
 
 
-async def build(served: Served, session: Session, name: str) -> FastAPI:
-    """The application, with the model loaded and ready."""
-    # What is not said here MLServer would take from the environment, or from a file .env.
-    settings = Settings(
-        debug=False,
-        parallel_workers=0,
-        metrics_endpoint=None,
-        cache_enabled=False,
-        gzip_enabled=False,
-        root_path="",
-        tracing_server=None,
-        cors_settings=None,
+_NO_FILE = {"env_file": None}
+
+
+class _ServerSettings(Settings):
+    """MLServer's settings as they are written here: neither the environment nor a file .env adds to them."""
+
+    model_config = Settings.model_config | _NO_FILE
+
+    @classmethod
+    def settings_customise_sources(cls, _: Any, init_settings: Any, **__: Any) -> tuple[Any, ...]:
+        return (init_settings,)
+
+
+class _ModelSettings(ModelSettings):
+    """The same for the settings of a model."""
+
+    model_config = ModelSettings.model_config | _NO_FILE
+
+    @classmethod
+    def settings_customise_sources(cls, _: Any, init_settings: Any, **__: Any) -> tuple[Any, ...]:
+        return (init_settings,)
+
+
+async def build(served: Served, session: Session, name: str, port: int) -> App:
+    """Return the application, with the model loaded and ready, for requests to this port of loopback."""
+    app = await _mlserver(served, session, name)
+    outputs, limit = len(session.outputs), body_limit(Tensor.of(session.input).shape)
+    return LoopbackHosts(LimitedBodies(app, limit, lambda body: require_bounded(body, outputs)), port)
+
+
+async def _mlserver(served: Served, session: Session, name: str) -> FastAPI:
+    settings = _ServerSettings(
+        debug=False, parallel_workers=0, metrics_endpoint=None, cache_enabled=False, gzip_enabled=False
     )
     registry = MultiModelRegistry(model_initialiser=lambda settings: OnnxModel(settings, served, session))
     implementation = f"{OnnxModel.__module__}.{OnnxModel.__name__}"
     await registry.load(
-        ModelSettings(name=name, implementation=implementation, platform=PLATFORM, parameters=None, cache_enabled=False)
+        _ModelSettings(name=name, implementation=implementation, platform=PLATFORM, cache_enabled=False)
     )
     handlers = ModelRepositoryHandlers(SchemalessModelRepository(""), registry)
     app = create_app(settings, DataPlane(settings, registry), handlers)
-    # No client loads models from this machine's files, or unloads the one that is served.
-    app.router.routes = [route for route in app.routes if not getattr(route, "path", "").startswith(_REPOSITORY)]
+    app.router.routes = [route for route in app.routes if getattr(route, "path", "") in ROUTES]
+    app.router.redirect_slashes = False
     app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(HTTPException, _say)
     return app
 
 
+async def _say(_: Request, error: HTTPException) -> JSONResponse:
+    """Return the protocol's form of an error for a path or a method that there is not."""
+    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
 async def _refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-    """The protocol's form of an error, in place of FastAPI's, which repeats the whole request."""
+    """Return the protocol's form of an error, in place of FastAPI's, which repeats the whole request."""
     first = error.errors()[0]
     match first["loc"]:
         case (_,):
@@ -54,4 +97,4 @@ async def _refuse(_: Request, error: RequestValidationError) -> JSONResponse:
             said = f"the body is no JSON from character {character} on"
         case (_, *place):
             said = f"{'.'.join(map(str, place))}: {first['msg']}"
-    return JSONResponse({"error": said}, status_code=400)
+    return JSONResponse({"error": escape(said, MAX_MESSAGE)}, status_code=400)

@@ -12,9 +12,12 @@ from mlserver.errors import InferenceError, MLServerError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestOutput, ResponseOutput
 
 from resnetgen.errors import Failure
+from resnetgen.escape import escape
 from resnetgen.predict import Served
 from resnetgen.runtimes.onnxruntime import Session
-from resnetgen.serve.tensors import RefusedError, Tensor, classify
+from resnetgen.serve.asgi import RefusedError
+from resnetgen.serve.limits import MAX_MESSAGE
+from resnetgen.serve.tensors import Tensor, classify
 
 PLATFORM = "onnxruntime_onnx"
 """As Triton calls it."""
@@ -43,7 +46,7 @@ class OnnxModel(MLModel):
             found = await asyncio.to_thread(self._session.run, data)
             outputs = [self._answer(output, found[output.name]) for output in wanted]
         except RefusedError as error:
-            raise InferenceError(str(error)) from None
+            raise InferenceError(escape(str(error), MAX_MESSAGE)) from None
         except Failure as failure:
             raise MLServerError(str(failure), _OUR_FAULT) from None
         return InferenceResponse(model_name=self.name, outputs=outputs)
@@ -56,6 +59,8 @@ class OnnxModel(MLModel):
 
     def _wanted(self, payload: InferenceRequest) -> list[RequestOutput]:
         wanted = payload.outputs or [RequestOutput(name=name) for name in self._given]
+        if repeated := len(wanted) - len({output.name for output in wanted}):
+            raise RefusedError(f"outputs are asked for twice: {repeated} of {len(wanted)}")
         for output in wanted:
             if output.name not in self._given:
                 raise RefusedError(f"unexpected output '{output.name}': the model gives {', '.join(self._given)}")

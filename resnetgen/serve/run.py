@@ -15,6 +15,7 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
 from resnetgen.predict import Served, read_served
 from resnetgen.runtimes.onnxruntime import Device, Session
+from resnetgen.serve.limits import ACCEPTED_AT_ONCE, IDLE_SECONDS, MAX_HEAD
 
 LOOPBACK = "127.0.0.1"
 _GRACE = 5
@@ -54,11 +55,26 @@ async def _run(address: Address, session: Session, listener: socket.socket, read
     import uvicorn
 
     from resnetgen.serve.app import build
+    from resnetgen.serve.connections import Connection
 
-    app = await build(address.served, session, address.name)
-    listener.listen()
+    app = await build(address.served, session, address.name, address.port)
+    listener.listen(ACCEPTED_AT_ONCE)
     ready(address)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE)
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        log_level="error",  # a warning for each broken request would let clients fill the terminal
+        access_log=False,
+        proxy_headers=False,
+        # These two uvicorn would take from the environment.
+        workers=1,
+        forwarded_allow_ips="",
+        backlog=ACCEPTED_AT_ONCE,
+        timeout_keep_alive=IDLE_SECONDS,
+        h11_max_incomplete_event_size=MAX_HEAD,
+        timeout_graceful_shutdown=_GRACE,
+    )
     await uvicorn.Server(config).serve([listener])
 
 

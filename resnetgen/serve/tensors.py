@@ -11,13 +11,10 @@ import numpy.typing as npt
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
 from resnetgen.predict.request import DATATYPES
+from resnetgen.serve.asgi import RefusedError
 
 ANY = -1
 _KINDS = {"FP32": np.float32, "FP16": np.float16, "UINT8": np.uint8}
-
-
-class RefusedError(Exception):
-    """A request that the model cannot answer; the text is for who sent it."""
 
 
 class Tensor(Frozen):
@@ -58,13 +55,15 @@ class Tensor(Frozen):
         return values.reshape(shape)
 
     def _numbers(self, data: Any) -> npt.NDArray[Any]:
-        """JSON's numbers, flat or nested, where the type can hold them."""
+        """Return JSON's numbers, flat or nested, where the type can hold them. Raises RefusedError."""
+        # As objects first: among texts numpy would make each value as long as the longest.
+        values = np.array(data, dtype=object)
         try:
-            given = np.array(data)
-        except ValueError:  # lists of unequal lengths
-            given = np.array(None)
-        if given.dtype.kind not in "iuf":
-            raise RefusedError(f"the data of input '{self.name}' are no numbers")
+            if not set(map(type, values.ravel().tolist())) <= {int, float}:
+                raise TypeError
+            given = values.astype(np.float64)
+        except (TypeError, OverflowError):  # no numbers, or an integer that no float holds
+            raise RefusedError(f"the data of input '{self.name}' are no numbers") from None
         with np.errstate(over="ignore", invalid="ignore"):
             values = given.astype(_KINDS[self.datatype])
         holds = np.isfinite(values) if values.dtype.kind == "f" else values == given

@@ -1,0 +1,36 @@
+"""Types of an ASGI application, and the answer to a request that is refused before the application sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from resnetgen.escape import escape
+from resnetgen.serve.limits import MAX_MESSAGE
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class RefusedError(Exception):
+    """A request that is not answered; the text is for whoever sent it."""
+
+    def __init__(self, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+async def send_error(send: Send, error: RefusedError) -> None:
+    """Send the protocol's form of an error, and close the connection, since the rest of the request is not read."""
+    body = json.dumps({"error": escape(str(error), MAX_MESSAGE)}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,98 @@
+"""Bodies of requests, read whole before the application sees them, within limits of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from resnetgen.serve.asgi import App, Message, Receive, RefusedError, Scope, Send, send_error
+from resnetgen.serve.limits import BODY_SECONDS, HELD_BYTES
+
+_TIMEOUT, _TOO_LARGE, _ENCODING, _BUSY = 408, 413, 415, 503
+
+
+class LimitedBodies:
+    """An ASGI application that passes on the requests whose body is within `limit` bytes and that `check` accepts.
+
+    All bodies that are held at the same time, from the first byte to the end of the answer, are bounded as well: by
+    HELD_BYTES, or one body of the limit.
+    """
+
+    def __init__(self, app: App, limit: int, check: Callable[[bytes], None], seconds: float = BODY_SECONDS) -> None:
+        self._app, self._limit, self._check, self._seconds = app, limit, check, seconds
+        self._most = max(limit, HELD_BYTES)
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        body = _Body(self)
+        try:
+            self._look_at_headers(scope)
+            try:
+                async with asyncio.timeout(self._seconds):
+                    is_whole = await body.read(receive)
+            except TimeoutError:
+                raise RefusedError(f"the body did not arrive in {self._seconds:g} seconds", _TIMEOUT) from None
+            if is_whole:
+                self._check(body.data)
+                await self._app(scope, body.replay(receive), send)
+        except RefusedError as error:
+            await send_error(send, error)
+        finally:
+            self._held -= body.size
+        return None
+
+    def take(self, size: int, total: int) -> None:
+        """Count bytes that are to be held, of a body of `total` bytes so far. Raises RefusedError."""
+        if total > self._limit:
+            raise RefusedError(f"the body is larger than {self._limit:,} bytes, the limit for this model", _TOO_LARGE)
+        if self._held + size > self._most:
+            text = f"the bodies of all requests together are larger than {self._most:,} bytes: ask again later"
+            raise RefusedError(text, _BUSY)
+        self._held += size
+
+    def _look_at_headers(self, scope: Scope) -> None:
+        """Refuse a body by its stated length before a byte of it is read, and one that would grow when unpacked."""
+        for name, value in scope["headers"]:
+            if name == b"content-length" and int(value) > self._limit:
+                self.take(0, int(value))
+            if name == b"content-encoding" and value.strip().lower() != b"identity":
+                raise RefusedError("the body is compressed, which this server does not read", _ENCODING)
+
+
+class _Body:
+    """The body of one request."""
+
+    def __init__(self, counter: LimitedBodies) -> None:
+        self._counter = counter
+        self._chunks: list[bytes] = []
+        self.size = 0
+
+    @property
+    def data(self) -> bytes:
+        self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0]
+
+    async def read(self, receive: Receive) -> bool:
+        """Read to the end; False where the client has gone before. Raises RefusedError."""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return False
+            chunk = message.get("body", b"")
+            self._counter.take(len(chunk), self.size + len(chunk))
+            self.size += len(chunk)
+            self._chunks.append(chunk)
+            if not message.get("more_body", False):
+                return True
+
+    def replay(self, receive: Receive) -> Receive:
+        """Return what gives the body as one message, then what the server gives."""
+        messages: list[Message] = [{"type": "http.request", "body": self.data, "more_body": False}]
+        self._chunks = []
+
+        async def next_message() -> Message:
+            return messages.pop() if messages else await receive()
+
+        return next_message

@@ -1,0 +1,44 @@
+"""Limits of `resnetgen serve`: how much of the server one client can take from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+MAX_CONNECTIONS = 64
+"""Connections that are open at the same time."""
+ACCEPTED_AT_ONCE = 32
+"""Connections that are accepted before those that are too many are closed; also the queue of the system."""
+MAX_HEAD = 16 << 10
+"""Bytes of a request line and its headers."""
+HEAD_SECONDS = 10
+"""Time for a request line and its headers to arrive."""
+BODY_SECONDS = 60
+"""Time for a body to arrive."""
+IDLE_SECONDS = 5
+"""Time that a connection stays open between requests."""
+STALL_SECONDS = 30
+"""Time that a client may leave an answer unread."""
+
+VALUE_BYTES = 32
+"""Bytes of JSON for one value: a double takes 24 at most, a comma and white space the rest."""
+FRAME_BYTES = 64 << 10
+"""Bytes of JSON around the values."""
+BATCH_BYTES = 32 << 20
+"""Bytes of values where the model's batch is dynamic."""
+HELD_BYTES = 128 << 20
+"""Bytes of all bodies that are held at the same time."""
+MAX_RANK = 16
+"""Dimensions of a tensor in a request."""
+MAX_MESSAGE = 500
+"""Characters of an error; a request may quote anything."""
+
+
+def body_limit(shape: Sequence[int]) -> int:
+    """Return the most bytes of a request's body for a model with an input of this shape; below 0 is any size.
+
+    A model of a fixed batch gets as much as its input takes. With a dynamic batch one image always fits, and as many
+    more as BATCH_BYTES holds.
+    """
+    values = VALUE_BYTES * prod(size for size in shape if size >= 0)
+    return FRAME_BYTES + (values if min(shape, default=0) >= 0 else max(values, BATCH_BYTES))
