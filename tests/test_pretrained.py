@@ -299,11 +299,14 @@ def test_a_caffemodel_says_itself_how_it_is_made(tmp_path: Path) -> None:
     source = Source(model.caffemodel)
     assert load_pretrained(source, own.spec, own.graph, weights).warnings == ()
     pool, first, second, more = load_pretrained(source, other.spec, other.graph, weights).warnings
-    assert "pool1 is maxpool(kernel=3x3, stride=2x2, pad=1x1) in net0.caffemodel" in pool
-    assert "maxpool(kernel=3x3, stride=2x2, ceil) in the spec (resnet50.yaml:" in pool
-    assert first.startswith("res3a_branch2a is conv(kernel=1x1, out_channels=128, pad=0x0)")
-    assert second.startswith("res3a_branch2b is")
-    assert more == "and 5 layers more are made otherwise"
+    said = "net0.caffemodel was built otherwise: "
+    assert pool.startswith(f"{said}pool1 (resnet50.yaml:")
+    assert pool.endswith("): pad 1 there, 0 in the spec; round_mode FLOOR there, CEIL in the spec")
+    assert first.startswith(f"{said}res3a_branch2a (resnet50.yaml:")
+    assert first.endswith("): stride 1 there, 2 in the spec")
+    assert second.startswith(f"{said}res3a_branch2b (resnet50.yaml:")
+    assert second.endswith("): stride 2 there, 1 in the spec")
+    assert more == "and 4 layers more are built otherwise"
 
 
 def test_own_conventions_are_not(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetgen.diff.attributes import Attribute, Found, attributes, grouped, value_of
+from resnetgen.diff.message import fields_of
 from resnetgen.diff.net import INPUT, Net, Record, Word, printable
 from resnetgen.diff.schema import known_fields, typed
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
@@ -15,12 +16,20 @@ from resnetgen.targets.caffe.text import Field, Message
 
 def load(path: Path) -> Net:
     """Raises Failure: exit 4 for a file that is no prototxt or none that Caffe can run, 5 missing, 6 too large."""
-    return _Reader(text.read(path)).net()
+    source = text.read(path)
+    return _Reader(source).net(text.parse(source).fields)
 
 
 def parse(written: str, name: str = "prototxt") -> Net:
     """The net of a text; `name` is what differences and errors call it. Raises Failure, as load does."""
-    return _Reader(Source(name, written)).net()
+    source = Source(name, written)
+    return _Reader(source).net(text.parse(source).fields)
+
+
+def of_message(net: Any, name: str) -> Net:
+    """Return the net of a NetParameter, such as a caffemodel's; its records have no places. Raises Failure, as load."""
+    source = Source(name, "")
+    return _Reader(source).net(fields_of(net, Span(source, 0, 0)))
 
 
 _STRUCTURE = ("name", "type", "bottom", "top", "include", "exclude", "param")
@@ -38,8 +47,7 @@ class _Reader:
         self.level = 0
         self.stages: set[str] = set()
 
-    def net(self) -> Net:
-        fields = text.parse(self.source).fields
+    def net(self, fields: tuple[Field, ...]) -> Net:
         layers = [field for field in fields if field.name == "layer"]
         _refuse_old(fields)
         if not layers:

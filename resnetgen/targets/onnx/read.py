@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -50,6 +50,48 @@ def read_skeleton(path: Path) -> ModelProto:
         return _merged(file, end, lambda model, initializer: None)
 
 
+MAX_STRUCTURE = 8 << 20
+"""Bytes of a model's nodes and constants that are compared with a spec; ResNet-152's take 200 KB."""
+
+
+def read_structure(path: Path, weights: Container[str]) -> ModelProto:
+    """Return a model with its nodes and its constants: initializers other than the `weights`.
+
+    Raises Failure as `read_file`, and exit 6 for more than MAX_STRUCTURE bytes.
+    """
+    left = MAX_STRUCTURE
+
+    def take(field: Field) -> None:
+        nonlocal left
+        left -= field.end - field.head
+        if left < 0:
+            what = f"{path}: its nodes and constants take more than {MAX_STRUCTURE:,} bytes"
+            raise fail(Exit.LIMIT, Code.LIMIT, what)
+
+    def constant(model: ModelProto, field: Field) -> None:
+        if not any(_text(file, inner) in weights for inner in _of_number(file, field, "name")):
+            take(field)
+            file.seek(field.start)
+            model.graph.initializer.append(TensorProto.FromString(file.read(field.end - field.start)))
+
+    with _opened(path) as (file, end):
+        return _merged(file, end, constant, take)
+
+
+def _of_number(file: BinaryIO, tensor: Field, name: str) -> Iterator[Field]:
+    number = TensorProto.DESCRIPTOR.fields_by_name[name].number
+    return (one for one in fields(file, tensor.start, tensor.end) if one.number == number and one.is_delimited)
+
+
+def _text(file: BinaryIO, field: Field) -> str:
+    file.seek(field.start)
+    return file.read(min(field.end - field.start, _MAX_NAME)).decode("utf-8", "replace")
+
+
+_MAX_NAME = 4096
+"""Bytes of a name that are read; longer ones name no weight."""
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """The file and its length; what is no model is a Failure."""
@@ -66,19 +108,29 @@ def _bad(path: Path, what: str) -> Failure:
     return fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: {what}")
 
 
-def _merged(file: BinaryIO, end: int, initializer: Callable[[ModelProto, Field], None]) -> ModelProto:
-    """A model may come in fragments; without the weights they are one small message."""
+def _merged(
+    file: BinaryIO,
+    end: int,
+    initializer: Callable[[ModelProto, Field], None],
+    take: Callable[[Field], None] = lambda field: None,
+) -> ModelProto:
+    """A model may come in fragments; without the weights they are one small message.
+
+    `take` is told of each field of the others before it is read.
+    """
     model = ModelProto()
     graph_field = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
     initializer_field = model.graph.DESCRIPTOR.fields_by_name["initializer"].number
     for field in fields(file, 0, end):
         if field.number != graph_field or not field.is_delimited:
+            take(field)
             model.MergeFromString(field_bytes(file, field))
             continue
         for inner in fields(file, field.start, field.end):
             if inner.number == initializer_field and inner.is_delimited:
                 initializer(model, inner)
             else:
+                take(inner)
                 model.graph.MergeFromString(field_bytes(file, inner))
     return model
 

@@ -1,4 +1,4 @@
-"""The weights of a checkpoint for a compiled spec: whose names it bears, what does not fit, what no shape tells."""
+"""The weights of a checkpoint for a compiled spec: their names, what does not fit, and what no shape tells."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from resnetgen.weights.checkpoint import Checkpoint, open_checkpoint
 from resnetgen.weights.names import load_name_map, weight_names
 from resnetgen.weights.provenance import warnings
 from resnetgen.weights.source import Weights
+
+_LISTED = 3
+"""Layers of another structure that are named; the rest are counted."""
 
 
 class Source(Frozen):
@@ -66,7 +69,7 @@ def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) ->
         return node.partition("/")[0] in source.reinit
 
     weights = assign(checkpoint, graph, naming, fresh, is_drawn, source.allow_nonfinite)
-    return Pretrained(weights, naming, tuple(_warnings(checkpoint, naming, spec, graph)))
+    return Pretrained(weights, naming, tuple(_warnings(checkpoint, naming, spec, graph, frozenset(source.reinit))))
 
 
 def weight_namings(spec: Spec, graph: Graph) -> list[Naming]:
@@ -109,12 +112,33 @@ def _maps(spec: Spec) -> list[str]:
     return sorted(names, key=lambda name: (name != family, len(load_name_map(name).rules)))
 
 
-def _warnings(checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph) -> Iterator[str]:
-    """A caffemodel says itself how its layers are made; of other files the names tell whose conventions they follow."""
-    if checkpoint.format == "caffemodel":
-        from resnetgen.targets.caffe.heads import other_network
-
-        yield from other_network(checkpoint.path, graph, naming.world)
-    elif naming.world:
+def _warnings(checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph, drawn: frozenset[str]) -> Iterator[str]:
+    """Yield what no shape tells: the conventions of a world, and the structure that a file itself describes."""
+    if naming.world and checkpoint.format != "caffemodel":
         color = spec.preprocess.color.value if spec.preprocess else None
         yield from warnings(graph, color, load_name_map(naming.world), naming.world)
+    try:
+        lines = _structure_differences(checkpoint, naming, spec, graph, drawn)
+        yield from lines[:_LISTED]
+        if len(lines) > _LISTED:
+            yield f"and {len(lines) - _LISTED:,} layers more are built otherwise"
+    except Failure as failure:
+        why = failure.problems[0].message.removeprefix(f"{checkpoint.path}: ")
+        yield f"the structure of {checkpoint.path.name} was not compared with the spec's: {why}"
+
+
+def _structure_differences(
+    checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph, drawn: frozenset[str]
+) -> list[str]:
+    """Compare what a caffemodel or an ONNX model says of its layers with the graph; other files say nothing of them."""
+    match checkpoint.format:
+        case "caffemodel":
+            from resnetgen.pretrained.caffemodel import caffemodel_differences
+
+            return caffemodel_differences(checkpoint.path, graph, naming, drawn)
+        case "onnx":
+            from resnetgen.pretrained.onnx import onnx_differences
+
+            return onnx_differences(checkpoint.path, graph, naming, drawn, spec.preprocess)
+        case _:
+            return []

@@ -1,0 +1,127 @@
+"""Structures of Caffe networks: a caffemodel's, and the spec's as each dialect writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resnetgen.diff import Record, Value, Word
+from resnetgen.diff.prototxt import of_message
+from resnetgen.errors import Failure
+from resnetgen.ir.graph import Graph
+from resnetgen.ir.ops import Pair
+from resnetgen.pretrained.differences import structure_differences
+from resnetgen.pretrained.pooling import Window, exact_windows, whole_kernels
+from resnetgen.pretrained.structure import Structure
+from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.targets.caffe.heads import read_heads
+from resnetgen.targets.caffe.read import parse_prototxt
+from resnetgen.targets.caffe.render import render
+from resnetgen.targets.caffe.translate import translate
+from resnetgen.weights.assign import Naming
+from resnetgen.weights.names import load_name_map
+
+_PASSED = frozenset({"Dropout", "Flatten", "Split"})
+_OF_SIZES = (
+    "convolution_param.num_output",
+    "inner_product_param.num_output",
+    "reshape_param.",
+    "slice_param.slice_point",
+)
+"""Attributes that follow from the shapes of weights, which are checked elsewhere, or from the size of the image."""
+
+
+def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: frozenset[str]) -> list[str]:
+    """Return where a caffemodel's network differs from the graph in the dialect nearest to it.
+
+    Layers that do not say how they are made are passed over: a file may be stripped to its blobs. The stages `drawn`
+    do not count. Raises Failure (exit 4) for a network that cannot be read.
+    """
+    heads = read_heads(path)
+    has_edges = any(layer.bottom for layer in heads.layer)
+    net = _prepared(heads, has_edges)
+    if not net.layer:
+        return []
+    names = {name.rpartition(".")[0] for name, key in naming.names.items() if key[0].partition("/")[0] not in drawn}
+    file = _structure(net, graph, names)
+    if not has_edges:
+        names = {*file.anchors.values()}
+    found = []
+    for dialect in Dialect:
+        with suppress(Failure):
+            spec = _of_spec(graph, naming, dialect, names, has_edges)
+            found.append(structure_differences(file, spec, path.name, whole=not drawn))
+            if not found[-1]:
+                return []
+    return min(found, key=len, default=[])
+
+
+def _of_spec(graph: Graph, naming: Naming, dialect: Dialect, names: set[str], has_edges: bool) -> Structure:
+    net = translate(graph, load_name_map(naming.world) if naming.world else None, 1, dialect)
+    made = _structure(_prepared(parse_prototxt(render(net), "the prototxt"), has_edges), graph, names)
+    owners = {layer.name: graph.by_name[layer.node] for layer in net.layers}
+    nodes = {at: owners[record.name] for at, record in enumerate(made.net.records) if record.name in owners}
+    return replace(made, nodes=nodes)
+
+
+def _prepared(net: Any, has_edges: bool) -> Any:
+    """Return the net that was run: a caffemodel holds the layers of one phase, and may lack its inputs."""
+    made = type(net)()
+    written: set[str] = set()
+    inputs: dict[str, None] = {}
+    for layer in net.layer:
+        if not layer.type or (not has_edges and not _says(layer)):
+            continue
+        head = made.layer.add()
+        head.CopyFrom(layer)
+        for field in ("include", "exclude", "param"):
+            head.ClearField(field)
+        if not has_edges:
+            head.ClearField("bottom")
+            head.ClearField("top")
+        inputs |= dict.fromkeys(blob for blob in head.bottom if blob not in written)
+        written |= {*head.top}
+    made.input.extend(inputs)
+    return made
+
+
+def _says(layer: Any) -> bool:
+    """Tell whether a layer says how it is made."""
+    return any(field.name.endswith("_param") for field, _ in layer.ListFields())
+
+
+def _structure(net: Any, graph: Graph, names: set[str]) -> Structure:
+    found = of_message(net, "the caffemodel")
+    records = found.records
+    anchors = {at: one.name for at, one in enumerate(records) if one.name in names and not one.is_input}
+    whole, exact = whole_kernels(graph), exact_windows(graph)
+    made = (replace(one, attributes=_attributes(one, at in anchors, whole, exact)) for at, one in enumerate(records))
+    return Structure(replace(found, records=tuple(made)), anchors, _PASSED)
+
+
+def _attributes(
+    record: Record, has_weights: bool, whole: frozenset[Pair], exact: frozenset[Window]
+) -> Mapping[str, Value]:
+    """Return what a layer says that no shape tells."""
+    found = {path: value for path, value in record.attributes.items() if not path.startswith(_OF_SIZES)}
+    if has_weights:  # a net that was being trained uses those of its batch
+        found.pop("batch_norm_param.use_global_stats", None)
+    if record.type != "Pooling":
+        return found
+    kernel, stride, pad = (_pair(found.get(f"pooling_param.{name}", default)) for name, default in _WINDOW)
+    if (kernel, stride, pad) in exact:
+        found.pop("pooling_param.round_mode", None)
+    if found.get("pooling_param.pool") == Word("AVE") and kernel in whole and pad == (0, 0):
+        return {"pooling_param.pool": Word("AVE"), "pooling_param.global_pooling": True}
+    return found
+
+
+_WINDOW = (("kernel_size", 0), ("stride", 1), ("pad", 0))
+
+
+def _pair(value: Value) -> Pair:
+    pair: tuple[Any, ...] = value if isinstance(value, tuple) else (value, value)
+    return pair[0], pair[-1]

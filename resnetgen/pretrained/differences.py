@@ -1,0 +1,69 @@
+"""Say where the network that a weight file describes differs from the network of the spec."""
+
+from __future__ import annotations
+
+from resnetgen.diff import FieldDifference, LayerDifference, compare
+from resnetgen.diff.net import Value, show
+from resnetgen.escape import escape
+from resnetgen.pretrained.structure import Bare, Named, Names, Structure
+
+_MAX_SHOWN = 80
+"""Characters of a name or a value in a warning."""
+
+
+def structure_differences(file: Structure, spec: Structure, shown: str, whole: bool) -> list[str]:
+    """Return a line for each layer that differs; empty where both networks compute the same.
+
+    `shown` is the name of the file. Where the networks are not `whole`, only what leads to an anchor counts.
+    """
+    a, b = Bare(file), Bare(spec)
+    both = whole and len(a.ends) == len(b.ends) == 1
+    names = Names([*spec.anchors.values()])
+    there, here = (Named(one, one.ends if both else (), names) for one in (a, b))
+    difference = compare(there.net, here.net)
+    report = _Report(there, here)
+    lines = [line for layer in difference.layers if (line := report.layer(layer))]
+    if not lines:
+        lines += [f"it has a {_short(only.record.type)} that the spec lacks" for only in difference.only_a]
+        lines += [f"it lacks a {only.record.type} that the spec has" for only in difference.only_b]
+    return [f"{shown} was built otherwise: {line}" for line in lines]
+
+
+class _Report:
+    def __init__(self, there: Named, here: Named) -> None:
+        self._there, self._here = there, here
+
+    def layer(self, layer: LayerDifference) -> str:
+        """Return what differs in a layer; empty where that is only its number of outputs."""
+        fields = [field for field in layer.fields if field.path != "tops"]
+        kinds = [field for field in fields if field.path == "type"]
+        said = "; ".join(map(self._field, kinds or fields))
+        return f"{self._called(layer)}: {said}" if said else ""
+
+    def _called(self, layer: LayerDifference) -> str:
+        at = self._here.by_name[layer.b.name]
+        node = self._here.structure.nodes.get(at)
+        place = f" ({node.span.short})" if node and node.span else ""
+        return f"{_short(self._here.records[at].name)}{place}"
+
+    def _field(self, field: FieldDifference) -> str:
+        if field.path == "type":
+            return f"{_value(field.a.value)} there, {_value(field.b.value)} in the spec"
+        if field.path.startswith("bottom"):
+            return f"reads {_read(self._there, field.a.value)} there, {_read(self._here, field.b.value)} in the spec"
+        what = field.path.rpartition(".")[2]
+        return f"{what} {_value(field.a.value)} there, {_value(field.b.value)} in the spec"
+
+
+def _read(side: Named, value: Value | None) -> str:
+    """Return the network's own name of a layer that is read."""
+    at = side.by_name.get(show(value).partition("[")[0]) if value is not None else None
+    return "nothing" if at is None else _short(side.records[at].name)
+
+
+def _value(value: Value | None) -> str:
+    return "not given" if value is None else _short(show(value))
+
+
+def _short(text: str) -> str:
+    return escape(text, _MAX_SHOWN)
