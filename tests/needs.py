@@ -37,10 +37,6 @@ def triton_python() -> str | None:
     return python_with("pytriton", "RESNETGEN_TRITON_PYTHON")
 
 
-def serve_python() -> str | None:
-    return python_with("mlserver", "RESNETGEN_SERVE_PYTHON")
-
-
 def other_pythons() -> list[str]:
     """Return the interpreters that RESNETGEN_PYTHONS names, each of an environment with resnetgen."""
     return [python for python in os.environ.get("RESNETGEN_PYTHONS", "").split(os.pathsep) if python]
@@ -65,7 +61,7 @@ NEEDS: dict[str, Callable[[], str]] = {
     "server": _modules("geventhttpclient"),
     "kserve": lambda: "" if kserve_python() else "kserve, here or in RESNETGEN_KSERVE_PYTHON",
     "triton": lambda: "" if triton_python() else "nvidia-pytriton, here or in RESNETGEN_TRITON_PYTHON",
-    "mlserver": lambda: "" if serve_python() else "resnetgen[serve], here or in RESNETGEN_SERVE_PYTHON",
+    "mlserver": _modules("mlserver"),
 }
 """Mark -> a function that returns what is missing here, or nothing."""
 

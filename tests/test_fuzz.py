@@ -168,8 +168,8 @@ def test_a_healthy_parser_has_none() -> None:
 
 def test_an_error_must_not_drive_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = planted(partial(refuses, exit=Exit.IO, text="\x1b[2Jno"))
-    assert not target.attempt(b"shark", tmp_path)  # shown as a question mark
-    monkeypatch.setattr("resnetgen.errors._printable", str)
+    assert not target.attempt(b"shark", tmp_path)  # shown as an escape
+    monkeypatch.setattr("resnetgen.errors.escape", str)
     with pytest.raises(Broken, match="drives the terminal"):
         target.attempt(b"shark", tmp_path)
 

@@ -1,9 +1,10 @@
-"""The servers, each started once. RESNETGEN_TRITON_PYTHON and RESNETGEN_SERVE_PYTHON name the Pythons of environments
-that have them; .ci/servers makes both."""
+"""The servers, each started once. `resnetgen serve` runs on this Python, and Triton on that of RESNETGEN_TRITON_PYTHON;
+.ci/servers makes environments for both."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,7 +59,7 @@ def triton_server(core: triton.Triton, repository: Path, work: Path) -> Iterator
 
 @pytest.fixture(scope="session")
 def serve_python() -> str:
-    return str(needs.serve_python())
+    return sys.executable
 
 
 @pytest.fixture(scope="session")

@@ -230,7 +230,6 @@ def test_a_deep_request(serve_server: Server, work: Path, depth: int) -> None:
 
 
 def test_the_bounds_of_a_request_leave_other_mistakes_to_the_application() -> None:
-    pytest.importorskip("orjson")
     from resnetgen.serve.asgi import RefusedError
     from resnetgen.serve.requests import require_bounded
 
@@ -324,7 +323,6 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 def test_an_answer_that_no_one_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the connection itself, with a timer of no time."""
-    pytest.importorskip("uvicorn")
     import asyncio
 
     from resnetgen.serve import connections
