@@ -5,7 +5,8 @@ With s = gamma / sqrt(variance + eps) for each output channel:
     weight' = weight * s        bias' = (bias - mean) * s + beta
 
 since norm(conv(x)) = s * (weight * x + bias - mean) + beta. The convolution keeps its name and then computes what the
-norm computed. Refused where anything else consumes the convolution's output, which no longer exists afterwards.
+norm computed. Refused where anything else consumes the convolution's output, which no longer exists afterwards, and
+where finite weights become infinite or NaN, as those of a negative variance do.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from resnetgen.errors import Code, Exit, Failure, Span, fail
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import BatchNorm, Conv
@@ -28,7 +30,7 @@ def fold_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
         before = graph.by_name[node.inputs[0]] if node.inputs else node
         sole = graph.consumers[before.name] == (node,)
         if isinstance(node.op, BatchNorm) and isinstance(before.op, Conv) and sole:
-            folds[before.name] = Fold(node.name, node.op.eps, before.op.bias)
+            folds[before.name] = Fold(node.name, node.span, node.op.eps, before.op.bias)
             nodes[before.name] = replace(nodes[before.name], op=replace(before.op, bias=True))
             source[node.name] = before.name
         else:
@@ -39,6 +41,8 @@ def fold_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
 
 class Fold(Frozen):
     norm: str
+    span: Span | None
+    """Of the norm."""
     eps: float
     bias: bool
     """Whether the convolution had a bias of its own."""
@@ -51,9 +55,25 @@ class Folded(Frozen):
     folds: dict[str, Fold]
 
     def tensor(self, node: str, parameter: str) -> Array:
+        """Raise Failure (exit 4) where finite weights become infinite or NaN."""
         fold = self.folds.get(node)
         if fold is None:
             return self.weights.tensor(node, parameter)
+        faults: list[str] = []
+        # The processor notes an overflow as it computes; a look at every value would cost a tenth of a build.
+        with np.errstate(all="call", under="ignore", call=lambda fault, _: faults.append(fault)):
+            folded = self._folded(fold, node, parameter)
+        if faults and not np.isfinite(folded).all() and self._are_finite(fold, node):
+            raise _not_finite(fold, self.weights.tensor(fold.norm, "variance"))
+        return folded
+
+    def _are_finite(self, fold: Fold, node: str) -> bool:
+        """Return whether all weights that are folded are finite: with --allow-nonfinite they need not be."""
+        own = [(node, name) for name in ("weight", *(("bias",) if fold.bias else ()))]
+        keys = [*own, *((fold.norm, name) for name in ("gamma", "beta", "mean", "variance"))]
+        return all(np.isfinite(self.weights.tensor(*key)).all() for key in keys)
+
+    def _folded(self, fold: Fold, node: str, parameter: str) -> Array:
         gamma, beta, mean, variance = (
             self.weights.tensor(fold.norm, name).astype(np.float64) for name in ("gamma", "beta", "mean", "variance")
         )
@@ -65,3 +85,12 @@ class Folded(Frozen):
         bias = self.weights.tensor(node, "bias") if fold.bias else np.float64(0)
         folded: Array = ((bias - mean) * scale + beta).astype(np.float32)
         return folded
+
+
+def _not_finite(fold: Fold, variance: Array) -> Failure:
+    if (least := float(variance.min())) + fold.eps <= 0:
+        message = f"the variance of {fold.norm} goes down to {least:g}: folded into the convolution it gives no number"
+    else:
+        message = f"{fold.norm}, folded into the convolution before it, gives weights that float32 cannot hold"
+    hint = "a training run that diverged leaves such values; --no-fold leaves the norm as it is"
+    return fail(Exit.MODEL, Code.BAD_MODEL, message, fold.span, hint)

@@ -55,6 +55,8 @@ def load(given: Path | None, count: int | None, wanted: Format, preprocess: Prep
         return Images(random_images(number, wanted, seed=0), f"{number} random images")
     if given.suffix in arrays.SUFFIXES:
         found = make(wanted, (1,), Settings(data=(given,)), None)
+        if not np.isfinite(found.data).all():
+            raise arrays.bad(given, "its images hold NaN or infinite values")
         data = _evenly(found.data, count or AT_MOST)
         return Images(data, f"{_some(len(data), len(found.data))} of {given.name}")
     if preprocess is None:

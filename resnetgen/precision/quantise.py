@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.precision.calibration import Images
 
 _PRELUDE = {"Transpose", "Gather", "Cast", "Sub", "Mul"}
@@ -29,9 +31,10 @@ def read(path: Path) -> ModelProto:
 
 
 def quantise(whole: Path, images: Images, batch: int) -> ModelProto:
-    """The quantised model, without metadata; `batch`: how many images it takes at once.
+    """Return the quantised model, without metadata; `batch` is the number of images that it takes at once.
 
-    The scores are left in fp32: of two that became the same number of eight bits, none would be the first.
+    The scores are left in fp32: of two that became the same number of eight bits, none would be the first. Raises
+    Failure (exit 4) where the quantiser finds no range, since activations are NaN or infinite.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -39,7 +42,7 @@ def quantise(whole: Path, images: Images, batch: int) -> ModelProto:
     nodes = list(model.graph.node)
     kept = [*takewhile(lambda node: node.op_type in _PRELUDE, nodes), *(n for n in nodes if n.op_type in _WHOLE)]
     path = whole.with_name("int8.onnx")
-    with _silent():
+    with _silent(), _failures():
         quantize_static(
             str(whole),
             str(path),
@@ -72,9 +75,22 @@ def _silent() -> Iterator[None]:
     root = logging.getLogger()
     root.addFilter(_nothing_below_an_error)
     try:
-        yield
+        with catch_warnings():
+            simplefilter("ignore")  # of numpy: about activations that are NaN, which are refused
+            yield
     finally:
         root.removeFilter(_nothing_below_an_error)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn what the quantiser raises of ranges that are no numbers into a Failure."""
+    try:
+        yield
+    except (AssertionError, ValueError, ArithmeticError) as error:
+        message = f"ONNX Runtime's quantiser finds no range for the activations: {error}"
+        hint = "the network's values overflow for these images; are its weights trained, and of this spec?"
+        raise fail(Exit.MODEL, Code.PRECISION, message, hint=hint) from None
 
 
 def _nothing_below_an_error(record: logging.LogRecord) -> bool:

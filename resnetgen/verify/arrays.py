@@ -6,6 +6,7 @@ import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,9 @@ def bad(path: Path, why: str) -> Failure:
 def _npy(path: Path) -> npt.NDArray[Any]:
     """Mapped, so that what a header claims is held against the file's size before memory is taken for it."""
     try:
-        return np.array(np.lib.format.open_memmap(path, mode="r", max_header_size=_MAX_HEADER))
+        with catch_warnings():
+            simplefilter("ignore")  # of a header that Python 2 wrote, or with escapes that Python does not know
+            return np.array(np.lib.format.open_memmap(path, mode="r", max_header_size=_MAX_HEADER))
     except OSError as error:
         raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror or error}") from None
     except _BAD_HEADER as error:
