@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 from math import prod, sqrt
+from typing import assert_never
 
 import numpy as np
 
@@ -13,14 +14,21 @@ from resnetgen.ir.ops import (
     Add,
     AvgPool,
     BatchNorm,
+    BlurPool,
     ChannelConv,
+    ChannelPad,
     Concat,
     Conv,
+    Dropout,
     Fc,
+    Flatten,
     Gelu,
     GlobalAvgPool,
     GroupNorm,
+    Input,
     LeakyRelu,
+    Lrn,
+    MaxPool,
     Mish,
     Mul,
     Relu,
@@ -115,6 +123,8 @@ def input_moments(graph: Graph) -> dict[str, float]:
                 outputs[node.name] = inputs[0] / 2
             case Sigmoid() | Softmax():
                 outputs[node.name] = 0.3
-            case _:
+            case Input() | Lrn() | Dropout() | MaxPool() | BlurPool() | ChannelPad() | Flatten():
                 outputs[node.name] = moments[node.name]
+            case _:
+                assert_never(node.op)
     return moments
