@@ -1,4 +1,4 @@
-"""One weight file from another: a checkpoint of a spec, written as a caffemodel, as safetensors or as npz."""
+"""Write the weights of a checkpoint as a caffemodel, a safetensors file or an npz file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from resnetgen.frozen import Frozen
 from resnetgen.job import accept
 from resnetgen.options import Compiled, Progress
 from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
+from resnetgen.weights import provenance
 from resnetgen.weights.assign import Assigned, Naming
 from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint
 from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.initialise import Initialised
+from resnetgen.weights.names import load_name_map
 from resnetgen.weights.source import checksum
 
 FORMATS = {".caffemodel": "caffemodel", ".safetensors": "safetensors", ".npz": "npz"}
@@ -41,20 +43,23 @@ def convert(
     names: str | None,
     progress: Progress,
 ) -> Converted:
-    """What is written is read back and compared. Raises Failure: exit 2 for a suffix or a map that there is not, and 4
-    where the file does not fit the spec.
+    """Write the weights of `source` as `target`, read that back, and compare.
+
+    Raises Failure: exit 2 for an unknown suffix or map, exit 4 where the file does not fit the spec.
     """
     if target.suffix not in FORMATS:
         hint = f"B ends in {', '.join(FORMATS)}"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{target}: no such format can be written", hint=hint)
     compiled = compile_spec(word, settings)
     read = load_pretrained(source, compiled.spec, compiled.graph, Initialised(compiled.graph))
+    warnings = read.warnings
     with staging(target.parent) as stage:
         if target.suffix == ".caffemodel":
             called = _write_caffemodel(stage, target.name, compiled, read, progress)
         else:
             naming = _naming(names, read, compiled)
             called = naming.shown
+            warnings += _of_target(naming, read.naming, compiled)
             with progress.task(target.name, 0):
                 _write_tensors(stage, target.name, FORMATS[target.suffix], naming, read.weights)
         output = stage.outputs[target.name]
@@ -66,7 +71,7 @@ def convert(
         format=read.weights.checkpoint.format,
         source_names=read.naming.shown,
         names=called,
-        warnings=read.warnings,
+        warnings=warnings,
     )
 
 
@@ -91,6 +96,16 @@ def _naming(names: str | None, read: Pretrained, compiled: Compiled) -> Naming:
         hint = f"one of {', '.join(world or 'paths' for world in own)}"
         raise fail(Exit.USAGE, Code.NAME_MAP, f"--names: {compiled.spec.name} has no {names} names", hint=hint)
     return own[wanted]
+
+
+def _of_target(naming: Naming, source: Naming, compiled: Compiled) -> tuple[str, ...]:
+    """Return the warnings of the world whose names are written: it loads the weights into a network of its own."""
+    if naming.world is None or naming.world == source.world:
+        return ()
+    color = compiled.spec.preprocess.color.value if compiled.spec.preprocess else None
+    return tuple(
+        provenance.warnings(compiled.graph, color, load_name_map(naming.world), naming.world, provenance.LOADED)
+    )
 
 
 def _write_tensors(stage: Staging, name: str, format: str, naming: Naming, weights: Assigned) -> None:

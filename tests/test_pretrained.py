@@ -362,6 +362,24 @@ def test_what_cannot_be_written(tiny: Compiled, tmp_path: Path) -> None:
     assert not (tmp_path / "b.npz").exists()
 
 
+def test_names_of_a_world_that_computes_otherwise_are_warned_of(tmp_path: Path) -> None:
+    """torch would load the file, and compute with the stride, the padding and the colours of its own network."""
+    compiled = compile_spec("resnet101")
+    weights = random_weights(compiled.graph)
+    path = write_caffe(compiled.graph, weights, tmp_path, compiled.names).caffemodel
+    done = convert(Source(path), tmp_path / "x.safetensors", "resnet101", {}, "torchvision", Quiet())
+    stride, pool, color = done.warnings
+    assert "takes the stride of a bottleneck on its conv1, not on its conv2" in stride
+    assert stride.endswith("; what loads weights by the names of torchvision computes with conv2")
+    assert "pads the stem's pooling by 0, not 1" in pool
+    assert "sees images as bgr, not rgb" in color
+    own = convert(Source(path), tmp_path / "y.safetensors", "resnet101", {}, "paths", Quiet())
+    assert own.warnings == ()
+    again = convert(Source(tmp_path / "x.safetensors"), tmp_path / "z.npz", "resnet101", {}, None, Quiet())
+    assert len(again.warnings) == 3, "those of the source alone: it bears the names of the same world"
+    assert all("were trained with" in line for line in again.warnings)
+
+
 def test_a_file_can_be_replaced_by_itself(tiny: Compiled, tmp_path: Path) -> None:
     weights = random_weights(tiny.graph)
     path = write(tmp_path / "a.npz", tensors(tiny.graph, weights), "npz")

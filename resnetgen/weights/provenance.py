@@ -1,4 +1,4 @@
-"""What a checkpoint's shapes do not tell: a world's conventions, held against the network that its weights go into."""
+"""Conventions of a world that no shape tells, compared with the network that its weights go into or come from."""
 
 from __future__ import annotations
 
@@ -24,8 +24,15 @@ class Convention(Frozen):
     """Where the network says it first."""
 
 
-def warnings(graph: Graph, color: str | None, names: NameMap, world: str) -> list[str]:
-    """Where the network is made otherwise than what the world's checkpoints were trained with, and what it does."""
+TRAINED = "checkpoints of {0} were trained with {1}"
+LOADED = "what loads weights by the names of {0} computes with {1}"
+
+
+def warnings(graph: Graph, color: str | None, names: NameMap, world: str, ending: str = TRAINED) -> list[str]:
+    """Return where a network differs from the conventions of a world, and the effect of that.
+
+    `ending` is TRAINED for weights that come from the world, LOADED for weights that go to it.
+    """
     lines = []
     for key, found in conventions(graph, color).items():
         trained = names.conventions.get(key)
@@ -33,7 +40,7 @@ def warnings(graph: Graph, color: str | None, names: NameMap, world: str) -> lis
             continue
         place = f" ({found.node.span.short})" if found.node and found.node.span else ""
         effect = _EFFECTS[key].format(found.value, trained)
-        lines.append(f"{graph.name}{place} {effect}; checkpoints of {world} were trained with {trained}")
+        lines.append(f"{graph.name}{place} {effect}; {ending.format(world, trained)}")
     return lines
 
 
