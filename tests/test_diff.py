@@ -586,8 +586,6 @@ def test_files_that_are_no_prototxt(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(text, "MAX_BYTES", 10)
     path.write_bytes(b"# 12345678\n")
     assert refused() == (Exit.LIMIT, "error[limit]: F is larger than 10 bytes, the limit for a prototxt")
-    monkeypatch.setattr(text, "MAX_VALUES", 10)
-    assert exit_of(HEAD + layer("ReLU") * 3) is Exit.LIMIT
 
 
 def test_any_encoding_passes_where_caffe_lets_it(tmp_path: Path) -> None:
@@ -601,7 +599,8 @@ def test_nesting_is_limited() -> None:
     assert tree(deepest)
     assert exit_of(f"p {{ {deepest} }}") is Exit.LIMIT
     assert exit_of("p {" * 5_000 + "}" * 5_000) is Exit.LIMIT
-    assert exit_of("p {" * 5_000) is Exit.MODEL
+    assert exit_of("p {" * 5_000) is Exit.LIMIT
+    assert exit_of("p {" * text.MAX_DEPTH) is Exit.MODEL
 
 
 def test_nothing_but_failures_comes_of_broken_text() -> None:

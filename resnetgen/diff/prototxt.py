@@ -97,6 +97,7 @@ class _Reader:
         if shapes and len(shapes) != len(names.value):
             raise _bad(f"{len(shapes)} shapes for {len(names.value)} inputs", shapes[0].span)
         for at, name in enumerate(names.value):
+            text.check_name(str(name), names.span)
             self._input(str(name), shapes[at : at + 1], {}, names.span)
 
     def _input(self, blob: str, shape: list[Attribute], others: Found, span: Span) -> None:
@@ -197,7 +198,10 @@ def _strings(groups: dict[str, list[Field]], name: str) -> tuple[str, ...]:
     if name not in groups:
         return ()
     value = value_of(groups[name], known_fields("LayerParameter")[name])
-    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
+    strings = tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
+    for string, field in zip(strings, groups[name], strict=True):
+        text.check_name(string, field.span)
+    return strings
 
 
 def _places(groups: dict[str, list[Field]]) -> dict[str, Span]:
@@ -212,7 +216,11 @@ def _shared_name(param: Field) -> str:
     if not isinstance(param.value, Message):
         return ""
     groups = grouped(param.value.fields)
-    return str(value_of(groups["name"], known_fields("ParamSpec")["name"])) if "name" in groups else ""
+    if "name" not in groups:
+        return ""
+    name = str(value_of(groups["name"], known_fields("ParamSpec")["name"]))
+    text.check_name(name, groups["name"][0].span)
+    return name
 
 
 def _bad(message: str, span: Span, hint: str = "") -> Failure:

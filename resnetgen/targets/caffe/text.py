@@ -14,12 +14,17 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.inputs import read_bytes
 
-MAX_BYTES = 64 << 20
-"""What protobuf itself reads at most."""
+MAX_BYTES = 16 << 20
+"""A net of 20,000 nodes takes some 3 MB."""
 MAX_DEPTH = 100
 """Of messages in messages: protobuf's own limit."""
-MAX_VALUES = 1_000_000
-"""Of all fields together: a net of 50,000 layers. The tree of a million takes half a GB."""
+MAX_WORDS = 1_500_000
+"""Words and signs, also in strings and comments. The largest net that is built, of 20,000 nodes, has fewer."""
+MAX_LINES = 1_000_000
+MAX_PATHS = 100_000_000
+"""Characters of the fields' names and of those of the messages around them, counted once for each such message."""
+MAX_NAME = 1024
+"""Characters of the name of a field, and of a layer or a blob where layers are compared."""
 
 
 class Kind(Enum):
@@ -62,19 +67,44 @@ def read(path: Path) -> Source:
     if data.translate(None, _TEXT) != b"":
         hint = "a caffemodel holds the weights; name the .prototxt beside it"
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path} is a binary file, not a prototxt", hint=hint)
+    _check_size(data, str(path))
     return Source(str(path), data.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
 
 
 _TEXT = bytes({*range(256)} - {*range(32), 127} | {*b"\t\n\v\f\r"})
 """The bytes that text consists of: all but control characters."""
+_SIGNS = bytes({*range(33, 127)} - {*b"_./+-"} - {*range(48, 58), *range(65, 91), *range(97, 123)})
+"""The visible ASCII characters that end a word: not those that stand inside numbers and inside the names of layers."""
+_BLANKED = bytes(32 if byte <= 32 or byte in _SIGNS or byte == 127 else 97 for byte in range(256))
+"""Byte -> a space, or an `a` where it belongs to a word."""
+
+
+def _check_size(data: bytes, name: str) -> None:
+    """Refuse a text of too many words and signs, or lines, before one of them is read.
+
+    Parsing takes microseconds and half a KB of memory for each word; its length costs next to nothing. Raises Failure
+    (exit 6).
+    """
+    for count, limit, what in (
+        (count_words(data), MAX_WORDS, "words and signs"),
+        (data.count(b"\n"), MAX_LINES, "lines"),
+    ):
+        if count > limit:
+            message = f"{name} has more than {limit:,} {what}, the limit for a prototxt"
+            raise fail(Exit.LIMIT, Code.LIMIT, message)
+
+
+def count_words(data: bytes) -> int:
+    """Return the number of words and signs, which is at least that of the tokens."""
+    signs = len(data) - len(data.translate(None, _SIGNS))
+    return signs + (b" " + data.translate(_BLANKED)).count(b" a")
 
 
 def parse(source: Source) -> Message:
-    """The fields of a text. Raises Failure (exit 4) for a syntax error; (exit 6) for too many or too deeply nested."""
-    if sum(map(source.text.count, ":{<,")) > MAX_VALUES:
-        raise fail(Exit.LIMIT, Code.LIMIT, f"{source.name} has more than {MAX_VALUES:,} values")
+    """Return the fields of a text. Raises Failure: exit 4 for a syntax error, 6 for too many words or levels."""
+    _check_size(_bytes(source.text), source.name)
     try:
-        fields: Any = _parser().parse(source.text)
+        fields: Any = _fields(source)
     except UnexpectedInput as error:
         raise _syntax_error(error, source) from None
     except _BadEscape as error:
@@ -82,7 +112,53 @@ def parse(source: Source) -> Message:
         raise _error(
             f"{source.text[span.start : span.end]} is no escape", span, "a backslash is written \\\\"
         ) from None
-    return _message(fields, source, 0)
+    return _message(fields, source)
+
+
+def _fields(source: Source) -> tuple[_Raw, ...]:
+    """Feed the parser token by token, so that what is nested too deeply is refused as it is read."""
+    parser: Any = _parser().parse_interactive(source.text)
+    nesting, token = _Nesting(source), None
+    try:
+        for token in parser.lexer_thread.lex(parser.parser_state):
+            parser.feed_token(token)
+            nesting.count(token)
+        fields: tuple[_Raw, ...] = parser.feed_eof(token)
+        return fields
+    except UnexpectedInput as error:
+        error.interactive_parser = parser
+        raise
+
+
+class _Nesting:
+    """The messages that are open, and the paths of fields in them: a long name may stand around many fields."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.around = [0]
+        """Characters of the path of each message that is open."""
+        self.name = 0
+        """Characters of the name that was read last."""
+        self.paths = 0
+
+    def count(self, token: Token) -> None:
+        """Raises Failure (exit 6) for too many levels, or characters in paths."""
+        match token.type:
+            case "NAME":
+                self.name = len(token)
+                self.paths += len(self.around) * (self.around[-1] + self.name)
+                if self.paths > MAX_PATHS:
+                    raise self._refused(token, f"the paths of the fields have more than {MAX_PATHS:,} characters")
+            case "LBRACE" | "LESSTHAN":
+                self.around.append(self.around[-1] + self.name)
+                if len(self.around) > MAX_DEPTH + 1:
+                    raise self._refused(token, f"messages are nested deeper than {MAX_DEPTH} levels")
+            case "RBRACE" | "MORETHAN":
+                self.around.pop()
+
+    def _refused(self, token: Token, message: str) -> Failure:
+        start = token.start_pos or 0
+        return fail(Exit.LIMIT, Code.LIMIT, message, Span(self.source, start, start + len(token)))
 
 
 @cache
@@ -126,17 +202,21 @@ class _Reductions:
         return Scalar(Kind.WORD, str(first))
 
 
-def _message(fields: tuple[_Raw, ...], source: Source, depth: int) -> Message:
-    """Recurses once a message, so MAX_DEPTH bounds it."""
+def _message(fields: tuple[_Raw, ...], source: Source) -> Message:
+    """Return the message of fields whose depth is known to be at most MAX_DEPTH, since this recurses."""
     done: list[Field] = []
     for raw in fields:
         span = Span(source, raw.start, raw.end)
+        check_name(raw.name, span)
         for value in raw.value if isinstance(raw.value, list) else (raw.value,):
-            if isinstance(value, tuple) and depth == MAX_DEPTH:
-                raise fail(Exit.LIMIT, Code.LIMIT, f"messages are nested deeper than {MAX_DEPTH} levels", span)
-            whole = _message(value, source, depth + 1) if isinstance(value, tuple) else value
-            done.append(Field(raw.name, whole, span))
+            done.append(Field(raw.name, _message(value, source) if isinstance(value, tuple) else value, span))
     return Message(tuple(done))
+
+
+def check_name(name: str, span: Span) -> None:
+    """Raises Failure (exit 6) for a name that is too long: it is told again for everything that refers to it."""
+    if len(name) > MAX_NAME:
+        raise fail(Exit.LIMIT, Code.LIMIT, f"a name of more than {MAX_NAME:,} characters", span)
 
 
 class _BadEscape(Exception):

@@ -1,0 +1,125 @@
+"""Files that are built to be slow or large: each is refused before the work is done, by a limit that is stated.
+
+Work is counted here (tokens, values, files); seconds are for benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetgen.diff import load
+from resnetgen.errors import Exit, Failure, Source
+from resnetgen.targets.caffe import text
+
+GENERATED = Path(__file__).parents[1] / "generated"
+LAYER = 'layer {{ name: "a" type: "ReLU" {} }}\n'
+
+
+def refusal(work: Callable[[], Any]) -> str:
+    """The message of what is refused for its size."""
+    with pytest.raises(Failure) as caught:
+        work()
+    assert caught.value.exit is Exit.LIMIT
+    return str(caught.value)
+
+
+WORDS = {
+    "strings": "name: " + '"a"' * 600_000,
+    "fields": "a:1 " * 600_000,
+    "bottoms": LAYER.format("bottom:'a'" * 300_000),
+    "comments": "#\n" * 800_000 + "# and words in them, " * 160_000,
+    "escapes": 'name: "' + "\\n" * 1_000_000 + '"',
+    "braces": "{" * 2_000_000,
+    "values": f"a: [{'1,' * 800_000}1]",
+    "dims": "input_dim: 1 " * 600_000,
+    "rules": LAYER.format("include{phase:TRAIN}" * 300_000),
+    "lines": "\n" * 1_000_001,
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_prototxt_of_too_many_words_is_not_parsed(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text is counted, not parsed: no token is made. From a file, and from a text that a program gives."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(WORDS[kind])
+    monkeypatch.setattr(text, "_parser", lambda: pytest.fail("it is parsed"))
+    what = "1,000,000 lines" if kind == "lines" else "1,500,000 words and signs"
+    message = f"net.prototxt has more than {what}, the limit for a prototxt"
+    assert message in refusal(lambda: load(path))
+    assert message in refusal(lambda: text.parse(Source("net.prototxt", WORDS[kind])))
+
+
+def test_spaces_and_long_words_are_cheap() -> None:
+    parsed = text.parse(Source("net.prototxt", " " * 1_000_000 + f"name: '{'x' * 1_000_000}' # {'x' * 1_000_000}"))
+    assert [field.name for field in parsed.fields] == ["name"]
+
+
+def test_the_largest_net_that_is_built_can_be_read() -> None:
+    """Of the nets in generated/ those with group norms have the most words for each node."""
+    for name in ("resnet50_gn", "resnet1202_cifar"):
+        folder = GENERATED / name
+        nodes = len((folder / f"{name}.ir.txt").read_text().splitlines())
+        written = (folder / f"{name}.prototxt").read_bytes()
+        assert text.count_words(written) / nodes * 20_000 < text.MAX_WORDS
+        assert written.count(b"\n") / nodes * 20_000 < text.MAX_LINES
+
+
+class Counted(text._Nesting):
+    """Counts the tokens."""
+
+    read = 0
+
+    def count(self, token: Any) -> None:
+        Counted.read += 1
+        super().count(token)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
+    Counted.read = 0
+    monkeypatch.setattr(text, "_Nesting", Counted)
+    return Counted
+
+
+@pytest.mark.parametrize(
+    "written", ["a:-1b:.5c:1e-3,d:[1,-2,0x3]", "a{b:'c''d'}e<f:g>", "#\na:1#b\n", 'a:"\\"/.b"', "a:- 1;b:-inf"]
+)
+def test_words_are_at_least_the_tokens(written: str, counted: type[Counted]) -> None:
+    with suppress(Failure):  # numbers that touch a name
+        text.parse(Source("net.prototxt", written))
+    assert 0 < counted.read <= text.count_words(written.encode())
+
+
+@pytest.mark.parametrize(
+    ("written", "why", "most"),
+    [
+        ("a {" * 500_000, "messages are nested deeper than 100 levels", 202),
+        ("a:[{" * 200_000, "messages are nested deeper than 100 levels", 404),
+        ("abc {" * 90 + "a:1 " * 200_000, "the paths of the fields have more than 100,000,000 characters", 20_000),
+        ("x" * 1_000_000 + "{" + "a:1 " * 300_000, "the paths of the fields have more than", 200),
+    ],
+    ids=["messages", "lists", "fields in messages", "fields in a long name"],
+)
+def test_nesting_is_refused_as_it_is_read(written: str, why: str, most: int, counted: type[Counted]) -> None:
+    assert why in refusal(lambda: text.parse(Source("net.prototxt", written)))
+    assert counted.read <= most
+
+
+@pytest.mark.parametrize("where", ["name", "type", "top", "param", "input", "field"])
+def test_a_name_that_is_told_again_and_again_is_short(where: str, tmp_path: Path) -> None:
+    """Differences tell a layer's name in a line for each field."""
+    path, name = tmp_path / "net.prototxt", "n" * (text.MAX_NAME + 1)
+    net = {
+        "param": LAYER.format(f'param {{ name: "{name}" }}'),
+        "input": f'input: "{name}" {LAYER.format("")}',
+        "field": LAYER.format(f"{name}: 1"),
+        "name": f'layer {{ name: "{name}" type: "b" }}',
+        "type": f'layer {{ name: "a" type: "{name}" }}',
+    }
+    path.write_text(net.get(where, LAYER.format(f'{where}: "{name}"')))
+    assert "a name of more than 1,024 characters" in refusal(lambda: load(path))
