@@ -114,7 +114,7 @@ def test_paths_of_caffe_files(folder: Path) -> None:
     moved = folder / "elsewhere.caffemodel"
     Path(path).with_suffix(".caffemodel").rename(moved)
     failure = refused("onnxruntime", path, word="resnet20_cifar")
-    assert "cannot read generated/resnet20_cifar/resnet20_cifar.caffemodel" in str(failure)
+    assert "no such file: generated/resnet20_cifar/resnet20_cifar.caffemodel" in str(failure)
     report = check("onnxruntime", f"{path}:{moved}", word="resnet20_cifar")
     assert report.passed
     assert len(report.comparisons[0].layers) > 20
