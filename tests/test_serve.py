@@ -168,7 +168,7 @@ def test_mlserver_is_missing(served: Path, run: Run, monkeypatch: pytest.MonkeyP
     assert "\n  hint: pip install 'resnetgen[serve]'" in result.err
 
 
-@pytest.mark.parametrize("name", ["a/b", "\n", "two\nlines"])
+@pytest.mark.parametrize("name", ["a/b", "\n", "two\nlines", ".", "..", "a" * 257])
 def test_a_name_that_no_url_has(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr("resnetgen.serve.run._require_mlserver", lambda: None)
     result = run("serve", "served", "--name", name)

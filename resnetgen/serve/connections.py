@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from resnetgen.serve.limits import HEAD_SECONDS, MAX_CONNECTIONS, STALL_SECONDS
+from resnetgen.serve.limits import HEAD_SECONDS, MAX_CONNECTIONS, QUEUE, STALL_SECONDS
 
 
 class _Timer:
@@ -27,6 +29,15 @@ class _Timer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+
+
+class Server(uvicorn.Server):
+    """A server whose queue is longer than what it accepts at once, which is one number to uvicorn."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        for listener in sockets or ():
+            listener.listen(QUEUE)
 
 
 class Connection(H11Protocol):
@@ -70,6 +81,13 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         self._head_timer.cancel()
         self._stall_timer.cancel()
+
+    def shutdown(self) -> None:
+        """End with the server; a request that has not arrived is not waited for."""
+        if self.awaits_request:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -8,7 +8,9 @@ from math import prod
 MAX_CONNECTIONS = 64
 """Connections that are open at the same time."""
 ACCEPTED_AT_ONCE = 32
-"""Connections that are accepted before those that are too many are closed; also the queue of the system."""
+"""Connections that are accepted before those that are too many are closed."""
+QUEUE = 1024
+"""Connections that the system keeps until they are accepted; it drops more, and their clients try again in a second."""
 MAX_HEAD = 16 << 10
 """Bytes of a request line and its headers."""
 HEAD_SECONDS = 10

@@ -15,9 +15,11 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
 from resnetgen.predict import Served, read_served
 from resnetgen.runtimes.onnxruntime import Device, Session
-from resnetgen.serve.limits import ACCEPTED_AT_ONCE, IDLE_SECONDS, MAX_HEAD
+from resnetgen.serve.limits import ACCEPTED_AT_ONCE, IDLE_SECONDS, MAX_HEAD, QUEUE
 
 LOOPBACK = "127.0.0.1"
+_MAX_NAME = 256
+"""Characters; a name stands in each URL."""
 _GRACE = 5
 """Seconds that requests under way are given when the server ends."""
 
@@ -55,10 +57,10 @@ async def _run(address: Address, session: Session, listener: socket.socket, read
     import uvicorn
 
     from resnetgen.serve.app import build
-    from resnetgen.serve.connections import Connection
+    from resnetgen.serve.connections import Connection, Server
 
     app = await build(address.served, session, address.name, address.port)
-    listener.listen(ACCEPTED_AT_ONCE)
+    listener.listen(QUEUE)
     ready(address)
     config = uvicorn.Config(
         app,
@@ -75,7 +77,7 @@ async def _run(address: Address, session: Session, listener: socket.socket, read
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=_GRACE,
     )
-    await uvicorn.Server(config).serve([listener])
+    await Server(config).serve([listener])
 
 
 def _require_mlserver() -> None:
@@ -107,7 +109,8 @@ def _listen(port: int) -> socket.socket:
 
 
 def _checked(name: str) -> str:
-    if not name or "/" in name or not name.isprintable():
-        hint = "--name with letters, digits, _, - and ."
+    """Return a name that can stand in a URL. Raises Failure (exit 2)."""
+    if not name or "/" in name or name in (".", "..") or len(name) > _MAX_NAME or not name.isprintable():
+        hint = f"--name with letters, digits, _, - and ., {_MAX_NAME} at most"
         raise fail(Exit.USAGE, Code.BAD_NAME, f"no model can be served as {name!r}", hint=hint)
     return name

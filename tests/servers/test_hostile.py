@@ -279,6 +279,16 @@ def test_half_open_connections_block_no_one(narrow: Server, work: Path, begun: s
     assert len(narrow.log.splitlines()) == 2, narrow.log
 
 
+@pytest.mark.parametrize("begun", BEGUN)
+def test_ctrl_c_waits_for_no_half_request(serve_python: str, serve_server: Server, work: Path, begun: str) -> None:
+    port = free_port()
+    with running(program(serve_python, work, port), port, work / "ended-early.log", os.environ) as server:
+        with half_open(server, BEGUN[begun].replace(b"PORT", str(port).encode())):
+            assert post(server, as_json(question()))[0] == 200
+            assert server.end() == 0
+        assert len(server.log.splitlines()) == 2, server.log
+
+
 def test_broken_requests_print_nothing(serve_server: Server, work: Path) -> None:
     for _ in range(50):
         assert call(serve_server, b"\x16\x03\x01 no HTTP\r\n\r\n")[0] == 400
