@@ -13,7 +13,8 @@ from resnetgen.verify import Settings
 from resnetgen.verify.comparison import Distance
 from resnetgen.verify.inputs import Format, Part
 from resnetgen.verify.run import verify_sides
-from resnetgen.verify.sides import Facts, Values
+from resnetgen.verify.sides import Facts
+from resnetgen.verify.values import Values
 
 NAMES = ("a", "b")
 

@@ -165,6 +165,10 @@ def print_report(report: Report, layers: bool = False) -> None:
         found.add_row(*_row(one))
     found.print(_WIDTH)
     print_line()
+    for side in report.sides:
+        if side.not_compared:
+            tensors = "tensor inside is" if side.not_compared == 1 else "tensors inside are"
+            print_line(f"{side.name}: {side.not_compared} {tensors} not compared: not float, or without the batch")
     print_line(f"tolerance {report.tolerance:.0e} of each tensor's largest value; images: {report.inputs}")
     if layers:
         for side in report.sides:

@@ -6,7 +6,8 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field
 from enum import StrEnum
 from functools import cache
@@ -26,6 +27,13 @@ _CUDA_OPTIONS = {"use_tf32": "0"}
 _EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 _TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 """The switch of cuBLAS and cuDNN themselves, which they read when they are loaded."""
+
+FLOATS = frozenset({"tensor(float16)", "tensor(float)", "tensor(double)"})
+"""ONNX Runtime's names of the types of floating-point tensors that numpy knows."""
+_INTEGERS = {f"tensor({sign}int{bits})" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+NUMBERS = FLOATS | _INTEGERS | {"tensor(bool)"}
+"""The types that become numpy arrays. Of tensor(string) the binding crashes the process (seen with 1.23 and 1.31)."""
+_OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "failed to allocate memory", "out of memory", "unable to allocate")
 
 
 class Provider(StrEnum):
@@ -56,16 +64,25 @@ class Session:
     """A loaded model, which runs any number of inputs."""
 
     def __init__(self, model: Path | bytes, device: Device, beside: Path | None = None) -> None:
-        """`beside`: the folder in which a model that is given as bytes has its external data."""
-        """Raises Failure: exit 4 where the model does not load, exit 7 where `cuda` was asked for and is not there."""
+        """Load a model; `beside` is the folder of the external data of one that is given as bytes.
+
+        Raises Failure: exit 4 where the model does not load or takes no input, 6 where memory does not suffice, 7
+        where `cuda` was asked for and is not there.
+        """
         self.device = device
+        self.shown = str(model) if isinstance(model, Path) else "the model"
         self.nodes: dict[str, str] = {}
         """After the first run: node as ONNX Runtime executed it (it fuses and renames some) -> its provider."""
+        self._has_looked = False
         self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-")
         self._session = _session(model, device, beside, Path(self._folder.name))
-        (self.input, *self.more_inputs) = self._session.get_inputs()
-        self.given = tuple(self._session.get_outputs())
-        """Of each output its name, type and shape, as `input` of the input."""
+        with _failures(self.shown):  # a name that is not UTF-8, for one
+            inputs = self._session.get_inputs()
+            self.given = tuple(self._session.get_outputs())
+            """Of each output its name, type and shape, as `input` of the input."""
+        if not inputs:
+            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.shown}: it takes no input")
+        (self.input, *self.more_inputs) = inputs
         self.outputs: tuple[str, ...] = tuple(output.name for output in self.given)
 
     @property
@@ -78,29 +95,46 @@ class Session:
         """The same numbers in the type that the model takes, where that is fp16."""
         return data.astype(np.float16) if self.input.type == "tensor(float16)" else data
 
-    def run(self, data: npt.NDArray[Any]) -> dict[str, Array]:
-        """All outputs for one input. Raises Failure (exit 7) where `cuda` was asked for and any node ran elsewhere.
+    def run(self, data: npt.NDArray[Any], names: Sequence[str] | None = None) -> dict[str, Array]:
+        """Return outputs for one input: those of `names`, or all.
 
-        Input and outputs are bound to the memory of the device, so that nothing is copied behind our back.
+        Input and outputs are bound to the memory of the device, so that nothing is copied behind our back. Raises
+        Failure: exit 4 for an output that is no tensor of numbers and where the model cannot be run, 6 where memory
+        does not suffice, 7 where `cuda` was asked for and any node ran elsewhere.
         """
-        binding = self._session.io_binding()
+        wanted = self.outputs if names is None else tuple(names)
+        self.require_numbers(wanted)
         on_gpu = CUDA in self._session.get_providers()
         place = ("cuda", int(self.device.cuda_options.get("device_id", "0"))) if on_gpu else ("cpu", 0)
-        value = _engine().OrtValue.ortvalue_from_numpy(data, *place)
-        binding.bind_ortvalue_input(self.input.name, value)
-        for name in self.outputs:
-            binding.bind_output(name, *place)
-        try:
+        with _failures(self.shown):
+            binding = self._session.io_binding()
+            value = _engine().OrtValue.ortvalue_from_numpy(data, *place)
+            binding.bind_ortvalue_input(self.input.name, value)
+            for name in wanted:
+                binding.bind_output(name, *place)
             self._session.run_with_iobinding(binding)
-        except Exception as error:
-            raise _refused(error) from None
-        if not self.nodes:
+            found = dict(zip(wanted, binding.copy_outputs_to_cpu(), strict=True))
+        if not self._has_looked:
             self._look_where_it_ran()
-        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
+        return found
+
+    def require_numbers(self, names: Sequence[str]) -> None:
+        """Raise Failure (exit 4) for the first of some outputs that is no tensor of numbers."""
+        types = {output.name: output.type for output in self.given}
+        for name in names:
+            if types[name] not in NUMBERS:
+                message = f"{self.shown}: its output {name} is a {types[name]}, which cannot be compared or ranked"
+                hint = "an output is a tensor of float16, float, double, integers or bool"
+                raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint)
 
     def _look_where_it_ran(self) -> None:
-        self.nodes = _node_providers(Path(self._session.end_profiling()))
+        self._has_looked = True
+        providers = _node_providers(Path(self._session.end_profiling()))
         self._folder.cleanup()
+        if providers is None and self.device.provider is Provider.CUDA:
+            message = f"{self.shown}: ONNX Runtime's profile cannot be read, so it is unknown which nodes ran on CUDA"
+            raise fail(Exit.VERIFICATION, Code.PROVIDER, message, hint="--provider auto accepts this")
+        self.nodes = providers or {}
         strays = sorted(node for node, where in self.nodes.items() if where != CUDA)
         if self.device.provider is Provider.CUDA and strays:
             listed = ", ".join(strays[:10]) + (" ..." if len(strays) > 10 else "")
@@ -135,11 +169,8 @@ def _session(model: Path | bytes, device: Device, beside: Path | None, folder: P
         os.environ.setdefault(_TF32_OVERRIDE, "0")
     providers: list[Any] = [(CUDA, device.cuda_options), CPU] if wants_cuda else [CPU]
     source = str(model) if isinstance(model, Path) else model
-    try:
+    with _failures(str(model) if isinstance(model, Path) else "the model"):
         session = engine.InferenceSession(source, options, providers=providers)
-    except Exception as error:
-        # ONNX Runtime raises classes of its own, without a common base.
-        raise _refused(error) from None
     session.disable_fallback()
     if device.provider is Provider.CUDA and CUDA not in session.get_providers():
         raise _no_cuda("the session fell back to the CPU: no GPU, no driver, or a CUDA or cuDNN library is missing")
@@ -151,13 +182,28 @@ def _no_cuda(why: str) -> Failure:
     return fail(Exit.VERIFICATION, Code.PROVIDER, f"nothing ran on CUDA: {why}", hint=hint)
 
 
-def _refused(error: Exception) -> Failure:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return fail(Exit.MODEL, Code.BAD_MODEL, f"ONNX Runtime refuses the model: {first_line}")
+@contextmanager
+def _failures(shown: str) -> Iterator[None]:
+    """Turn every error of the engine into a Failure: its classes have no common base, and it raises Python's, too."""
+    try:
+        yield
+    except Failure:
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else type(error).__name__
+        if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
+            message = f"{shown}: there is not enough memory to load or run it: {reason}"
+            raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
+        raise fail(Exit.MODEL, Code.BAD_MODEL, f"ONNX Runtime refuses {shown}: {reason}") from None
 
 
-def _node_providers(profile: Path) -> dict[str, str]:
-    events = json.loads(profile.read_text(encoding="utf-8"))
+def _node_providers(profile: Path) -> dict[str, str] | None:
+    """Return node -> provider; None for a profile that is no JSON, since a node has a name that is no text."""
+    try:
+        events = json.loads(profile.read_text(encoding="utf-8"), strict=False)
+    except ValueError:
+        return None
     suffix = "_kernel_time"
     return {
         event["name"].removesuffix(suffix): event["args"]["provider"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import frexp, inf, ldexp
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,16 @@ import numpy as np
 from resnetgen.frozen import Frozen
 from resnetgen.weights.source import Array
 
+_SMALL, _LARGE = 1e-100, 1e100
+"""Values between them have squares that double precision holds exactly enough; those of float32 all do."""
+
 
 @dataclass
 class Distance:
     """Of one tensor from what it is held against; `add` takes part after part of the images."""
 
+    unit: float = 0
+    """A power of two in which the sums are kept: 1, but for values whose squares double precision cannot hold."""
     largest: float = 0
     """max |a - b|"""
     scale: float = 0
@@ -37,6 +42,9 @@ class Distance:
         if self.faults:
             return
         a, b = found.reshape(-1).astype(np.float64), wanted.reshape(-1).astype(np.float64)
+        self._rescale(max(float(np.abs(values).max(initial=0)) for values in (a, b)))
+        if self.unit != 1:
+            a, b = a / self.unit, b / self.unit
         self.dot += float(a @ b)
         self.norms = (self.norms[0] + float(a @ a), self.norms[1] + float(b @ b))
         self.scale = max(self.scale, float(np.abs(b).max(initial=0)))
@@ -44,6 +52,15 @@ class Distance:
         self.largest = max(self.largest, float(difference.max(initial=0)))
         self.total += float(difference.sum())
         self.count += a.size
+
+    def _rescale(self, largest: float) -> None:
+        """Keep the sums in a unit that is right for values up to `largest`, too."""
+        ordinary = not largest or _SMALL < largest < _LARGE
+        unit = max(self.unit, 1.0 if ordinary else ldexp(1, frexp(largest)[1] - 1))
+        factor = self.unit / unit
+        self.largest, self.scale, self.total = (x * factor for x in (self.largest, self.scale, self.total))
+        self.dot, self.norms = self.dot * factor**2, (self.norms[0] * factor**2, self.norms[1] * factor**2)
+        self.unit = unit
 
     @property
     def error(self) -> float:
@@ -66,7 +83,7 @@ class Distance:
 
 def _extents(values: Array) -> tuple[int, ...]:
     """The shape, but for extents of 1: a vector may be written NxC or NxCx1x1."""
-    return (len(values), *(extent for extent in values.shape[1:] if extent != 1))
+    return (*values.shape[:1], *(extent for extent in values.shape[1:] if extent != 1))
 
 
 def _not_finite(values: Array, name: str) -> Iterator[str]:
@@ -88,7 +105,10 @@ class Agreement:
     """Images whose first five classes are the same five."""
 
     def add(self, found: Array, wanted: Array) -> None:
-        a, b = (values.reshape(len(values), -1) for values in (found, wanted))
+        if not (is_scores(found) and is_scores(wanted)):
+            return
+        # In float64, since of bytes without a sign there is no negative.
+        a, b = (values.reshape(len(values), -1).astype(np.float64) for values in (found, wanted))
         if a.shape != b.shape:
             return
         self.images += len(a)
@@ -102,7 +122,8 @@ class Agreement:
 
 def is_scores(values: Array) -> bool:
     """Whether an output gives a number for each of several classes."""
-    return values.ndim > 1 and values.size // max(1, len(values)) == values.shape[1] > 1
+    is_number = values.ndim > 1 and values.dtype.kind != "b"
+    return is_number and values.size // max(1, len(values)) == values.shape[1] > 1
 
 
 class Pair(Frozen):

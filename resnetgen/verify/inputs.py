@@ -100,7 +100,7 @@ def _read(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDAr
         raise arrays.bad(path, f"it holds {len(found)} arrays, not one: {', '.join(found)}")
     (data,) = found.values()
     data = data[np.newaxis] if data.ndim == len(wanted.shape) else data
-    if not len(data) or data.shape[1:] != wanted.shape or data.dtype != wanted.dtype:
+    if not data.size or data.shape[1:] != wanted.shape or data.dtype != wanted.dtype:
         raise arrays.bad(path, f"it holds {data.shape} of {data.dtype}; the network takes images of {wanted}")
     return np.ascontiguousarray(data)
 
@@ -111,4 +111,8 @@ def _image(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDA
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
         message = f"--data {path}: nothing says how this network is to see a picture"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
-    return images.load_bytes([path], preprocess) if wanted.is_bytes else images.load_images([path], preprocess)
+    read = images.load_bytes([path], preprocess) if wanted.is_bytes else images.load_images([path], preprocess)
+    if read.shape[1:] != wanted.shape:
+        made = "x".join(map(str, read.shape[1:]))
+        raise arrays.bad(path, f"the preprocessing makes it {made}; the network takes images of {wanted}")
+    return read

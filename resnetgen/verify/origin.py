@@ -11,7 +11,7 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
 from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.text import read
-from resnetgen.targets.onnx.read import read_file
+from resnetgen.targets.onnx.read import read_skeleton
 from resnetgen.weights.initialise import Init
 
 
@@ -43,7 +43,7 @@ def of_onnx(path: Path) -> Origin:
     """Raises Failure (exit 4 or 5) for what is no model, or says what no build does."""
     prefix = "resnetgen."
     # What is not UTF-8 text comes as bytes.
-    entries = {str(entry.key): str(entry.value) for entry in read_file(path).model.metadata_props}
+    entries = {str(entry.key): str(entry.value) for entry in read_skeleton(path).metadata_props}
     said = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
     params = _params(said.get("params", "{}"))
     return Origin(said.get("spec", ""), said.get("spec_sha256", ""), params, said.get("input"), _made(said, path))

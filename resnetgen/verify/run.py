@@ -17,7 +17,8 @@ from resnetgen.verify.comparison import Agreement, Distance, Pair, Tensors, is_s
 from resnetgen.verify.inputs import Format, Inputs, Part, adapted, make
 from resnetgen.verify.report import Comparison, Layer, Report
 from resnetgen.verify.settings import Settings
-from resnetgen.verify.sides import SAVED_INPUT, SavedSide, Side, Values
+from resnetgen.verify.sides import SAVED_INPUT, SavedSide, Side
+from resnetgen.verify.values import Values, join, join_output
 from resnetgen.weights.source import Array
 
 Progress = Callable[[int, int], None]
@@ -44,6 +45,7 @@ def verify_sides(
     held, *others = sides
     found = {(side.name, batch): _Comparing(side, held) for batch in batches for side in others}
     outputs: dict[str, list[Array]] = defaultdict(list)
+    sizes: list[int] = []
     steps = [(batch, part) for batch in batches for part in inputs.parts(batch)]
     for number, (batch, part) in enumerate(steps):
         # What is inside is looked at once for each batch size: the outputs tell whether another image differs.
@@ -57,10 +59,11 @@ def verify_sides(
         if save and batch == batches[0]:
             for name, array in values[save[0].name].outputs.items():
                 outputs[name].append(array)
+            sizes.append(len(part.data))
     comparisons = tuple(one.done(batch, len(inputs.data), settings) for (_, batch), one in found.items())
     _check_tolerances(settings, comparisons)
     if save:
-        whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
+        whole = {name: join_output(save[0].name, name, parts, sizes) for name, parts in outputs.items()}
         arrays.save(save[1], whole | {SAVED_INPUT: np.frombuffer(bytes.fromhex(inputs.digest), np.uint8)})
     tolerance = settings.tolerance or max(side.tolerance for side in sides)
     return Report(subject, inputs.origin, tuple(side.facts() for side in sides), comparisons, tolerance)
@@ -72,7 +75,9 @@ def _format(sides: Sequence[Side], preprocess: Preprocess | None) -> Format:
     if not found:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "all sides are saved outputs", hint="name one that runs")
     first, wanted = next((one for one in found if one[1].is_bytes), found[0])
-    made = Format((preprocess.color.channels, *preprocess.crop), np.dtype(np.float32)) if preprocess else wanted
+    made = wanted
+    if preprocess and wanted.shape == (*preprocess.crop, preprocess.color.channels):
+        made = Format((preprocess.color.channels, *preprocess.crop), np.dtype(np.float32))
     for side, other in found:
         if other.whole not in (wanted.whole, made if wanted.is_bytes else wanted.whole):
             message = f"{first.name} takes images of {wanted}, {side.name} of {other}"
@@ -97,13 +102,10 @@ def _check(sides: Sequence[Side], batches: tuple[int, ...], inputs: Inputs) -> N
 
 
 def _run(side: Side, part: Part, inner: bool) -> Values:
-    """In pieces where the side's batch is fixed."""
-    found = [side.run(piece, inner) for piece in part.pieces(side.batch or len(part.data))]
-    return found[0] if len(found) == 1 else Values(*(_joined(found, what) for what in ("outputs", "inner")))
-
-
-def _joined(found: list[Values], what: str) -> dict[str, Array]:
-    return {name: np.concatenate([getattr(one, what)[name] for one in found]) for name in getattr(found[0], what)}
+    """Run a side, in pieces where its batch is fixed."""
+    pieces = list(part.pieces(side.batch or len(part.data)))
+    found = [side.run(piece, inner) for piece in pieces]
+    return found[0] if len(found) == 1 else join(side.name, found, [len(piece.data) for piece in pieces])
 
 
 @dataclass

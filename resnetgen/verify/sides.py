@@ -9,28 +9,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
+from resnetgen.inputs import read_bytes
 from resnetgen.runtimes import onnxruntime, opencv, reference
-from resnetgen.runtimes.onnxruntime import CUDA, Device, Provider, Session
-from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
-from resnetgen.verify import arrays
+from resnetgen.runtimes.onnxruntime import CUDA, FLOATS, Device, Provider, Session
+from resnetgen.targets.onnx.emit import MAX_PROTOBUF, OnnxOptions, plan, write
+from resnetgen.verify import arrays, models
 from resnetgen.verify.caffe import CaffeFiles
 from resnetgen.verify.inputs import Format, Part
 from resnetgen.verify.settings import TOLERANCE, TOLERANCES
 from resnetgen.verify.subject import Network
-from resnetgen.weights.source import Array
-
-
-class Values(Frozen):
-    """What a side computed of some images; each array's first dimension is theirs."""
-
-    outputs: dict[str, Array]
-    inner: dict[str, Array] = field(default_factory=dict)
-    """The tensors inside, in the order of computing; empty where they were not asked for, or cannot be had."""
+from resnetgen.verify.values import Values, require_numbers, with_batch
 
 
 class Facts(Frozen):
@@ -47,6 +38,8 @@ class Facts(Frozen):
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Node, as the engine executed it -> where."""
     notes: tuple[str, ...] = ()
+    not_compared: int = 0
+    """Number of tensors inside that were passed over: not of floats, or without the batch."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -57,6 +50,7 @@ class Facts(Frozen):
             "batch": self.batch,
             "nodes": dict(self.nodes),
             "notes": list(self.notes),
+            "not_compared": self.not_compared,
         }
 
 
@@ -109,32 +103,33 @@ class OnnxSide:
         self.name = name
         self.path = path
         self.device = device
+        self.proto = models.read_model(path)
         self.session = Session(path, device)
         source = self.session.input
         if self.session.more_inputs:
-            raise _unfit(path, f"it has {1 + len(self.session.more_inputs)} inputs; verify knows networks of one")
-        if source.type not in _DTYPES:
-            raise _unfit(path, f"its input is {source.type}; verify knows {', '.join(_DTYPES)}")
-        first, *shape = source.shape or [None]
-        if not shape or not all(isinstance(extent, int) for extent in shape):
-            raise _unfit(path, f"its input has the shape {source.shape}: all but the batch must be numbers")
-        self.batch = first if isinstance(first, int) else None
-        self.format = Format(tuple(shape), np.dtype(_DTYPES[source.type]))
-        self.proto = onnx.load(str(path), load_external_data=False)
+            raise models.bad(path, f"it has {1 + len(self.session.more_inputs)} inputs; verify knows networks of one")
+        self.batch, self.format = models.image_format(path, source.type, source.shape)
+        self.session.require_numbers(self.session.outputs)
         self.norms = _norms(self.proto)
         self.places = _places(self.proto)
         said = {entry.key: entry.value for entry in self.proto.metadata_props}
         self.tolerance = TOLERANCES.get(said.get("resnetgen.precision", ""), TOLERANCE)
         self.is_quantised = any(node.op_type == "QuantizeLinear" for node in self.proto.graph.node)
         self._inner: Session | None = None
+        self._not_compared = 0
 
     def run(self, part: Part, inner: bool) -> Values:
         outputs = self.session.run(part.data)
         if not inner or self.is_quantised:  # a range that ends at 0 is a ReLU: tensors no longer mean what they did
             return Values(outputs)
-        self._inner = self._inner or self._with_inner_tensors()
-        found = self._inner.run(part.data)
-        return Values(outputs, {name: value for name, value in found.items() if name not in outputs})
+        if self._inner is None:
+            self._inner = self._with_inner_tensors()
+        # What the engine infers of a type is asked before it runs: of some types a value would crash the process.
+        inside = [value for value in self._inner.given if value.name not in outputs]
+        floats = [value.name for value in inside if value.type in FLOATS]
+        found = with_batch(self._inner.run(part.data, floats), len(part.data))
+        self._not_compared = len(inside) - len(found)
+        return Values(outputs, found)
 
     def _with_inner_tensors(self) -> Session:
         """A copy in memory in which every tensor is an output; weights that lie beside the model stay there.
@@ -148,12 +143,14 @@ class OnnxSide:
         )
         provider = Provider.AUTO if self.device.provider is Provider.CUDA else self.device.provider
         device = Device(provider, self.device.options)
-        return Session(self.path.read_bytes() + more.SerializeToString(), device, self.path.parent)
+        data = read_bytes(self.path, MAX_PROTOBUF, "an ONNX model")
+        return Session(data + more.SerializeToString(), device, self.path.parent)
 
     def facts(self) -> Facts:
         nodes = self.session.nodes
         notes = (f"TF32 {'on' if self.device.tf32 else 'off'}",) if CUDA in nodes.values() else ()
-        return Facts(self.name, self.path.name, onnxruntime.version(), self.session.summary, self.batch, nodes, notes)
+        ran_on, batch = self.session.summary, self.batch
+        return Facts(self.name, self.path.name, onnxruntime.version(), ran_on, batch, nodes, notes, self._not_compared)
 
 
 class ReferenceSide:
@@ -166,11 +163,9 @@ class ReferenceSide:
         self.name = name
         self.proto = proto
         self.what = what
-        source = proto.graph.input[0]
-        kind = source.type.tensor_type
-        first, *shape = (dim.dim_value for dim in kind.shape.dim)
-        self.batch = first or None
-        self.format = Format(tuple(shape), onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        self._input, kind, shape = models.graph_input(proto, what)
+        self.batch, self.format = models.image_format(what, kind, shape)
+        self._not_compared = 0
         self.norms = _norms(proto)
         self.places = _places(proto)
 
@@ -185,17 +180,26 @@ class ReferenceSide:
 
     @classmethod
     def of_file(cls, name: str, path: Path) -> ReferenceSide:
-        return cls(name, onnx.load(str(path)), "the same file on onnx's reference evaluator")
+        """The model of a file, whoever wrote it. Raises Failure (exit 4) for what cannot be read."""
+        proto = models.read_model(path)
+        models.load_external(proto, path)
+        return cls(name, proto, "the same file on onnx's reference evaluator")
 
     def run(self, part: Part, inner: bool) -> Values:
         graph = self.proto.graph
-        found = reference.run_reference(self.proto, {graph.input[0].name: part.data})
-        outputs = {value.name: found[value.name] for value in graph.output}
-        names = (name for node in graph.node for name in node.output if name not in outputs)
-        return Values(outputs, {name: found[name] for name in names} if inner else {})
+        found = reference.run_reference(self.proto, {self._input: part.data})
+        outputs = require_numbers(self.what, {value.name: found.get(value.name) for value in graph.output})
+        if not inner:
+            return Values(outputs)
+        names = (name for node in graph.node for name in node.output if name and name not in outputs)
+        inside = {name: found.get(name) for name in names}
+        values = with_batch(inside, len(part.data))
+        self._not_compared = len(inside) - len(values)
+        return Values(outputs, values)
 
     def facts(self) -> Facts:
-        return Facts(self.name, self.what, reference.version(), f"numpy {np.__version__}", self.batch)
+        numpy = f"numpy {np.__version__}"
+        return Facts(self.name, self.what, reference.version(), numpy, self.batch, not_compared=self._not_compared)
 
 
 class CaffeSide:
@@ -211,20 +215,21 @@ class CaffeSide:
         self.format = Format(files.dims[1:], np.dtype(np.float32))
         self.places, self.norms = files.places, files.norms
         self.net = opencv.Net(files.text, files.read_caffemodel())
+        self._not_compared = 0
 
     def run(self, part: Part, inner: bool) -> Values:
         outputs = self.net.run(part.data)
         wanted = [layer for layer in self.files.readable if layer not in outputs] if inner else []
         found = self.net.run_layers(part.data, wanted)
         called = self.files.called
-        return Values(
-            {called.get(layer, layer): value for layer, value in outputs.items()},
-            {called.get(layer, layer): value for layer, value in found.items()},
-        )
+        inside = with_batch({called.get(layer, layer): value for layer, value in found.items()}, len(part.data))
+        self._not_compared = len(found) - len(inside)
+        return Values({called.get(layer, layer): value for layer, value in outputs.items()}, inside)
 
     def facts(self) -> Facts:
         where = f"its CPU backend, float32, fusion on ({self.files.layers} layers)"
-        return Facts(self.name, self.files.shown, opencv.version(), where, self.batch, notes=self.files.notes)
+        shown, notes, passed_over = self.files.shown, self.files.notes, self._not_compared
+        return Facts(self.name, shown, opencv.version(), where, self.batch, notes=notes, not_compared=passed_over)
 
 
 class SavedSide:
@@ -240,6 +245,7 @@ class SavedSide:
         self.path = path
         self.found = arrays.load(path)
         said = self.found.pop(SAVED_INPUT, None)
+        require_numbers(str(path), self.found)
         self.input = "" if said is None else said.tobytes().hex()
         """The digest of the images; empty where the file does not say it."""
         self.norms: dict[str, str] = {}
@@ -259,16 +265,6 @@ class SavedSide:
 SAVED_INPUT = "resnetgen.input"
 """What the digest of the images is called in a file of outputs."""
 
-_DTYPES: dict[str, npt.DTypeLike] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(uint8)": np.uint8,
-}
-
-
-def _unfit(path: Path, why: str) -> Exception:
-    return fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: {why}")
-
 
 def _norms(proto: onnx.ModelProto) -> dict[str, str]:
     return {node.input[0]: node.output[0] for node in proto.graph.node if node.op_type == "BatchNormalization"}
@@ -278,4 +274,4 @@ def _places(proto: onnx.ModelProto) -> dict[str, str]:
     """Our models say where in the spec each node stands; what others write there may be anything."""
     if proto.producer_name != "resnetgen":
         return {}
-    return {name: node.doc_string.partition(" ")[0] for node in proto.graph.node for name in node.output}
+    return {name: str(node.doc_string).partition(" ")[0] for node in proto.graph.node for name in node.output}

@@ -1,0 +1,76 @@
+"""Values of a run: which of them can be compared, and how those of several runs are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Any
+
+import numpy as np
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
+from resnetgen.weights.source import Array
+
+
+class Values(Frozen):
+    """Outputs and inner tensors that a side computed of some images."""
+
+    outputs: dict[str, Array]
+    inner: dict[str, Array] = field(default_factory=dict)
+    """Tensors of floats whose first dimension is the batch, in the order of computing; empty where none were asked for
+    or can be had."""
+
+
+def require_numbers(shown: str, outputs: Mapping[str, Any]) -> dict[str, Array]:
+    """Return outputs that are arrays of numbers. Raises Failure (exit 4) that names the first that is not."""
+    for name, value in outputs.items():
+        if not _is_numeric(value):
+            kind = f"a tensor of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+            message = f"{shown}: its output {name} is {kind}, which cannot be compared"
+            raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint="an output is a tensor of numbers, or of bool")
+    return {name: np.asarray(value) for name, value in outputs.items()}
+
+
+def with_batch(found: Mapping[str, Any], images: int) -> dict[str, Array]:
+    """Return the float tensors whose first dimension is the batch.
+
+    What is left out are the sizes with which exporters compute a shape, masks, indices and constants.
+    """
+    return {
+        name: value
+        for name, value in found.items()
+        if _is_numeric(value) and value.dtype.kind == "f" and value.ndim and len(value) == images
+    }
+
+
+def join(shown: str, runs: Sequence[Values], sizes: Sequence[int]) -> Values:
+    """Return the values of several runs as those of one; `sizes` are their numbers of images.
+
+    Inner tensors that do not fit together are left out. Raises Failure (exit 4) for an output without the batch.
+    """
+    outputs = {name: join_output(shown, name, [run.outputs[name] for run in runs], sizes) for name in runs[0].outputs}
+    inner = {}
+    for name in runs[0].inner:
+        parts = [run.inner[name] for run in runs if name in run.inner]
+        if len(parts) == len(runs) and len({part.shape[1:] for part in parts}) == 1:
+            inner[name] = np.concatenate(parts)
+    return Values(outputs, inner)
+
+
+def join_output(shown: str, name: str, parts: Sequence[Array], sizes: Sequence[int]) -> Array:
+    """Return the values of an output in several runs as one array.
+
+    Raises Failure (exit 4) where its first dimension is not the batch, or the others change from run to run.
+    """
+    for part, size in zip(parts, sizes, strict=True):
+        if not part.ndim or len(part) != size or part.shape[1:] != parts[0].shape[1:]:
+            message = f"{shown}: its output {name} has the shape {part.shape} for {size} images"
+            hint = "the outputs of several runs are joined along their first dimension, which must be the batch"
+            raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint)
+    return np.concatenate(parts)
+
+
+def _is_numeric(value: object) -> bool:
+    """Whether it is an array of floats, integers or bool that numpy knows: not of bfloat16, strings or structures."""
+    return isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub"
