@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from resnetgen import ranges
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
@@ -24,6 +26,10 @@ if TYPE_CHECKING:  # what they say is not needed to say it
     from resnetgen.precision.choice import Lowering
     from resnetgen.pretrained import Source
     from resnetgen.verify import Report, Settings
+
+
+MAX_TENSOR_NAME = 256
+"""Characters of the name of an input or an output; as many as a spec's names have at most."""
 
 
 class Target(StrEnum):
@@ -83,6 +89,20 @@ class Options(Frozen):
     """The ONNX model's precision, where that is below fp32."""
     verify: Settings | None = None
     """How the built ONNX model is to be run before it is published; None: it is not."""
+
+    def __post_init__(self) -> None:
+        """Raise Failure (exit 2) for a number outside its range, or a name that no tensor can have."""
+        ranges.BATCH.require(self.batch, "--batch")
+        ranges.SEED.require(self.seed, "--seed")
+        ranges.NODES.require(self.max_nodes, "--max-nodes")
+        for option, name in (("--input-name", self.input_name), ("--output-name", self.output_name)):
+            if not name or len(name) > MAX_TENSOR_NAME or not name.isprintable():
+                message = f"{option}: {name!r} cannot be the name of a tensor"
+                hint = f"1 to {MAX_TENSOR_NAME} printable characters"
+                raise fail(Exit.USAGE, Code.BAD_NAME, message, hint=hint)
+        if self.input_name == self.output_name:
+            message = f"--input-name and --output-name must differ, and both are {self.input_name!r}"
+            raise fail(Exit.USAGE, Code.BAD_NAME, message)
 
 
 class Built(Frozen):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from resnetgen import ranges
 from resnetgen.cli.options import (
     FilePath,
     image_option,
@@ -32,7 +33,9 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
         show_default=True,
         help="Initial weights; random-stats randomises norms and biases too, so that no fold can hide.",
     ),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the initial weights."),
+    click.option(
+        "--seed", type=click.IntRange(*ranges.SEED), default=0, show_default=True, help="Of the initial weights."
+    ),
     click.option(
         "--weights",
         "pretrained",
@@ -42,8 +45,12 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     ),
     reinit_option,
     nonfinite_option,
-    click.option("--num-classes", type=click.IntRange(1), help="The same as --set classes=N."),
-    click.option("--batch", type=click.IntRange(1), help="Fix the batch; else it is dynamic in ONNX and 1 in Caffe."),
+    click.option("--num-classes", type=click.IntRange(*ranges.TOP), help="The same as --set classes=N."),
+    click.option(
+        "--batch",
+        type=click.IntRange(*ranges.BATCH),
+        help="Fix the batch; else it is dynamic in ONNX and 1 in Caffe.",
+    ),
     click.option(
         "--runtime",
         metavar="NAME",
@@ -78,7 +85,7 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     ),
     click.option(
         "--calibration-images",
-        type=click.IntRange(1),
+        type=click.IntRange(*ranges.IMAGES),
         metavar="N",
         help="[default: 16 random ones, or up to 256 of a folder]",
     ),

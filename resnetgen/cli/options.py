@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resnetgen import ranges
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -72,5 +74,5 @@ reinit_option = click.option(
     help="Draw the weights of a stage anew instead of taking the checkpoint's: --reinit head.",
 )
 nonfinite_option = click.option("--allow-nonfinite", is_flag=True, help="Take weights that are NaN or infinite, too.")
-max_nodes_option = click.option("--max-nodes", type=click.IntRange(1), default=20_000, show_default=True)
+max_nodes_option = click.option("--max-nodes", type=click.IntRange(*ranges.NODES), default=20_000, show_default=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resnetgen import ranges
 from resnetgen.cli.group import main
 from resnetgen.cli.options import FilePath, json_option, output_dir_option, provider_option, settings_option
 from resnetgen.cli.output import print_json, print_line
@@ -73,9 +74,18 @@ def _provider_options(_: click.Context, __: click.Parameter, given: tuple[str, .
     metavar="KEY=VALUE",
     help="Of CUDA's provider: device_id=1. TF32 is off unless use_tf32=1 is given.",
 )
-@click.option("--batch", type=click.IntRange(1), multiple=True, help="Images at once; may be repeated.  [default: 1]")
-@click.option("--seeds", type=click.IntRange(1), help="How many random images.  [default: as many as the batch]")
-@click.option("--input-seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random images.")
+@click.option(
+    "--batch",
+    type=click.IntRange(*ranges.BATCH),
+    multiple=True,
+    help="Images at once; may be repeated.  [default: 1]",
+)
+@click.option(
+    "--seeds", type=click.IntRange(*ranges.IMAGES), help="How many random images.  [default: as many as the batch]"
+)
+@click.option(
+    "--input-seed", type=click.IntRange(*ranges.SEED), default=0, show_default=True, help="Of the random images."
+)
 @click.option(
     "--data",
     type=FilePath(),

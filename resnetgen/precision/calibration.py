@@ -13,6 +13,7 @@ import numpy.typing as npt
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.frozen import Frozen
 from resnetgen.preprocess import Preprocess
+from resnetgen.ranges import require_room
 from resnetgen.runtimes.images import image_files, normalise, readable
 from resnetgen.verify import arrays
 from resnetgen.verify.inputs import Format, make, random_images
@@ -52,6 +53,7 @@ def load(given: Path | None, count: int | None, wanted: Format, preprocess: Prep
     """
     if given is None:
         number = count or RANDOM
+        require_room(number, wanted.shape, "--calibration-images")
         return Images(random_images(number, wanted, seed=0), f"{number} random images")
     if given.suffix in arrays.SUFFIXES:
         found = make(wanted, (1,), Settings(data=(given,)), None)
@@ -65,6 +67,7 @@ def load(given: Path | None, count: int | None, wanted: Format, preprocess: Prep
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
     paths = image_files(given)
     taken = _evenly(paths, count or AT_MOST)
+    require_room(len(taken), (*preprocess.crop, preprocess.color.channels), "--calibration-images")
     origin = f"{_some(len(taken), len(paths))} of {given.resolve().name}/"
     return Images(_pictures(taken, preprocess), origin, None if wanted.is_bytes else preprocess)
 

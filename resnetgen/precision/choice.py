@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from resnetgen import ranges
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
 from resnetgen.profiles import Profile, who_loads
@@ -29,6 +30,12 @@ class Gate(Frozen):
     cosine: float
     """Of the outputs of all images with what they were."""
 
+    def __post_init__(self) -> None:
+        """Raise Failure (exit 2) for what no share or cosine is, NaN among it."""
+        for option, smallest, value in (("--min-top1", 0, self.top1), ("--min-cosine", -1, self.cosine)):
+            if not smallest <= value <= 1:
+                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{option}: {value} is outside {smallest} to 1")
+
 
 GATES = {Precision.FP16: Gate(0.99, 0.9999), Precision.INT8: Gate(0.9, 0.99)}
 """Where a user says nothing."""
@@ -45,6 +52,10 @@ class Lowering(Frozen):
     """How many images at most; None: as `calibration` says."""
     outer: Element = Element.FP32
     """What an fp16 model takes and gives."""
+
+    def __post_init__(self) -> None:
+        """Raise Failure (exit 2) for a number of images outside its range."""
+        ranges.IMAGES.require(self.count, "--calibration-images")
 
 
 def check_opset(precision: Precision, opset: int, runtime: Profile | None) -> None:

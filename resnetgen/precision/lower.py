@@ -15,6 +15,7 @@ from resnetgen.precision import calibration, choice
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.choice import Lowering, Precision
 from resnetgen.preprocess import Preprocess
+from resnetgen.ranges import require_room
 from resnetgen.targets.onnx import emit
 from resnetgen.targets.onnx.elements import Element
 from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
@@ -49,6 +50,7 @@ def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Hal
     (source,) = graph.inputs
     channels, *extent = graph.shapes[source.name]
     shape, dtype = ((*extent, channels), np.uint8) if options.embed else ((channels, *extent), np.float32)
+    require_room(options.batch or 1, shape, "--batch")  # the last images are filled up to a whole batch
     images = calibration.load(lowering.images, lowering.count, Format(shape, np.dtype(dtype)), preprocess)
     metadata = options.metadata | {"resnetgen.precision": lowering.precision.value}
     if lowering.precision is Precision.INT8:

@@ -14,6 +14,7 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
+from resnetgen.ranges import require_room
 from resnetgen.runtimes import images
 from resnetgen.verify import arrays
 from resnetgen.verify.settings import Settings
@@ -72,6 +73,7 @@ def make(wanted: Format, batches: tuple[int, ...], settings: Settings, preproces
         read = [_read(path, wanted, preprocess) for path in settings.data]
         return Inputs(np.concatenate(read), ", ".join(path.name for path in settings.data))
     count = settings.inputs or max(batches)
+    require_room(count, wanted.shape, "random images")
     return Inputs(random_images(count, wanted, settings.seed), f"random, seed {settings.seed}")
 
 

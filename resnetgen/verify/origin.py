@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from resnetgen import manifest
+from resnetgen import manifest, ranges
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
 from resnetgen.targets.caffe.read import parse_prototxt
@@ -82,7 +82,8 @@ def _made(said: Mapping[str, str], path: Path) -> Made:
     seed, init = said.get("seed", "0"), said.get("init", Init.HE)
     reinit = tuple(filter(None, said.get("reinit", "").split(",")))
     try:
+        ranges.SEED.require(int(seed), "seed")
         return Made(int(seed), Init(init), said.get("weights", ""), said.get("weights_sha256", ""), reinit)
-    except ValueError:
+    except (ValueError, Failure):
         message = f"{path} says that its weights were drawn by seed {seed!r} and init {init!r}"
         raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint="no build says so; build it anew") from None

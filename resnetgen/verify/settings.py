@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 
+from resnetgen import ranges
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
 from resnetgen.runtimes.onnxruntime import Device, Provider
 
@@ -32,6 +34,17 @@ class Settings(Frozen):
     """Of single tensors, by their names."""
     provider_options: Mapping[str, str] = field(default_factory=dict)
     """Of CUDA's provider."""
+
+    def __post_init__(self) -> None:
+        """Raise Failure (exit 2) for a number outside its range."""
+        for batch in self.batches:
+            ranges.BATCH.require(batch, "--batch")
+        ranges.SEED.require(self.seed, "--input-seed")
+        ranges.IMAGES.require(self.inputs, "--seeds")
+        for tolerance in (self.tolerance, *self.tolerances.values()):
+            if tolerance is not None and not 0 < tolerance <= 1:
+                message = f"--tolerance: {tolerance} is not more than 0 and at most 1"
+                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message)
 
     def device(self, provider: str = "") -> Device:
         return Device(Provider(provider or self.provider), self.provider_options)
