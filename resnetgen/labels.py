@@ -12,7 +12,7 @@ _MAX_BYTES = 16 << 20
 
 
 def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
-    """One for each class; `place`: who says how many there are.
+    """Return one label for each class; `place` says who says how many there are, 0 if that is not known.
 
     Raises Failure (exit 5): no file, not text, an empty line, a character that cannot be printed, or not a label for
     each class. Servers load such files, and answer without names, or with those of other classes; labels are shown on
@@ -27,7 +27,7 @@ def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
             raise _located(source, number, "a line without a label", "one label a line, and no line is empty")
         if not line.isprintable():
             raise _unprintable(source, number, line)
-    if len(lines) != classes:
+    if classes and len(lines) != classes:
         at = min(len(lines), classes + 1)
         message = f"{len(lines):,} labels for {classes:,} classes ({place})"
         raise _located(source, at, message, "one label a line, in the order of the network's outputs")

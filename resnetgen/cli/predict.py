@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from resnetgen import ranges
 from resnetgen.cli.group import main
 from resnetgen.cli.options import FilePath, json_option
 from resnetgen.cli.output import print_for_program, print_json, print_line
@@ -20,8 +21,15 @@ if TYPE_CHECKING:
 @main.command()
 @click.argument("folder", type=FilePath())
 @click.argument("images", metavar="IMAGE...", type=FilePath(), nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes of each image.")
-@click.option("--batch", type=click.IntRange(1), help="Images at once.  [default: 8, or what the model is fixed at]")
+@click.option("--output", metavar="NAME", help="The output that ranks classes, where the model has several.")
+@click.option(
+    "--top", type=click.IntRange(*ranges.TOP), default=5, show_default=True, help="How many classes of each image."
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(*ranges.BATCH),
+    help="Images at once.  [default: 8, or what the model is fixed at]",
+)
 @click.option(
     "--provider",
     type=click.Choice(["cpu", "cuda", "auto"]),
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
 def predict(
     folder: Path,
     images: tuple[Path, ...],
+    output: str | None,
     top: int,
     batch: int | None,
     provider: str,
@@ -57,10 +66,11 @@ def predict(
     if as_request and (as_json or batch):
         raise click.UsageError(f"--request has no {'--json' if as_json else '--batch'}: it is one batch, as JSON")
     if as_request:
-        print_for_program(request(Classifier(read_folder(folder), Device()), images, top))
+        print_for_program(request(Classifier(read_folder(folder, output), Device()), images, top))
         return
     with progress_bars() as progress, progress.task("classifying", len(images)) as advance:
-        result = run(Classifier(read_folder(folder), Device(Provider(provider))), images, top, batch, advance)
+        classifier = Classifier(read_folder(folder, output), Device(Provider(provider)))
+        result = run(classifier, images, top, batch, advance)
     if as_json:
         print_json([prediction.to_json() for prediction in result.found])
     else:

@@ -13,12 +13,16 @@ import numpy.typing as npt
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.frozen import Frozen
 from resnetgen.predict.folder import Folder
+from resnetgen.predict.scores import by, check_output, to_scores
+from resnetgen.ranges import BATCH, TOP, require_room
 from resnetgen.runtimes.images import Bytes, normalise, readable
 from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.weights.source import Array
 
-BATCH = 8
+USUAL_BATCH = 8
 """Images at once, where neither the user nor the model says how many."""
+_TYPES = {True: ("tensor(uint8)",), False: ("tensor(float)", "tensor(float16)")}
+"""Types of an input, by whether the model does the preprocessing itself."""
 
 
 class Guess(Frozen):
@@ -54,17 +58,32 @@ class Classifier:
     """The model of a folder, loaded."""
 
     def __init__(self, folder: Folder, device: Device) -> None:
-        """Raises Failure (exit 4) where the model does not load, or takes other images than the preprocessing makes."""
+        """Load the model of a folder.
+
+        Raises Failure (exit 4) where it does not load, takes other images than the preprocessing makes, or gives no
+        scores of classes.
+        """
         self.folder = folder
         self.session = Session(folder.model, device)
         first, *taken = self.session.input.shape or [None]
         self.batch: int | None = first if isinstance(first, int) else None
-        """What the model's batch is fixed at."""
+        """The batch at which the model is fixed."""
         channels, (height, width) = folder.preprocess.color.channels, folder.preprocess.crop
-        made = [height, width, channels] if folder.embedded else [channels, height, width]
-        if taken != made:
-            message = f"{folder.model} takes images of {_by(taken)}, the preprocessing makes them {_by(made)}"
+        self.image = (height, width, channels) if folder.embedded else (channels, height, width)
+        """The shape of one image, as the model takes it."""
+        # An extent that is no number may be any.
+        fits = len(taken) == 3 and all(a == b for a, b in zip(taken, self.image, strict=True) if isinstance(a, int))
+        if not fits or self.batch == 0:
+            shown = by(taken) if self.batch != 0 else by(self.session.input.shape)
+            message = f"{folder.model} takes images of {shown}, the preprocessing makes them {by(self.image)}"
             raise fail(Exit.MODEL, Code.BAD_MODEL, message)
+        if self.session.more_inputs or self.session.input.type not in _TYPES[folder.embedded]:
+            listed = ", ".join(f"{one.name}: {one.type}" for one in (self.session.input, *self.session.more_inputs))
+            message = (
+                f"{folder.model} takes {listed}; a classifier takes one input, {' or '.join(_TYPES[folder.embedded])}"
+            )
+            raise fail(Exit.MODEL, Code.BAD_MODEL, message)
+        check_output(folder.model, self.session.given, folder.output)
 
     def inputs(self, pictures: Sequence[Bytes]) -> npt.NDArray[Any]:
         """What the model takes for N pictures, each 1 x H x W x C as `load_bytes` gives it."""
@@ -75,10 +94,11 @@ class Classifier:
         """N x classes, for as many pictures as the batch has, or fewer."""
         missing = max(0, (self.batch or 0) - len(pictures))
         data = np.pad(self.inputs(pictures), [(0, missing), (0, 0), (0, 0), (0, 0)])
-        (output,) = self.session.run(self.session.cast(data)).values()
-        scores = output[: len(pictures)].reshape(len(pictures), -1).astype(np.float32)
-        if not np.isfinite(scores).all():
-            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.folder.model}: its output holds NaN or Inf")
+        (output,) = self.session.run(self.session.cast(data), [self.folder.output]).values()
+        scores = to_scores(self.folder.model, self.session.given, output, len(data))[: len(pictures)]
+        labels, classes = len(self.folder.labels), scores.shape[1]
+        if labels not in (0, classes):
+            raise fail(Exit.IO, Code.LABELS, f"{labels:,} labels for {classes:,} classes ({self.folder.model.name})")
         return scores if self.folder.gives_distribution else _softmax(scores)
 
     def guesses(self, probabilities: Array, top: int) -> tuple[Guess, ...]:
@@ -94,10 +114,13 @@ def predict(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
     """Classify all images that can be read; `progress` is told of each batch. Raises Failure for what concerns all."""
-    size = batch or classifier.batch or BATCH
+    BATCH.require(batch, "--batch")
+    TOP.require(top, "--top")
+    size = batch or classifier.batch or USUAL_BATCH
     if classifier.batch not in (None, size):
         message = f"--batch {batch}: the model was built for a batch of {classifier.batch}"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --batch")
+    require_room(classifier.batch or min(size, len(images)), classifier.image, "--batch")
     result = Predictions()
     for start in range(0, len(images), size):
         part = images[start : start + size]
@@ -115,7 +138,3 @@ def _softmax(scores: Array) -> Array:
     powers: Array = np.exp(scores - scores.max(axis=1, keepdims=True))
     powers /= powers.sum(axis=1, keepdims=True)
     return powers
-
-
-def _by(shape: Sequence[object]) -> str:
-    return "x".join(map(str, shape))

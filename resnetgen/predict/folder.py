@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import prod
 from pathlib import Path
 
-from resnetgen.errors import Code, Exit, Failure, Source, fail
+from resnetgen.errors import Code, Exit, Failure, Source, did_you_mean, fail
 from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_text
 from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import MAX_SIDE, Extent, Preprocess
 from resnetgen.spec.preprocess import parse_preprocess
 from resnetgen.targets.onnx.read import read_skeleton
-from resnetgen.targets.onnx.schema import ModelProto
+from resnetgen.targets.onnx.schema import ModelProto, ValueInfoProto
 
 MODEL, PREPROCESS = "model.onnx", "preprocess.json"
 MAX_BYTES = 1 << 14
@@ -33,25 +33,30 @@ class Folder(Served):
     preprocess: Preprocess
     embedded: bool
     """Whether the model takes bytes, and does itself what concerns an image's pixels."""
+    output: str
+    """Name of the output that ranks classes; empty where the model has several, and none was chosen."""
     gives_distribution: bool
-    """Whether the output is one already: a second softmax would flatten it."""
+    """Whether that output is a distribution already: a second softmax would flatten it."""
 
 
 def read_served(folder: Path) -> Served:
     """The model and its labels, whether or not anything says how it is to see a picture. Raises as `read_folder`."""
     path, model = _find_model(folder)
-    return Served(path, _find_labels(folder, path, model))
+    return Served(path, _find_labels(folder, path, model.graph.output[0]))
 
 
-def read_folder(folder: Path) -> Folder:
-    """What `build` or `deploy` wrote.
+def read_folder(folder: Path, output: str | None = None) -> Folder:
+    """Read what `build` or `deploy` wrote; `output` names the one of several outputs that ranks classes.
 
-    Raises Failure: exit 2 where nothing says how the network is to see a picture, or there are several models; 4 for
-    what is no model; 5 where a file is missing, or says what cannot be.
+    Raises Failure: exit 2 where nothing says how the network is to see a picture, there are several models, or no
+    output has that name; 4 for what is no model; 5 where a file is missing, or says what cannot be.
     """
     path, model = _find_model(folder)
     preprocess, embedded = _find_preprocess(folder, path, model)
-    return Folder(path, _find_labels(folder, path, model), preprocess, embedded, _ends_in_softmax(model))
+    chosen = _choose_output(path, model, output)
+    labels = _find_labels(folder, path, chosen)
+    name = str(chosen.name) if chosen else ""
+    return Folder(path, labels, preprocess, embedded, name, _ends_in_softmax(model, name))
 
 
 def _find_model(folder: Path) -> tuple[Path, ModelProto]:
@@ -63,10 +68,22 @@ def _find_model(folder: Path) -> tuple[Path, ModelProto]:
     return path, model
 
 
-def _find_labels(folder: Path, path: Path, model: ModelProto) -> tuple[str, ...]:
-    dims = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
+def _choose_output(path: Path, model: ModelProto, wanted: str | None) -> ValueInfoProto | None:
+    """Return the output of a name, or the only one. Raises Failure (exit 2) for a name that none has."""
+    outputs = {str(output.name): output for output in model.graph.output}
+    if wanted is None:
+        return next(iter(outputs.values())) if len(outputs) == 1 else None
+    if wanted not in outputs:
+        message = f"--output: {path} has no output {wanted!r}"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=did_you_mean(wanted, outputs))
+    return outputs[wanted]
+
+
+def _find_labels(folder: Path, path: Path, output: ValueInfoProto | None) -> tuple[str, ...]:
+    """Read the labels beside a model: as many as the output has classes, where the model says how many."""
+    dims = [dim.dim_value for dim in output.type.tensor_type.shape.dim[1:]] if output else []
     named = folder / LABELS
-    return read_labels(named, prod(dims[1:]), path.name) if named.is_file() else ()
+    return read_labels(named, prod(dims) if dims else 0, path.name) if named.is_file() else ()
 
 
 def _find_file(folder: Path) -> Path:
@@ -119,9 +136,8 @@ def _input_extent(model: ModelProto, is_embedded: bool) -> Extent | None:
     return (height, width) if 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE else None
 
 
-def _ends_in_softmax(model: ModelProto) -> bool:
+def _ends_in_softmax(model: ModelProto, name: str) -> bool:
     makers = {output: node for node in model.graph.node for output in node.output}
-    name = model.graph.output[0].name
     while (node := makers.pop(name, None)) and node.op_type in _TRANSPARENT and node.input:
         name = node.input[0]  # taken out, so that a circle ends as well
     return node is not None and node.op_type == "Softmax"

@@ -11,18 +11,22 @@ import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.predict.classify import Classifier
+from resnetgen.ranges import TOP, require_room
 from resnetgen.runtimes.images import readable
 
 DATATYPES = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(uint8)": "UINT8"}
 """ONNX Runtime's name of a type -> the protocol's."""
+_MAX_NUMBERS = 1 << 25
+"""Of one request, 222 images of 3x224x224: each becomes a Python number and its digits."""
 
 
 def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
-    """JSON on one line: the images as one batch, and the wish for the `top` classes of each with their labels.
+    """Return JSON on one line: the images as one batch, and the wish for the `top` classes of each with their labels.
 
     Raises Failure: exit 2 where the model's batch is fixed at another number of images, or where it takes fp16, which
-    the protocol's JSON cannot say; 5 where an image cannot be read.
+    the protocol's JSON cannot say; 5 where an image cannot be read; 6 for more images than one request may hold.
     """
+    TOP.require(top, "--top")
     if DATATYPES[classifier.session.input.type] == "FP16":
         message = f"{classifier.folder.model} takes fp16, which the v2 protocol carries in binary alone"
         hint = "without --fp16-io an fp16 model takes and gives fp32"
@@ -30,13 +34,14 @@ def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
     if classifier.batch not in (None, len(images)):
         message = f"a request of {len(images)}: the model was built for a batch of {classifier.batch}"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"name {classifier.batch} images")
+    require_room(len(images), classifier.image, "--request", _MAX_NUMBERS)
     problems: list[Problem] = []
     pictures = [pixels for _, pixels in readable(images, classifier.folder.preprocess, problems)]
     if problems:  # a smaller batch than was asked for would be another request
         raise Failure(Exit.IO, tuple(problems))
     data, session = classifier.inputs(pictures), classifier.session
     document = {
-        "outputs": [{"name": name, "parameters": {"classification": top}} for name in session.outputs],
+        "outputs": [{"name": classifier.folder.output, "parameters": {"classification": top}}],
         "inputs": [
             {
                 "name": session.input.name,

@@ -80,10 +80,12 @@ class Session:
             inputs = self._session.get_inputs()
             self.given = tuple(self._session.get_outputs())
             """Of each output its name, type and shape, as `input` of the input."""
+            self.outputs: tuple[str, ...] = tuple(output.name for output in self.given)
+            for value in inputs:
+                value.name  # noqa: B018  read here, where a name that is not UTF-8 becomes a Failure
         if not inputs:
             raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.shown}: it takes no input")
         (self.input, *self.more_inputs) = inputs
-        self.outputs: tuple[str, ...] = tuple(output.name for output in self.given)
 
     @property
     def summary(self) -> str:
@@ -105,8 +107,8 @@ class Session:
         wanted = self.outputs if names is None else tuple(names)
         self.require_numbers(wanted)
         on_gpu = CUDA in self._session.get_providers()
-        place = ("cuda", int(self.device.cuda_options.get("device_id", "0"))) if on_gpu else ("cpu", 0)
         with _failures(self.shown):
+            place = ("cuda", int(self.device.cuda_options.get("device_id", "0"))) if on_gpu else ("cpu", 0)
             binding = self._session.io_binding()
             value = _engine().OrtValue.ortvalue_from_numpy(data, *place)
             binding.bind_ortvalue_input(self.input.name, value)

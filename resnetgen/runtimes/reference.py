@@ -54,8 +54,9 @@ def run_reference(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[An
         with np.errstate(all="ignore"), catch_warnings():
             simplefilter("ignore")
             found = ReferenceEvaluator(proto, new_ops=[LRN, BatchNormalization]).run(None, feeds, intermediate=True)
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        message = f"there is not enough memory for onnx's reference evaluator: {error}"
+        raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
     except Exception as error:  # up to 1.23 no DequantizeLinear below opset 19, for one; ops raise what numpy does
         lines = str(error).strip().splitlines() or [type(error).__name__]
         message = f"onnx's reference evaluator cannot run this model: {lines[0]}"

@@ -1,0 +1,54 @@
+"""Ranges of the numbers that a user gives, and the size of what may follow from them.
+
+The command line takes the ranges of its options from here, so that both refuse the same. Nothing is imported but for an
+error: `--help` needs the ranges, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Range(NamedTuple):
+    """The smallest and the largest number of an option."""
+
+    smallest: int
+    largest: int
+
+    def require(self, number: int | None, option: str) -> None:
+        """Raise Failure (exit 2) for a number outside the range; None is one that was not given."""
+        if number is not None and not self.smallest <= number <= self.largest:
+            from resnetgen.errors import Code, Exit, fail
+
+            digits = number.bit_length() * 3 // 10  # Python writes no number of more than 4,300 digits
+            given = f"{number:,}" if digits < _MAX_DIGITS else f"a number of about {digits:,} digits"
+            message = f"{option}: {given} is outside {self.smallest:,} to {self.largest:,}"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message)
+
+
+BATCH = Range(1, 2**31 - 1)
+"""Images at once: the range of a dimension in a prototxt."""
+IMAGES = Range(1, 2**31 - 1)
+"""Images that are drawn or read."""
+SEED = Range(0, 2**64 - 1)
+TOP = Range(1, 1_000_000)
+"""Classes that are shown of an image; a network has no more."""
+NODES = Range(1, 2**31 - 1)
+_MAX_DIGITS = 40
+
+MAX_NUMBERS = 1 << 30
+"""Numbers of all images that are held at once: 7,133 images of 3x224x224, 4 GiB of float32."""
+
+
+def require_room(images: int, shape: Sequence[int], what: str, limit: int = MAX_NUMBERS) -> None:
+    """Raise Failure (exit 6) for more images than may be held at once; `what` names them in the error."""
+    numbers = images
+    for extent in shape:
+        numbers *= extent
+    if numbers > limit:
+        from resnetgen.errors import Code, Exit, fail
+
+        each = "x".join(map(str, shape))
+        message = f"{what}: {images:,} images of {each} are {numbers:,} numbers; the limit is {limit:,}"
+        raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once")
