@@ -73,7 +73,7 @@ def test_the_command_line_refuses(args: tuple[str, ...], number: str, run: Run) 
 def test_what_is_in_the_range_is_taken(run: Run) -> None:
     assert run("build", "tiny.yaml", "--seed", str(ranges.SEED.largest)).code == 0
     assert run("build", "tiny.yaml", "--target", "caffe", "--no-weights", "--batch", str(2**31 - 1)).code == 0
-    assert run("verify", "tiny.yaml", "--input-seed", str(ranges.SEED.largest)).code == 7, "Caffe's build is newer"
+    assert run("verify", "tiny.yaml", "--input-seed", str(ranges.SEED.largest)).code == 0
 
 
 @pytest.mark.parametrize("option", ["--batch", "--seeds"])
