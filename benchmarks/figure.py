@@ -25,8 +25,8 @@ class Figure:
 
     @property
     def held(self) -> bool:
-        """Whether the limit is, by the ratio as a reader sees it; a figure without one holds what it promises."""
-        return self.limit is None or _shown(self.ratio) <= self.limit
+        """Tell whether the ratio, unrounded, is within the limit; a figure without a limit holds."""
+        return self.limit is None or self.ratio <= self.limit
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,16 @@ def compare(what: str, peer: str, unit: str, rounds: Iterable[Sequence[float]], 
     return Figure(what, peer, median(mine), median(theirs), unit, median(ratios), low, high, limit)
 
 
-def times(ratio: float) -> str:
-    """A ratio for a reader: 1.42, or 1/9.9 where a tenth is meant."""
-    return f"{ratio:.2f}" if ratio > _INVERTED else f"1/{1 / ratio:.3g}"
+def times(ratio: float, beyond: float | None = None) -> str:
+    """Return a ratio for a reader: 1.42, or 1/9.9 where a tenth is meant.
+
+    With `beyond`, the limit that it misses, it has as many digits as show that.
+    """
+    digits = 2
+    while beyond is not None and ratio != beyond and _written(ratio, digits) == _written(beyond, digits):
+        digits += 1
+    return _written(ratio, digits)
 
 
-def _shown(ratio: float) -> float:
-    """As precise as it is shown: what lies behind that differs from run to run."""
-    return round(ratio, 2) if ratio > _INVERTED else 1 / float(f"{1 / ratio:.3g}")
+def _written(ratio: float, digits: int) -> str:
+    return f"{ratio:.{digits}f}" if ratio > _INVERTED else f"1/{1 / ratio:.{digits + 1}g}"

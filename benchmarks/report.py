@@ -16,6 +16,19 @@ from benchmarks.figure import Figure, Result, Skipped, times
 LIBRARIES = ("numpy", "onnx", "protobuf", "onnxruntime", "onnxruntime-gpu", "torch")
 
 
+INTRODUCTION = (
+    "A ratio is our cost over a peer's: less than 1 is less. The two ran in turn on one machine; the ratio is the "
+    "median over the rounds, and half of the rounds lie between the two numbers behind it. A limit is held by the "
+    "ratio before it is rounded. To refresh all of it: "
+    "`python -m benchmarks --write --peer-python PYTHON_WITH_TORCH`.",
+    "Processes of ours are measured as users run them. The program turns Python's garbage collector off, ends by "
+    "`os._exit` without taking its objects apart, and, unless it verifies, starts no threads for BLAS. Peers run as "
+    "Python runs them, with none of the three. Benchmarks that call our code inside one process turn the collector "
+    "off there.",
+)
+"""Paragraphs of the report's head."""
+
+
 @dataclass(frozen=True)
 class Section:
     """What one benchmark found, under its own words."""
@@ -36,9 +49,7 @@ class Section:
 def markdown(sections: Sequence[Section], machine: str) -> str:
     parts = [
         "# Benchmarks",
-        "A ratio is our cost over a peer's: less than 1 is less. The two ran in turn on one machine; the ratio is the "
-        "median over the rounds, and half of the rounds lie between the two numbers behind it. "
-        "To refresh all of it: `python -m benchmarks --write --peer-python PYTHON_WITH_TORCH`.",
+        *INTRODUCTION,
         machine,
         verdict(sections),
         "![The ratios and their limits](benchmarks.png)",
@@ -79,7 +90,7 @@ def this_machine(load: Sequence[float]) -> str:
 
 
 def _row(figure: Figure) -> str:
-    ratio = times(figure.ratio) if figure.held else f"**{times(figure.ratio)}, beyond its limit**"
+    ratio = times(figure.ratio) if figure.held else f"**{times(figure.ratio, figure.limit)}, beyond its limit**"
     spread = f"{times(figure.low)} – {times(figure.high)}"
     limit = "" if figure.limit is None else times(figure.limit)
     costs = (f"{_digits(value)} {figure.unit}" for value in (figure.mine, figure.theirs))

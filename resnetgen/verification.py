@@ -24,7 +24,7 @@ class Verified(Frozen):
     """A spec whose files stand below `output_dir`, or the path of a model or a prototxt."""
     on: tuple[str, ...] = ()
     """The sides, as verify.words knows them; the first is what the others are held against. One alone is held against
-    the reference: onnx's evaluator on the network as its spec says it."""
+    the reference: onnx's evaluator on the spec's network, unfolded."""
     against: str | None = None
     """Another side to hold them against."""
     output_dir: Path = Path("generated")

@@ -30,7 +30,8 @@ from resnetgen.resources import SPECS
 from resnetgen.targets.caffe import emit
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.targets.caffe.layers import Fixed
-from resnetgen.targets.caffe.read import parse_prototxt, read_graph
+from resnetgen.targets.caffe.read import read_graph
+from resnetgen.targets.caffe.schema import parse_prototxt
 from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
 
 PORTABLE = {

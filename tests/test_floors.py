@@ -96,6 +96,27 @@ def test_one_target_does_not_import_another() -> None:
                 assert parts[2] == own[1], f"{room(path)} imports {module}"
 
 
+def reached(target: str, start: str) -> set[str]:
+    """The modules of a target that one of them imports, directly or through others of the target."""
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            parts = [module.split(".") for module, _ in imports(PACKAGE / "targets" / target / f"{name}.py")]
+            todo += [part[3] for part in parts if part[:3] == ["resnetgen", "targets", target] and len(part) > 3]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("target", "reader", "shared"), [("onnx", "decode", {"schema", "elements"}), ("caffe", "read", set())]
+)
+def test_the_reader_of_a_format_shares_little_with_its_emitter(target: str, reader: str, shared: set[str]) -> None:
+    """Else a mistake would be made and read back alike."""
+    assert reached(target, reader) & reached(target, "emit") == shared
+
+
 @pytest.mark.parametrize("path", [p for p in MODULES if not room(p).startswith("cli/")], ids=room)
 def test_only_the_command_line_prints_or_exits(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):

@@ -13,7 +13,8 @@ from resnetgen.errors import Failure
 from resnetgen.ir.ops import AvgPool, BlurPool, MaxPool, Op, Shape
 from resnetgen.ir.ops.base import OpError
 from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.read import parse_prototxt, read_graph
+from resnetgen.targets.caffe.read import read_graph
+from resnetgen.targets.caffe.schema import parse_prototxt
 from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.targets.onnx.emit import OnnxOptions
 

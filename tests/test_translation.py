@@ -35,9 +35,8 @@ from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import AvgPool, MaxPool
 from resnetgen.targets.caffe.emit import write_caffemodel
 from resnetgen.targets.caffe.layers import Layer, Weight
-from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.read import read_graph as read_prototxt
-from resnetgen.targets.caffe.schema import message
+from resnetgen.targets.caffe.schema import message, parse_prototxt
 from resnetgen.targets.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
 from resnetgen.targets.onnx.decode import read_graph
 from resnetgen.targets.onnx.emit import OnnxOptions

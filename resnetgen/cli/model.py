@@ -31,7 +31,8 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
         type=click.Choice(["he", "random-stats"]),
         default="he",
         show_default=True,
-        help="Initial weights; random-stats randomises norms and biases too, so that no fold can hide.",
+        help="Initial weights: he draws from a normal distribution in 65,536 steps, up to 4.3 deviations; random-stats "
+        "randomises norms and biases too, so that no fold can hide.",
     ),
     click.option(
         "--seed", type=click.IntRange(*ranges.SEED), default=0, show_default=True, help="Of the initial weights."

@@ -109,9 +109,9 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
     """Run a network on two engines or more, and compare what they compute, layer by layer. Exit 7: they differ.
 
     For a SPEC it is what `build` wrote: on ONNX Runtime (the default) the .onnx, on OpenCV the .prototxt and the
-    .caffemodel. The reference is the network as the spec says it, with norms unfolded and weights drawn anew, on onnx's
-    evaluator. For MODEL.onnx and NET.prototxt it is the same, if the bundled spec that they name can be found; else the
-    .onnx itself.
+    .caffemodel. The reference is the spec's network, translated to ONNX anew with norms unfolded and weights drawn
+    anew, on onnx's evaluator. For MODEL.onnx and NET.prototxt it is the same, if the bundled spec that they name can be
+    found; else the .onnx itself.
     """
     from resnetgen import verification
     from resnetgen.runtimes.onnxruntime import Provider

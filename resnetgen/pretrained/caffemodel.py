@@ -18,8 +18,8 @@ from resnetgen.pretrained.pooling import Window, exact_windows, whole_kernels
 from resnetgen.pretrained.structure import Structure
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.targets.caffe.heads import read_heads
-from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.render import render
+from resnetgen.targets.caffe.schema import parse_prototxt
 from resnetgen.targets.caffe.translate import translate
 from resnetgen.weights.assign import Naming
 from resnetgen.weights.names import load_name_map

@@ -1,7 +1,8 @@
 """Proof by execution: the same images on two or more sides, compared tensor by tensor.
 
-The reference runs the network as the spec says it, with its norms unfolded and its weights drawn anew; so a wrong fold,
-a changed weight or a wrong runtime shows, and the first layer that differs is named.
+The reference runs the spec's network, translated to ONNX anew with its norms unfolded and its weights drawn anew. So a
+wrong fold, a changed weight or a wrong runtime shows, and the first layer that differs is named. An op that is
+translated to ONNX wrong is wrong on both sides; the Caffe files on OpenCV come from another translation.
 """
 
 from __future__ import annotations

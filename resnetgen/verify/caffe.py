@@ -14,7 +14,7 @@ from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import BatchNorm
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.targets.caffe.emit import MAX_PROTOBUF, CaffePlan
-from resnetgen.targets.caffe.read import parse_prototxt
+from resnetgen.targets.caffe.schema import parse_prototxt
 from resnetgen.targets.caffe.text import Message, Scalar, parse, read
 from resnetgen.verify.subject import Network
 

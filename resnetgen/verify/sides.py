@@ -171,7 +171,7 @@ class ReferenceSide:
 
     @classmethod
     def of_network(cls, name: str, network: Network) -> ReferenceSide:
-        """The network as its spec says it: norms unfolded, weights read or drawn anew."""
+        """Translate the spec's network to ONNX, norms unfolded, with weights that are read or drawn anew."""
         with tempfile.TemporaryDirectory(prefix="resnetgen-reference-") as folder:
             path = Path(folder) / "reference.onnx"
             write(plan(network.graph, OnnxOptions()), network.weights, path)

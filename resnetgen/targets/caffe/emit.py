@@ -15,9 +15,8 @@ from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.targets.caffe.layers import Fixed, Layer, Weight
-from resnetgen.targets.caffe.read import parse_prototxt
 from resnetgen.targets.caffe.render import render
-from resnetgen.targets.caffe.schema import message
+from resnetgen.targets.caffe.schema import message, parse_prototxt
 from resnetgen.targets.caffe.translate import CaffeNet, translate
 from resnetgen.weights.draw import Drawing, Drawn, keys, payload
 from resnetgen.weights.names import NameMap

@@ -1,26 +1,14 @@
-"""A prototxt -> the IR's graph. Shares nothing with the emitter but the schema."""
+"""A prototxt's message as a graph of the IR. It shares no module with the emitter."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import text_format
-
-from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import Input, Op, OpError, Pair, Shape
 from resnetgen.targets.caffe.forms import Cut, Done, Form, Made, Value, bad, begin, go_on, rounded_down, unfinished
-from resnetgen.targets.caffe.schema import message
-
-
-def parse_prototxt(text: str, shown: str) -> Any:
-    """The NetParameter that a prototxt says. Raises Failure (exit 4) with the line for what the schema lacks."""
-    try:
-        return text_format.Parse(text, message("NetParameter")())
-    except (text_format.ParseError, SystemError) as error:  # SystemError: protobuf, of a word that is not UTF-8
-        raise fail(Exit.MODEL, Code.PROTOTXT_SYNTAX, f"{shown}: {error}") from None
 
 
 def read_graph(net: Any) -> Graph:

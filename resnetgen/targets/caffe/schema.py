@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+from resnetgen.errors import Code, Exit, fail
 
 
 @cache
@@ -23,6 +25,14 @@ def _messages() -> dict[str, Any]:
 def message(name: str) -> Any:
     """The class of a message, such as NetParameter."""
     return _messages()[f"caffe.{name}"]
+
+
+def parse_prototxt(text: str, shown: str) -> Any:
+    """Return the NetParameter of a prototxt. Raises Failure (exit 4) with the line for what the schema lacks."""
+    try:
+        return text_format.Parse(text, message("NetParameter")())
+    except (text_format.ParseError, SystemError) as error:  # SystemError: protobuf, of a word that is not UTF-8
+        raise fail(Exit.MODEL, Code.PROTOTXT_SYNTAX, f"{shown}: {error}") from None
 
 
 PARAM_FIELDS = {

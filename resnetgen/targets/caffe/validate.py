@@ -16,8 +16,8 @@ from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
 from resnetgen.targets.caffe.emit import CaffePlan
-from resnetgen.targets.caffe.read import parse_prototxt, read_graph
-from resnetgen.targets.caffe.schema import message
+from resnetgen.targets.caffe.read import read_graph
+from resnetgen.targets.caffe.schema import message, parse_prototxt
 from resnetgen.weights.source import Array, Key, checksum
 from resnetgen.weights.sums import Sum, Sums
 from resnetgen.weights.wire import Field, Truncated, field_bytes, fields

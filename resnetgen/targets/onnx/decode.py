@@ -1,4 +1,7 @@
-"""The structure of an ONNX file -> the IR's graph. Shares nothing with the emitter but the schema."""
+"""The structure of an ONNX file as a graph of the IR.
+
+Of what the emitter imports this imports the schema and the table of number types alone.
+"""
 
 from __future__ import annotations
 
