@@ -1,4 +1,4 @@
-"""Two networks held against each other: each a spec, as Caffe would have it, or a prototxt."""
+"""Comparison of two networks, each a prototxt or a spec, which is compared as the prototxt that it becomes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from resnetgen.compiler import compile_spec
 from resnetgen.diff import Difference, Net, prototxt
 from resnetgen.diff import compare as compare_nets
+from resnetgen.diff.lines import unified_diff
 from resnetgen.frozen import Frozen
 from resnetgen.options import Compiled
 from resnetgen.spec.find import is_spec
@@ -25,16 +26,13 @@ class AsCaffe(Frozen):
 
 
 def compare(a: str, b: str, written: AsCaffe, ignore_names: bool = False) -> Difference:
-    """Hold two networks against each other by meaning. Raises Failure."""
+    """Compare two networks by meaning. Raises Failure."""
     return compare_nets(_net(a, written), _net(b, written), ignore_names)
 
 
 def compare_text(a: str, b: str, written: AsCaffe) -> str:
-    """The same, by the prototxts' text: a unified diff, empty where they are equal byte for byte."""
-    from difflib import unified_diff
-
-    old, new = (_prototxt(word, written).splitlines(keepends=True) for word in (a, b))
-    return "".join(unified_diff(old, new, a, b))
+    """Compare the prototxts of two networks as texts: a unified diff, empty for equal ones."""
+    return unified_diff(_prototxt(a, written), _prototxt(b, written), a, b)
 
 
 def _net(word: str, written: AsCaffe) -> Net:

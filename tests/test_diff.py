@@ -331,7 +331,7 @@ equal: 4 layers, 0 differences"""
 
 def test_names_do_not_drive_the_terminal() -> None:
     evil = layer("ReLU", "", "data", "x").replace('name: "x"', r'name: "\033[2J\377"')
-    expected = r"""only in a.prototxt:2: layer \x1b[2J\udcff (ReLU)
+    expected = r"""only in a.prototxt:2: layer \x1b[2J\xff (ReLU)
 0 layers differ, 1 only in A, 0 only in B, 1 equal"""
     assert differs(evil + layer("TanH"), layer("TanH")).render() == expected
 

@@ -12,6 +12,7 @@ SUITE = (
     "start",
     "emission",
     "prototxt",
+    "matching",
     "compile_time",
     "inference",
     "verification",

@@ -52,17 +52,17 @@ _EMPTY = Word("{}")
 """An empty message that is not the same as none."""
 
 
-def attributes(fields: tuple[Field, ...], message: str | None) -> Found:
-    """What the fields of a message of the schema say; of a foreign one where `message` is None.
+def attributes(fields: tuple[Field, ...], message: str) -> Found:
+    """Return what the fields of a message of the schema say.
 
     Raises Failure (exit 4) with its place for a value of the wrong type, and for a field given twice that takes one.
     """
-    schema = known_fields(message) if message else {}
+    schema = known_fields(message)
     found: Found = {}
     for name, group in grouped(fields).items():
         known = schema.get(name)
         if known is None:
-            found.update(_foreign(name, group))
+            _add_foreign(found, name, group)
         elif name in _NOT_COMPUTED or known.message == "FillerParameter":
             continue
         elif known.kind == "message":
@@ -71,7 +71,7 @@ def attributes(fields: tuple[Field, ...], message: str | None) -> Found:
             found[name] = Attribute(value_of(group, known), group[0].span)
     if message in _ONE_FORM:
         _ONE_FORM[message](found)
-    return {path: a for path, a in found.items() if not message or a.value != _default(message, path)}
+    return {path: a for path, a in found.items() if a.value != _default(message, path)}
 
 
 def grouped(fields: tuple[Field, ...]) -> dict[str, list[Field]]:
@@ -126,19 +126,25 @@ def _nested(name: str, known: Known, group: list[Field]) -> Found:
     return found
 
 
-def _foreign(name: str, group: list[Field]) -> Found:
-    """One scalar is its value, several are a list; one message is a path, several are numbered."""
+def _add_foreign(found: Found, path: str, group: list[Field]) -> None:
+    """Add what is given for a field that the schema lacks, and all that is below it.
+
+    One scalar is its value, several are a list; one message is a path, several are numbered. Paths are composed once,
+    from the top, so that deep messages take no longer than flat ones.
+    """
     scalars = [foreign(field.value) for field in group if isinstance(field.value, Scalar)]
     if len(scalars) == len(group):
-        return {name: Attribute(scalars[0] if len(group) == 1 else tuple(scalars), group[0].span)}
-    found: Found = {}
+        found[path] = Attribute(scalars[0] if len(group) == 1 else tuple(scalars), group[0].span)
+        return
     for at, field in enumerate(group):
-        if isinstance(field.value, Message):
-            inner = attributes(field.value.fields, None) or {"": Attribute(_EMPTY, field.span)}
+        place = f"{path}[{at}]" if len(group) > 1 else path
+        if isinstance(field.value, Scalar):
+            found[place] = Attribute(foreign(field.value), field.span)
+        elif not field.value.fields:
+            found[place] = Attribute(_EMPTY, field.span)
         else:
-            inner = {"": Attribute(foreign(field.value), field.span)}
-        found.update(_below(f"{name}[{at}]" if len(group) > 1 else name, inner))
-    return found
+            for name, inner in grouped(field.value.fields).items():
+                _add_foreign(found, f"{place}.{name}", inner)
 
 
 def _below(path: str, inner: Found) -> Found:
@@ -186,7 +192,7 @@ def _dropout(found: Found) -> None:
         found.clear()
 
 
-_ONE_FORM: dict[str | None, Callable[[Found], None]] = {
+_ONE_FORM: dict[str, Callable[[Found], None]] = {
     "ConcatParameter": _renamed("concat_dim", "axis"),
     "ConvolutionParameter": _window,
     "DropoutParameter": _dropout,

@@ -1,4 +1,4 @@
-"""Two nets -> what they say differently."""
+"""The differences between two nets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 
 from resnetgen.diff.attributes import default_of
-from resnetgen.diff.classes import shared_by
 from resnetgen.diff.difference import Difference, FieldDifference, LayerDifference, Only, Side
 from resnetgen.diff.match import by_name, by_structure
 from resnetgen.diff.net import Net, Record, Value, Word
+from resnetgen.diff.pair import Member, sharing
 from resnetgen.errors import Span
+from resnetgen.escape import MAX_SHOWN
 
 Read = tuple[int, int]
 """A producer and which of its outputs, as in Record.inputs."""
@@ -21,7 +22,7 @@ _MANY = 3
 
 
 def compare(a: Net, b: Net, ignore_names: bool = False) -> Difference:
-    """Hold every record of A against the one of B that it is matched with: type, attributes, what it reads.
+    """Compare each record of A with the one of B that it is matched with: type, attributes, what it reads.
 
     With `ignore_names` records are matched by structure, and the names of the net, its inputs, its layers and its
     shared parameters do not count. Else records are matched by name.
@@ -58,7 +59,13 @@ def _at(net: Net, span: Span | None) -> str:
 class _Comparison:
     def __init__(self, a: Net, b: Net, match: Mapping[int, int], ignore_names: bool) -> None:
         self.a, self.b, self.match, self.ignore_names = a, b, match, ignore_names
-        self.shared = shared_by(a.records), shared_by(b.records)
+        groups = sharing(a.records), sharing(b.records)
+        self.group_a, self.group_b = (
+            {member: at for at, group in enumerate(one) for member in group} for one in groups
+        )
+        """(record, which of its parameters) -> the group that it is shared in."""
+        self.groups = [self._mapped_group(group, groups[1]) for group in groups[0]]
+        """Group of A -> the group of B whose members are matched with its own; None: there is no such group."""
 
     def net(self) -> Iterator[FieldDifference]:
         if self.a.name != self.b.name and not self.ignore_names:
@@ -70,7 +77,7 @@ class _Comparison:
                 yield FieldDifference(path, a, b)
 
     def fields(self, x: int, y: int) -> Iterator[FieldDifference]:
-        """What a record of A and one of B say differently."""
+        """Yield the differences between a record of A and one of B."""
         a, b = self.a.records[x], self.b.records[y]
         if a.type != b.type:
             yield self._field("type", a, b, Word(a.type), Word(b.type))
@@ -95,7 +102,7 @@ class _Comparison:
         return FieldDifference(path, side(self.a, a, b, value_a), side(self.b, b, a, value_b))
 
     def _bottoms(self, a: Record, b: Record) -> Iterator[FieldDifference]:
-        """What the records read from different producers, each of A's with the one that B's reads in its stead."""
+        """Yield the inputs that come from different producers, each of A's beside the one that B reads instead."""
         read_a = [(at, read, self._mapped(read)) for at, read in enumerate(a.inputs)]
         read_b = [(at, read, read) for at, read in enumerate(b.inputs)]
         if a.commutative and b.commutative:
@@ -109,14 +116,25 @@ class _Comparison:
             yield self._field(f"bottom[{at}]", a, b, *names)
 
     def _mapped(self, read: Read) -> Read:
-        """The output of B that is matched with one of A; of producer -1 where none is."""
+        """Return the output of B that is matched with one of A; of producer -1 where none is."""
         producer, index = read
         return self.match.get(producer, -1), index
 
+    def _mapped_group(self, group: list[Member], groups_b: list[list[Member]]) -> int | None:
+        mapped = {self.group_b.get(self._mapped(member)) for member in group}
+        found = mapped.pop()
+        return found if not mapped and found is not None and len(groups_b[found]) == len(group) else None
+
     def _same_sharers(self, x: int, y: int, at: int) -> bool:
-        """Whether a parameter is shared with the same layers, whatever the name."""
-        of_a, of_b = self.shared[0].get((x, at), ()), self.shared[1].get((y, at), ())
-        return sorted(map(self._mapped, of_a)) == sorted(of_b)
+        """Tell whether a parameter is shared with the same layers, whatever the name."""
+        of_a, of_b = self.group_a.get((x, at)), self.group_b.get((y, at))
+        if of_a is None or of_b is None:
+            return of_a is of_b
+        return self.groups[of_a] == of_b
+
+
+def _group_of(groups: list[list[Member]]) -> dict[Member, int]:
+    return {member: at for at, members in enumerate(groups) for member in members}
 
 
 def _without(reads: list[tuple[int, Read, Read]], taken: Counter[Read]) -> list[tuple[int, Read, Read]]:
@@ -130,8 +148,12 @@ def _without(reads: list[tuple[int, Read, Read]], taken: Counter[Read]) -> list[
 
 
 def _producer(net: Net, read: Read | None) -> Value | None:
-    """The name of what is read: `slice`, or `slice[1]` where it has several outputs."""
+    """Return the name of what is read: `slice`, or `slice[1]` where it has several outputs.
+
+    A very long name is cut: each of the layers that read it may repeat it.
+    """
     if read is None:
         return None
     record = net.records[read[0]]
-    return Word(f"{record.name}[{read[1]}]" if record.outputs > 1 else record.name)
+    name = record.name if len(record.name) <= MAX_SHOWN else f"{record.name[:MAX_SHOWN]}..."
+    return Word(f"{name}[{read[1]}]" if record.outputs > 1 else name)

@@ -1,15 +1,16 @@
-"""What two nets say differently, as data, as JSON and as text."""
+"""Differences between two nets, as data, as JSON and as text. Names are escaped, and cut if long, in the text alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resnetgen.diff.net import Record, Value, printable, show, to_json
+from resnetgen.diff.net import Record, Value, show, to_json
+from resnetgen.escape import escape
 from resnetgen.frozen import Frozen
 
 
 class Side(Frozen):
-    """A value in one of the nets; None: it is not there. `place` is file:line, or the file alone."""
+    """A value in one of the nets, None if it has none. `place` is file:line, or the file alone."""
 
     value: Value | None
     place: str
@@ -18,8 +19,8 @@ class Side(Frozen):
 
     def __str__(self) -> str:
         if self.value is None:
-            return f"absent ({self.place})"
-        return f"{show(self.value)} ({self.place}{', default' if self.default else ''})"
+            return f"absent ({escape(self.place)})"
+        return f"{show(self.value)} ({escape(self.place)}{', default' if self.default else ''})"
 
     def to_json(self) -> dict[str, object]:
         return {"value": to_json(self.value), "place": self.place, "default": self.default}
@@ -33,7 +34,7 @@ class FieldDifference(Frozen):
     b: Side
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.a} -> {self.b}"
+        return f"{escape(self.path)}: {self.a} -> {self.b}"
 
     def to_json(self) -> dict[str, object]:
         return {"path": self.path, "a": self.a.to_json(), "b": self.b.to_json()}
@@ -49,7 +50,7 @@ class LayerDifference(Frozen):
     def render(self) -> str:
         kind = "input" if self.a.is_input else "layer"
         names = _name(self.a) if self.a.name == self.b.name else f"{_name(self.a)} -> {_name(self.b)}"
-        type_ = "" if self.a.is_input else f" ({printable(self.a.type)})"
+        type_ = "" if self.a.is_input else f" ({escape(self.a.type)})"
         return "\n".join([f"{kind} {names}{type_}", *(f"  {field}" for field in self.fields)])
 
     def to_json(self) -> dict[str, object]:
@@ -58,22 +59,22 @@ class LayerDifference(Frozen):
 
 
 class Only(Frozen):
-    """A layer, or an input, of one net to which the other has none."""
+    """A layer, or an input, of one net without a partner in the other."""
 
     record: Record
     place: str
 
     def __str__(self) -> str:
         if self.record.is_input:
-            return f"only in {self.place}: input {_name(self.record)}"
-        return f"only in {self.place}: layer {_name(self.record)} ({printable(self.record.type)})"
+            return f"only in {escape(self.place)}: input {_name(self.record)}"
+        return f"only in {escape(self.place)}: layer {_name(self.record)} ({escape(self.record.type)})"
 
     def to_json(self) -> dict[str, object]:
         return {"name": self.record.name, "type": self.record.type, "place": self.place}
 
 
 class Difference(Frozen):
-    """What the nets a and b say differently. Names alone make none where they are to be ignored."""
+    """Differences between the nets a and b. Where names are ignored, a name alone is none."""
 
     a: str
     b: str
@@ -115,7 +116,7 @@ class Difference(Frozen):
         yield from (layer.render() for layer in self.layers)
         yield from map(str, self.only_a + self.only_b)
         if self.renamed:
-            shown = ", ".join(f"{printable(a)} -> {printable(b)}" for a, b in self.renamed[:3])
+            shown = ", ".join(f"{escape(a)} -> {escape(b)}" for a, b in self.renamed[:3])
             yield f"renamed: {len(self.renamed)}: {shown}{', ...' if len(self.renamed) > 3 else ''}"
         if self.equal:
             yield f"equal: {self.equal_layers} layer{'s' * (self.equal_layers != 1)}, 0 differences"
@@ -138,4 +139,4 @@ class Difference(Frozen):
 
 
 def _name(record: Record) -> str:
-    return printable(record.name) or "without a name"
+    return escape(record.name) or "without a name"

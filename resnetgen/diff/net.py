@@ -9,6 +9,7 @@ from dataclasses import field, replace
 from typing import TypeAlias
 
 from resnetgen.errors import Span
+from resnetgen.escape import escape
 from resnetgen.frozen import Frozen
 
 
@@ -98,7 +99,7 @@ def float32(value: float) -> float:
 
 
 def show(value: Value) -> str:
-    """A value as a prototxt writes it; a list in brackets, a float32 by its shortest decimal."""
+    """Return a value as a prototxt writes it; a list in brackets, a float32 by its shortest decimal."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -108,20 +109,15 @@ def show(value: Value) -> str:
             return next(text for digits in range(6, 18) if float32(float(text := f"{value:.{digits}g}")) == value)
         case str():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-            return f'"{printable(escaped)}"'
+            return f'"{escape(escaped)}"'
         case Word():
-            return printable(value.text)
+            return escape(value.text)
         case _:
             return f"[{', '.join(map(show, value))}]"
 
 
-def printable(text: str) -> str:
-    """Control characters and broken bytes as escapes: what a file holds must not drive the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 def to_json(value: Value | None) -> object:
-    """What json.dumps writes; of a word its text, of an infinity too."""
+    """Return a value for json.dumps; words and infinities become texts."""
     match value:
         case Word():
             return value.text

@@ -7,9 +7,10 @@ from typing import Any
 
 from resnetgen.diff.attributes import Attribute, Found, attributes, grouped, value_of
 from resnetgen.diff.message import fields_of
-from resnetgen.diff.net import INPUT, Net, Record, Word, printable
+from resnetgen.diff.net import INPUT, Net, Record, Value, Word
 from resnetgen.diff.schema import known_fields, typed
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.escape import escape
 from resnetgen.targets.caffe import text
 from resnetgen.targets.caffe.text import Field, Message
 
@@ -34,6 +35,8 @@ def of_message(net: Any, name: str) -> Net:
 
 _STRUCTURE = ("name", "type", "bottom", "top", "include", "exclude", "param")
 """The fields of a layer that are not its attributes."""
+MAX_AXES = 32
+"""Caffe's own limit for a blob."""
 
 
 class _Reader:
@@ -101,6 +104,8 @@ class _Reader:
             self._input(str(name), shapes[at : at + 1], {}, names.span)
 
     def _input(self, blob: str, shape: list[Attribute], others: Found, span: Span) -> None:
+        if shape and isinstance(axes := shape[0].value, tuple) and len(axes) > MAX_AXES:
+            raise _bad(f"a shape of {len(axes)} axes; Caffe's blobs have at most {MAX_AXES}", shape[0].span)
         found = {**others, **({"shape": shape[0]} if shape else {})}
         values = {path: a.value for path, a in found.items()}
         places = {path: a.span for path, a in found.items()}
@@ -115,7 +120,7 @@ class _Reader:
         name = "".join(_strings(groups, "name"))
         (kind,) = _strings(groups, "type") or ("",)
         if not kind:
-            raise _bad(f"the layer {name!r} has no type", span)
+            raise _bad(f"the layer {escape(name)} has no type", span)
         found = attributes(tuple(field for field in layer.fields if field.name not in _STRUCTURE), "LayerParameter")
         tops = _strings(groups, "top")
         if kind == INPUT:
@@ -138,8 +143,11 @@ class _Reader:
         )
 
     def _inputs(self, tops: tuple[str, ...], found: Found, span: Span) -> None:
-        """An Input layer: one shape for each top, or one for all."""
+        """Add the inputs of an Input layer, which has one shape for each top, or one for all."""
         shapes = _shapes(found, "input_param.shape")
+        if len(tops) * sum(_size(a.value) for a in found.values()) > text.MAX_WORDS:
+            message = f"an Input layer whose fields, once for each top, are more than {text.MAX_WORDS:,} values"
+            raise fail(Exit.LIMIT, Code.LIMIT, message, span)
         if len(shapes) not in (0, 1, len(tops)):
             raise _bad(f"{len(shapes)} shapes for {len(tops)} inputs", shapes[0].span)
         for at, top in enumerate(tops):
@@ -152,7 +160,7 @@ class _Reader:
         hint = "a bottom is an input, or the top of a layer before"
         if blob in self.left_out:
             hint = f"{self.left_out[blob]} writes it, but not in the phase TEST; compare the deploy prototxt"
-        message = f"the layer {printable(layer)} reads {printable(blob)}, which nothing before it writes"
+        message = f"the layer {escape(layer)} reads {escape(blob)}, which nothing before it writes"
         raise _bad(message, bottom.span, hint)
 
     def _runs(self, groups: dict[str, list[Field]]) -> bool:
@@ -192,6 +200,13 @@ def _shapes(found: Found, path: str) -> list[Attribute]:
             shapes.append(Attribute((), found.pop(at).span))
         else:
             return shapes
+
+
+def _size(value: Value) -> int:
+    """Return how many values a value consists of; long texts count as several."""
+    if isinstance(value, tuple):
+        return sum(map(_size, value))
+    return 1 + len(value) // 100 if isinstance(value, str) else 1
 
 
 def _strings(groups: dict[str, list[Field]], name: str) -> tuple[str, ...]:
