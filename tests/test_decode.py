@@ -131,7 +131,7 @@ def test_pillow_opens_files_in_one_place_and_from_the_list() -> None:
                 calls.append(node)
     assert users == [Path(module.__file__)]
     assert len(calls) == 1
-    assert "pillow.open(file, formats=tuple(FORMATS))" in users[0].read_text(encoding="utf-8")
+    assert "formats=tuple(FORMATS)" in users[0].read_text(encoding="utf-8")
 
 
 # Programs
@@ -212,7 +212,10 @@ def test_the_witness_sees_a_program(witnessed: Callable[..., tuple[int, str]], t
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
 def test_sixteen_bits_of_grey_are_scaled(suffix: str, gray: bool, tmp_path: Path) -> None:
     path = tmp_path / f"ramp.{suffix}"
-    PIL.fromarray(RAMP).save(path)
+    if suffix == "pgm":  # Pillow writes it since 11 alone
+        path.write_bytes(b"P5 256 256 65535\n" + RAMP.astype(">u2").tobytes())
+    else:
+        PIL.fromarray(RAMP).save(path)
     found = pixels(path, gray)
     np.testing.assert_array_equal(found if gray else found[..., 1], SCALED)
 
@@ -249,14 +252,22 @@ def test_the_range_of_a_ppm_is_scaled(tmp_path: Path) -> None:
     [
         (RAMP.astype(np.int32), "tif", "pixels of 32 bits or with a sign have no stated range from black to white"),
         (RAMP.astype(np.float32), "tif", "pixels of float numbers have no stated range from black to white"),
-        (RAMP.astype(np.float32), "pfm", "pixels of float numbers have no stated range from black to white"),
     ],
-    ids=["int32", "float32", "a float map"],
+    ids=["int32", "float32"],
 )
 def test_pixels_without_a_range_are_refused(values: np.ndarray, suffix: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / f"ramp.{suffix}"
-    PIL.fromarray(values).save(path, "PPM" if suffix == "pfm" else None)
+    PIL.fromarray(values).save(path)
     assert refusal(path) == message
+
+
+def test_a_map_of_floats_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "map.ppm"
+    path.write_bytes(b"Pf\n256 256\n-1.0\n" + RAMP.astype(np.float32).tobytes())
+    assert refusal(path) in (
+        "pixels of float numbers have no stated range from black to white",
+        "it is no image of a format that is read, or a broken one",  # by Pillow 10.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -365,6 +376,27 @@ def test_an_image_beyond_the_limits(size: tuple[int, int], message: str, tmp_pat
     path = tmp_path / "image.ppm"
     path.write_bytes(b"P6 %d %d 255\n" % size)
     assert refusal(path) == message
+
+
+def test_no_more_is_read_than_the_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PNG of 60 bytes that claims to hold 4 GB of pixels."""
+    asked = []
+    read = io.BufferedReader.read
+
+    class Counted(io.BufferedReader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            asked.append(size)
+            return read(self, size)
+
+    header = struct.pack(">IIBBBBB", 30, 20, 16, 0, 0, 0, 0)
+    path = tmp_path / "image.png"
+    chunks = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + struct.pack(">I", 0xFF0004CF) + b"IDAT" + b"\x78\x46\0")
+    monkeypatch.setattr(module, "open_input", lambda path: Counted(io.FileIO(path)))
+    refusal(path)
+    assert asked
+    assert max(size or 0 for size in asked) <= path.stat().st_size
+    assert min(size or 0 for size in asked) >= 0
 
 
 def test_a_network_beyond_the_limits(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -100,7 +101,8 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
 def _decode(path: Path, file: BinaryIO, pillow: Any, gray: bool) -> Picture:
     if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
         raise _bad(path, f"an image file of {size:,} bytes is larger than {MAX_BYTES:,}", "make it smaller")
-    with pillow.open(file, formats=tuple(FORMATS)) as image:
+    # Not the file itself: Pillow would take memory for as many bytes as a part of the file claims to have.
+    with pillow.open(BytesIO(file.read(size)), formats=tuple(FORMATS)) as image:
         check_size(path, image.size)
         _check_pixels(path, image)
         image.load()

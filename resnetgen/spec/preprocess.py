@@ -10,7 +10,6 @@ from resnetgen.preprocess import MAX_PIXELS, MAX_SIDE, Color, Extent, Interpolat
 from resnetgen.spec import schema
 from resnetgen.spec.expressions import USABLE, is_usable
 from resnetgen.spec.json import parse_json
-from resnetgen.spec.rows import parse_size
 from resnetgen.spec.syntax import Size
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value
 
@@ -132,7 +131,7 @@ def _extent(key: str, value: Value) -> int | Extent:
         sides = tuple(item.value for item in value.items if isinstance(item, Scalar))
     else:
         assert isinstance(value, Scalar)
-        sides = parse_size(value).extents if isinstance(value.value, str) else (value.value,)
+        sides = _written_size(value) if isinstance(value.value, str) else (value.value,)
     whole = [side for side in sides if type(side) is int and 1 <= side <= MAX_SIDE]
     if len(whole) != len(sides) or len(sides) != (2 if isinstance(value, Sequence) else min(len(sides), 2)):
         hint = f"one number or height x width, each from 1 to {MAX_SIDE:,}"
@@ -141,6 +140,12 @@ def _extent(key: str, value: Value) -> int | Extent:
         hint = f"an image has at most {MAX_PIXELS:,} pixels"
         raise spec_error(Code.BAD_VALUE, f"{key} cannot be {_shown(value)}", value.span, hint)
     return whole[0] if len(whole) == 1 else (whole[0], whole[1])
+
+
+def _written_size(value: Scalar) -> tuple[int, ...]:
+    from resnetgen.spec.rows import parse_size  # the grammar, which hardly any preprocess.json needs
+
+    return parse_size(value).extents
 
 
 def _shown(value: Value) -> str:

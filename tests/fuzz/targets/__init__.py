@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fuzz.target import Target
 from fuzz.targets.checkpoints import CHECKPOINTS
+from fuzz.targets.images import IMAGES
 from fuzz.targets.networks import NETWORKS
 from fuzz.targets.specs import SPECS
 from fuzz.targets.texts import TEXTS
 
-TARGETS: dict[str, Target] = {target.name: target for target in (*SPECS, *NETWORKS, *CHECKPOINTS, *TEXTS)}
+TARGETS: dict[str, Target] = {target.name: target for target in (*SPECS, *NETWORKS, *CHECKPOINTS, *IMAGES, *TEXTS)}
