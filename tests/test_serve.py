@@ -99,6 +99,11 @@ IMAGE = Tensor("input", "FP32", (ANY, 3, 2, 2))
 ZEROS = [0] * 12
 
 
+def nested(depth: int) -> list[Any]:
+    """Lists in lists, and no number."""
+    return [nested(depth - 1)] if depth > 1 else []
+
+
 def test_numbers_are_taken_flat_and_nested() -> None:
     wanted = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
     for data in (wanted.ravel().tolist(), wanted.tolist(), list(range(24))):
@@ -126,6 +131,10 @@ def test_numbers_are_taken_flat_and_nested() -> None:
         ("input", "FP32", [1, 3, 2, 2], {"0": 0}, "are no numbers"),
         ("input", "FP32", [1, 3, 2, 2], None, "are no numbers"),
         ("input", "FP32", [1, 3, 2, 2], [10**400, *ZEROS[1:]], "are no numbers"),
+        ("input", "FP32", [1, 3, 2, 2], [[0, "0"] * 6], "are no numbers"),
+        ("input", "FP32", [1, 3, 2, 2], [[0, True] * 6], "are no numbers"),
+        ("input", "FP32", [1, 3, 2, 2], nested(40), "has 0 values, its shape"),
+        ("input", "FP32", [1, 3, 2, 2], nested(900), "are no numbers"),
         ("input", "FP32", [1, 3, 2, 2], [1e39, *ZEROS[1:]], "a value that is no FP32"),
     ],
 )

@@ -25,12 +25,12 @@ class RefusedError(Exception):
 
 
 async def send_error(send: Send, error: RefusedError) -> None:
-    """Send the protocol's form of an error, and close the connection, since the rest of the request is not read."""
+    """Send the protocol's form of an error.
+
+    The connection stays open: what the client still sends is dropped for as long as a head may take to arrive. Were it
+    closed with bytes unread, the client would get a reset in place of the answer.
+    """
     body = json.dumps({"error": escape(str(error), MAX_MESSAGE)}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -14,6 +14,8 @@ from resnetgen.predict.request import DATATYPES
 from resnetgen.serve.asgi import RefusedError
 
 ANY = -1
+_NUMBERS = {int, float}
+"""Types of JSON's numbers."""
 _KINDS = {"FP32": np.float32, "FP16": np.float16, "UINT8": np.uint8}
 
 
@@ -56,14 +58,16 @@ class Tensor(Frozen):
 
     def _numbers(self, data: Any) -> npt.NDArray[Any]:
         """Return JSON's numbers, flat or nested, where the type can hold them. Raises RefusedError."""
-        # As objects first: among texts numpy would make each value as long as the longest.
-        values = np.array(data, dtype=object)
+        refused = RefusedError(f"the data of input '{self.name}' are no numbers")
+        if not isinstance(data, list) or not set(map(type, data)) <= _NUMBERS:
+            # Nested, or wrong. As objects first: among texts numpy would make each value as long as the longest.
+            data = np.array(data, dtype=object)
+            if not set(map(type, data.ravel())) <= _NUMBERS:
+                raise refused
         try:
-            if not set(map(type, values.ravel().tolist())) <= {int, float}:
-                raise TypeError
-            given = values.astype(np.float64)
-        except (TypeError, OverflowError):  # no numbers, or an integer that no float holds
-            raise RefusedError(f"the data of input '{self.name}' are no numbers") from None
+            given = np.array(data, dtype=np.float64)
+        except OverflowError:  # an integer that no float holds
+            raise refused from None
         with np.errstate(over="ignore", invalid="ignore"):
             values = given.astype(_KINDS[self.datatype])
         holds = np.isfinite(values) if values.dtype.kind == "f" else values == given
