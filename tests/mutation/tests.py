@@ -1,0 +1,184 @@
+"""Runs of the tests in a forked process: which lines each test reaches, and whether one of them notices a mutant."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_MEMORY = 12 * 2**30
+_FILE = 2**30
+_OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--hypothesis-seed=0", "--tb=no")
+
+
+@dataclass
+class Baseline:
+    """The tests of a room as they pass on the code as it is."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By the test's id."""
+    reached: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+    """The tests that reach a line of a file."""
+    failed: list[str] = field(default_factory=list)
+    """Tests that coverage makes too slow, say; they take no part."""
+
+    def choose(self, file: str, lines: Iterable[int], budget: float) -> list[str]:
+        """Tests that reach these lines, or the file where only its import does: the quick ones first, all kinds early.
+
+        One case of each parametrised test precedes the second cases, so that a budget that ends early has all kinds.
+        """
+        found = {test for line in lines for test in self.reached.get((file, line), ())}
+        if not found:
+            found = {test for (other, _), tests in self.reached.items() if other == file for test in tests}
+        functions: dict[str, list[str]] = defaultdict(list)
+        for test in sorted(found, key=lambda test: (self.seconds[test], test)):
+            functions[test.partition("[")[0]].append(test)
+        order = sorted((rank, self.seconds[test], test) for one in functions.values() for rank, test in enumerate(one))
+        chosen: list[str] = []
+        for _, seconds, test in order:
+            if seconds <= budget:
+                budget -= seconds
+                chosen.append(test)
+        return chosen
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: str
+    """killed, survived, timeout, unreached."""
+    test: str = ""
+    """The test that noticed."""
+
+
+def measure(root: Path, files: Sequence[str]) -> Baseline:
+    """Run the tests once under coverage. Raises RuntimeError where that does not end."""
+    found = _forked(lambda: _measure(root, files), limit=1800)
+    if not isinstance(found, Baseline):
+        raise RuntimeError(f"the tests do not run without any mutant: {found}")
+    return found
+
+
+def try_tests(chosen: Sequence[str], limit: float) -> Outcome:
+    """Run tests up to the first that fails."""
+    if not chosen:
+        return Outcome("unreached")
+    found = _forked(lambda: _try(chosen), limit)
+    if found is None:
+        return Outcome("timeout")
+    status, test = found
+    return Outcome("survived") if status == pytest.ExitCode.OK else Outcome("killed", test)
+
+
+class _Plugin:
+    """Takes the chosen tests in their order, and notes the first that fails and the time of each."""
+
+    def __init__(self, chosen: Sequence[str] | None, enter: Callable[[str], None]) -> None:
+        self.order = {test: number for number, test in enumerate(chosen)} if chosen is not None else None
+        self.enter = enter
+        self.failed: list[str] = []
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.skipped: set[str] = set()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.order is not None:
+            order = self.order
+            items[:] = sorted((i for i in items if i.nodeid in order), key=lambda item: order[item.nodeid])
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self.enter(item.nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] += report.duration
+        if report.failed:
+            self.failed.append(report.nodeid)
+        if report.skipped:
+            self.skipped.add(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+
+def _try(chosen: Sequence[str]) -> tuple[int, str]:
+    sys.dont_write_bytecode = True
+    plugin = _Plugin(chosen, lambda test: None)
+    files = list(dict.fromkeys(test.partition("::")[0] for test in chosen))
+    code = pytest.main([*_OPTIONS, "-x", *files], plugins=[plugin])
+    return int(code), plugin.failed[0] if plugin.failed else "import"
+
+
+def _measure(root: Path, files: Sequence[str]) -> Baseline | int:
+    import coverage
+
+    cov = coverage.Coverage(data_file=None, config_file=False, include=[f"{root}/resnetgen/*"])
+    cov.start()
+    plugin = _Plugin(None, cov.switch_context)
+    code = pytest.main([*_OPTIONS, *files], plugins=[plugin])
+    cov.stop()
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return int(code)
+    data = cov.get_data()
+    ran = {test: spent for test, spent in plugin.seconds.items() if test not in plugin.skipped.union(plugin.failed)}
+    reached = {}
+    for path in data.measured_files():
+        name = Path(path).relative_to(root).as_posix()
+        for line, contexts in data.contexts_by_lineno(path).items():
+            tests = [test for test in contexts if test in ran]
+            if tests:
+                reached[name, line] = tests
+    return Baseline(ran, reached, plugin.failed)
+
+
+def _forked(work: Callable[[], Any], limit: float) -> Any:
+    """The result of `work` in a process of its own, or None where it takes too long or dies."""
+    receive, send = Pipe(duplex=False)
+    child = os.fork()
+    if not child:
+        try:
+            os.setsid()
+            for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_FSIZE, _FILE)):
+                resource.setrlimit(kind, (most, most))
+            nothing = os.open(os.devnull, os.O_RDWR)
+            log = os.open(f"/tmp/mutation-{os.getppid()}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for stream, target in ((0, nothing), (1, log), (2, log)):
+                os.dup2(target, stream)
+            send.send(work())
+        finally:
+            os._exit(0)
+    send.close()
+    result = None
+    try:
+        if receive.poll(limit):
+            result = receive.recv()
+    except EOFError:
+        result = (-1, "the process died")
+    finally:
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        receive.close()
+    return result
+
+
+def import_libraries() -> None:
+    """What each child would import anew; nothing of the project, since that is what is changed."""
+    for name in (
+        "numpy", "onnx", "onnx.reference", "onnxruntime", "onnxruntime.quantization", "google.protobuf.json_format",
+        "ruamel.yaml", "lark", "click", "click.testing", "rich.table", "rich.progress", "rich.console", "jinja2", "PIL.Image",
+        "hypothesis", "jsonschema", "cv2", "tritonclient.grpc.model_config_pb2", "coverage", "_pytest.assertion.rewrite",
+    ):  # fmt: skip
+        try:
+            __import__(name)
+        except ImportError:
+            print(f"without {name}", file=sys.stderr)
