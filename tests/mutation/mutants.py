@@ -83,9 +83,9 @@ class Mutants(cst.CSTVisitor):
     def on_leave(self, node: cst.CSTNode) -> None:
         if isinstance(node, cst.FunctionDef | cst.ClassDef) and self._places and self._places[-1] == node.name.value:
             self._places.pop()
-        if isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement | cst.MatchCase):
-            if len(self._statements) > 1 and self._statements[-1] == self._lines(node):
-                self._statements.pop()
+        is_statement = isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement | cst.MatchCase)
+        if is_statement and len(self._statements) > 1 and self._statements[-1] == self._lines(node):
+            self._statements.pop()
 
     def _add(self, node: cst.CSTNode, mutated: cst.CSTNode, operator: str) -> None:
         if isinstance(mutated, cst.Match) and not any(_is_unreachable(case) for case in mutated.cases):
@@ -111,7 +111,7 @@ class Mutants(cst.CSTVisitor):
 
 
 def _is_left_out(node: cst.CSTNode, is_module_level: bool) -> bool:
-    """Types, imports and decorators; what coverage leaves out, too; and, as in mutmut, arguments of len and isinstance."""
+    """Types, imports, decorators; what coverage leaves out, too; as in mutmut, arguments of len and isinstance."""
     match node:
         case cst.Annotation() | cst.Decorator() | cst.Import() | cst.ImportFrom():
             return True

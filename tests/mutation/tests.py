@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -17,7 +18,15 @@ import pytest
 
 _MEMORY = 12 * 2**30
 _FILE = 2**30
-_OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--hypothesis-seed=0", "--tb=no")
+_LIBRARIES = """
+    numpy onnx onnx.reference onnxruntime onnxruntime.quantization google.protobuf.json_format ruamel.yaml lark click
+    click.testing rich.table rich.progress rich.console jinja2 PIL.Image hypothesis jsonschema cv2 coverage
+    tritonclient.grpc.model_config_pb2 _hypothesis_pytestplugin _pytest.assertion.rewrite
+"""
+_OPTIONS = (
+    *("-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception"),
+    *("-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0"),
+)
 
 
 @dataclass
@@ -54,7 +63,7 @@ class Baseline:
 @dataclass(frozen=True)
 class Outcome:
     status: str
-    """killed, survived, timeout, unreached."""
+    """killed, timeout; survived, unreached, error."""
     test: str = ""
     """The test that noticed."""
 
@@ -75,7 +84,13 @@ def try_tests(chosen: Sequence[str], limit: float) -> Outcome:
     if found is None:
         return Outcome("timeout")
     status, test = found
-    return Outcome("survived") if status == pytest.ExitCode.OK else Outcome("killed", test)
+    match status:
+        case pytest.ExitCode.OK:
+            return Outcome("survived")
+        case pytest.ExitCode.INTERNAL_ERROR | pytest.ExitCode.NO_TESTS_COLLECTED:
+            return Outcome("error", f"pytest ended with {status}")
+        case _:
+            return Outcome("killed", test)
 
 
 class _Plugin:
@@ -173,12 +188,10 @@ def _forked(work: Callable[[], Any], limit: float) -> Any:
 
 def import_libraries() -> None:
     """What each child would import anew; nothing of the project, since that is what is changed."""
-    for name in (
-        "numpy", "onnx", "onnx.reference", "onnxruntime", "onnxruntime.quantization", "google.protobuf.json_format",
-        "ruamel.yaml", "lark", "click", "click.testing", "rich.table", "rich.progress", "rich.console", "jinja2", "PIL.Image",
-        "hypothesis", "jsonschema", "cv2", "tritonclient.grpc.model_config_pb2", "coverage", "_pytest.assertion.rewrite",
-    ):  # fmt: skip
+    for name in _LIBRARIES.split():
         try:
             __import__(name)
         except ImportError:
             print(f"without {name}", file=sys.stderr)
+    gc.collect()
+    gc.freeze()
