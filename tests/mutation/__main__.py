@@ -79,10 +79,10 @@ class _Room:
     def _measure(self) -> Baseline:
         tests = [f"tests/test_{name}.py" for name in ROOMS[self.room].split()]
         began = time.monotonic()
-        found = measure(self.root, [test for test in tests if Path(test).exists()])
+        found = measure(self.root, [test for test in tests if Path(test).exists()], self.given.results / "baseline")
         print(f"  {len(found.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
         quick = sorted(found.seconds, key=lambda test: found.seconds[test])[:100]
-        outcome = try_tests(quick, limit=300)
+        outcome = try_tests(quick, 60)
         if outcome.status != "survived":
             raise SystemExit(f"{self.room}: without any mutant {outcome}")
         for test in found.failed:
@@ -92,7 +92,7 @@ class _Room:
     def _try(self, one: Mutants, mutant: Mutant, baseline: Baseline) -> None:
         chosen = baseline.choose(mutant.file, mutant.lines, self.given.budget)
         with _replaced(self.root / mutant.file, one.source(mutant)):
-            outcome = try_tests(chosen, limit=15 + 4 * sum(baseline.seconds[test] for test in chosen))
+            outcome = try_tests(chosen, sum(baseline.seconds[test] for test in chosen))
         self.done[mutant.key] = {
             "status": outcome.status,
             "test": outcome.test,

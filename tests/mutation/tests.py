@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import resource
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,7 @@ class Baseline:
     """The tests of a room as they pass on the code as it is."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """By the test's id."""
+    """Of the processor, by the test's id."""
     reached: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     """The tests that reach a line of a file."""
     failed: list[str] = field(default_factory=list)
@@ -68,19 +71,33 @@ class Outcome:
     """The test that noticed."""
 
 
-def measure(root: Path, files: Sequence[str]) -> Baseline:
-    """Run the tests once under coverage. Raises RuntimeError where that does not end."""
-    found = _forked(lambda: _measure(root, files), limit=1800)
-    if not isinstance(found, Baseline):
-        raise RuntimeError(f"the tests do not run without any mutant: {found}")
-    return found
+def measure(root: Path, files: Sequence[str], cache: Path) -> Baseline:
+    """Run the tests once under coverage, each file by itself; those that ran on the same code are read from `cache`."""
+    code = sha256()
+    for path in sorted([*(root / "resnetgen").rglob("*.*"), *(root / "tests").glob("[!t]*.py")]):
+        if path.suffix != ".pyc" and path.is_file():
+            code.update(path.read_bytes())
+    cache.mkdir(parents=True, exist_ok=True)
+    whole = Baseline()
+    for file in files:
+        digest = sha256(code.digest() + (root / file).read_bytes()).hexdigest()
+        path = cache / f"{Path(file).stem}-{digest[:16]}.pickle"
+        found = pickle.loads(path.read_bytes()) if path.exists() else _forked(partial(_measure, root, file), 1800, 1800)
+        if not isinstance(found, Baseline):
+            raise SystemExit(f"{file} does not run without any mutant: {found}")
+        path.write_bytes(pickle.dumps(found))
+        whole.seconds |= found.seconds
+        whole.failed += found.failed
+        for line, tests in found.reached.items():
+            whole.reached.setdefault(line, []).extend(tests)
+    return whole
 
 
-def try_tests(chosen: Sequence[str], limit: float) -> Outcome:
-    """Run tests up to the first that fails."""
+def try_tests(chosen: Sequence[str], seconds: float) -> Outcome:
+    """Run tests up to the first that fails; `seconds` of the processor is what they took without a mutant."""
     if not chosen:
         return Outcome("unreached")
-    found = _forked(lambda: _try(chosen), limit)
+    found = _forked(lambda: _try(chosen), 10 + 5 * seconds, 120 + 50 * seconds)
     if found is None:
         return Outcome("timeout")
     status, test = found
@@ -100,7 +117,7 @@ class _Plugin:
         self.order = {test: number for number, test in enumerate(chosen)} if chosen is not None else None
         self.enter = enter
         self.failed: list[str] = []
-        self.seconds: dict[str, float] = defaultdict(float)
+        self.seconds: dict[str, float] = {}
         self.skipped: set[str] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -108,11 +125,16 @@ class _Plugin:
             order = self.order
             items[:] = sorted((i for i in items if i.nodeid in order), key=lambda item: order[item.nodeid])
 
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         self.enter(item.nodeid)
+        began = sum(os.times()[:4])
+        try:
+            return (yield)
+        finally:
+            self.seconds[item.nodeid] = sum(os.times()[:4]) - began
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
         if report.failed:
             self.failed.append(report.nodeid)
         if report.skipped:
@@ -131,13 +153,13 @@ def _try(chosen: Sequence[str]) -> tuple[int, str]:
     return int(code), plugin.failed[0] if plugin.failed else "import"
 
 
-def _measure(root: Path, files: Sequence[str]) -> Baseline | int:
+def _measure(root: Path, file: str) -> Baseline | int:
     import coverage
 
     cov = coverage.Coverage(data_file=None, config_file=False, include=[f"{root}/resnetgen/*"])
     cov.start()
     plugin = _Plugin(None, cov.switch_context)
-    code = pytest.main([*_OPTIONS, *files], plugins=[plugin])
+    code = pytest.main([*_OPTIONS, file], plugins=[plugin])
     cov.stop()
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return int(code)
@@ -153,37 +175,44 @@ def _measure(root: Path, files: Sequence[str]) -> Baseline | int:
     return Baseline(ran, reached, plugin.failed)
 
 
-def _forked(work: Callable[[], Any], limit: float) -> Any:
-    """The result of `work` in a process of its own, or None where it takes too long or dies."""
+def _forked(work: Callable[[], Any], processor: float, clock: float) -> Any:
+    """The result of `work` in a process of its own; None where it takes too long, (-1, signal) where it dies.
+
+    The time of the processor is what counts; by the clock a busy machine is given much more.
+    """
     receive, send = Pipe(duplex=False)
     child = os.fork()
     if not child:
         try:
             os.setsid()
-            for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_FSIZE, _FILE)):
+            limits = (
+                (resource.RLIMIT_AS, _MEMORY),
+                (resource.RLIMIT_FSIZE, _FILE),
+                (resource.RLIMIT_CPU, int(processor)),
+            )
+            for kind, most in limits:
                 resource.setrlimit(kind, (most, most))
             nothing = os.open(os.devnull, os.O_RDWR)
-            log = os.open(f"/tmp/mutation-{os.getppid()}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            for stream, target in ((0, nothing), (1, log), (2, log)):
-                os.dup2(target, stream)
+            for stream in range(3):
+                os.dup2(nothing, stream)
             send.send(work())
         finally:
             os._exit(0)
     send.close()
-    result = None
+    found, result = False, None
     try:
-        if receive.poll(limit):
+        if receive.poll(clock):
             result = receive.recv()
+            found = True
     except EOFError:
-        result = (-1, "the process died")
-    finally:
-        try:
-            os.killpg(child, signal.SIGKILL)
-        except ProcessLookupError:
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        receive.close()
-    return result
+        pass
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(child, signal.SIGKILL)
+    status = os.WTERMSIG(os.waitpid(child, 0)[1])
+    receive.close()
+    return result if found or status in (signal.SIGKILL, signal.SIGXCPU) else (-1, f"signal {status}")
 
 
 def import_libraries() -> None:
