@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers import TINY, Result, Run
 
 from resnetgen.cli import main
+from resnetgen.errors import Code, Problem, Span
 
 pytest_plugins = ["needs", "steps"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write the goldens anew instead of comparing")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _whole_problems() -> Iterator[None]:
+    """Check every problem that any test meets: a code of the list, a message, and texts for hint and notes."""
+
+    def check(problem: Problem) -> None:
+        assert isinstance(problem.code, Code)
+        assert isinstance(problem.span, Span | None)
+        assert all(isinstance(text, str) for text in (problem.message, problem.hint, *problem.notes))
+        assert problem.message
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Problem, "__post_init__", check)
+        yield
 
 
 @pytest.fixture

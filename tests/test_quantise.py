@@ -14,6 +14,7 @@ from resnetgen.precision import quantise
 from resnetgen.precision.agreement import measure
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.choice import Gate, Lowering, Precision
+from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.targets.onnx.emit import OnnxOptions
 
 SPEC = """\
@@ -119,3 +120,18 @@ def test_outputs_that_are_no_scores_have_no_first_class(tmp_path: Path) -> None:
     found = measure(image, image, random(2), LOWERING)
     assert (found.same, found.top1, found.passed) == (None, None, True)
     assert found.said == "cosine 1.000000"
+
+
+@pytest.mark.parametrize("color", [Color.RGB, Color.BGR])
+def test_what_makes_numbers_of_bytes_stays_in_fp32(color: Color, tmp_path: Path) -> None:
+    """The network begins with what they give: the first value that is quantised is a normalised image."""
+    seen = Preprocess(color, 255, (0.5, 0.4, 0.3), (0.25, 0.2, 0.3), None, (8, 8), Interpolation.BILINEAR)
+    graph = compile_text(SPEC.replace("HEAD", "fc 10"))
+    whole = write_onnx(graph, random_weights(graph), tmp_path, OnnxOptions(embed=seen), fold=True).path
+    data = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    made = quantise.quantise(whole, Images(data, ""), 1)
+    first = [node.op_type for node in made.graph.node if node.op_type not in ("DequantizeLinear", "Constant")]
+    prelude = (
+        ["Transpose", "Cast", "Sub", "Mul"] if color is Color.RGB else ["Transpose", "Gather", "Cast", "Sub", "Mul"]
+    )
+    assert first[: len(prelude) + 2] == [*prelude, "QuantizeLinear", "Conv"]
