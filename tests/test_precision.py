@@ -329,6 +329,11 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no such folder": (("--precision", "int8", "--calibrate", "none"), 5, "none does not exist"),
     "a file": (("--precision", "int8", "--calibrate", "tiny.yaml"), 5, "tiny.yaml is no folder"),
     "an empty folder": (("--precision", "int8", "--calibrate", "."), 5, "there are no images in ."),
+    "external data": (
+        ("--precision", "int8", "--calibrate", "random", "--external-data"),
+        2,
+        "an int8 model is one file, as ONNX Runtime's quantiser writes it\n  hint: leave out --external-data",
+    ),
     "an old opset": (("--precision", "int8", "--calibrate", "random", "--opset", "12"), 2, "--opset 13 or above"),
     "an old runtime": (
         ("--precision", "int8", "--calibrate", "random", "--runtime", "ort-1.4"),

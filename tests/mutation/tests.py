@@ -40,6 +40,8 @@ class Baseline:
     """Of the processor, by the test's id."""
     reached: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     """The tests that reach a line of a file."""
+    imported: set[tuple[str, int]] = field(default_factory=set)
+    """Lines that run when a module is imported, and no other time."""
     failed: list[str] = field(default_factory=list)
     """Tests that coverage makes too slow, say; they take no part."""
 
@@ -49,7 +51,7 @@ class Baseline:
         One case of each parametrised test precedes the second cases, so that a budget that ends early has all kinds.
         """
         found = {test for line in lines for test in self.reached.get((file, line), ())}
-        if not found:
+        if not found and any((file, line) in self.imported for line in lines):
             found = {test for (other, _), tests in self.reached.items() if other == file for test in tests}
         functions: dict[str, list[str]] = defaultdict(list)
         for test in sorted(found, key=lambda test: (self.seconds[test], test)):
@@ -88,6 +90,7 @@ def measure(root: Path, files: Sequence[str], cache: Path) -> Baseline:
         path.write_bytes(pickle.dumps(found))
         whole.seconds |= found.seconds
         whole.failed += found.failed
+        whole.imported |= found.imported
         for line, tests in found.reached.items():
             whole.reached.setdefault(line, []).extend(tests)
     return whole
@@ -165,14 +168,16 @@ def _measure(root: Path, file: str) -> Baseline | int:
         return int(code)
     data = cov.get_data()
     ran = {test: spent for test, spent in plugin.seconds.items() if test not in plugin.skipped.union(plugin.failed)}
-    reached = {}
+    reached, imported = {}, set()
     for path in data.measured_files():
         name = Path(path).relative_to(root).as_posix()
         for line, contexts in data.contexts_by_lineno(path).items():
             tests = [test for test in contexts if test in ran]
             if tests:
                 reached[name, line] = tests
-    return Baseline(ran, reached, plugin.failed)
+            elif contexts:
+                imported.add((name, line))
+    return Baseline(ran, reached, imported, plugin.failed)
 
 
 def _forked(work: Callable[[], Any], processor: float, clock: float) -> Any:
