@@ -88,7 +88,7 @@ def test_every_code_has_a_pair() -> None:
 # What no golden can hold
 
 
-def test_a_file_of_more_than_a_mebibyte(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     path = tmp_path / "net.yaml"
     path.write_text("#" * MAX_BYTES + "\n", encoding="utf-8")
     message = f"net.yaml is larger than {MAX_BYTES:,} bytes, the limit for a spec"

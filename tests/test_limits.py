@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
+from resnetgen.compiler import compile_spec
 from resnetgen.diff import load
 from resnetgen.errors import Exit, Failure, Source
+from resnetgen.expand.builder import Builder
+from resnetgen.ir.ops import Input
+from resnetgen.spec import rows, sources, yaml
 from resnetgen.targets.caffe import text
 
 GENERATED = Path(__file__).parents[1] / "generated"
@@ -123,3 +127,106 @@ def test_a_name_that_is_told_again_and_again_is_short(where: str, tmp_path: Path
     }
     path.write_text(net.get(where, LAYER.format(f'{where}: "{name}"')))
     assert "a name of more than 1,024 characters" in refusal(lambda: load(path))
+
+
+SPEC = "input: 3x8x8\nstages: {a: gap}\n"
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are read, and the rows that are parsed."""
+    found: list[str] = []
+    read, parse = sources.read_source, rows.parser().parse
+
+    class Parser:
+        def parse(self, written: str, start: str) -> object:
+            found.append(written)
+            return parse(written, start=start)
+
+    def counted(path: Path, *rest: Any) -> Source:
+        found.append(path.name)
+        return read(path, *rest)
+
+    monkeypatch.setattr(sources, "read_source", counted)
+    monkeypatch.setattr(rows, "parser", Parser)
+    return found
+
+
+def compiled(path: Path, spec: str) -> Any:
+    path.write_text(spec)
+    return compile_spec(str(path))
+
+
+def test_a_library_is_read_once(tmp_path: Path, parsed: list[str]) -> None:
+    """However often it is used; and it may be used 255 times beside the spec's own file."""
+    compiled(tmp_path / "net.yaml", f"use: [{'std,' * 255}]\n{SPEC}")
+    assert parsed.count("std.yaml") == 1
+
+
+def test_a_spec_draws_on_few_files(tmp_path: Path, parsed: list[str]) -> None:
+    message = refusal(lambda: compiled(tmp_path / "net.yaml", f"use: [{'std,' * 256}]\n{SPEC}"))
+    assert "net.yaml:1:1027: error[limit]: a spec draws on more than 256 files" in message
+    for number in range(300):
+        (tmp_path / f"{number}.yaml").write_text("doc: empty\n")
+    parsed.clear()
+    use = ", ".join(f"{number}.yaml" for number in range(300))
+    assert "more than 256 files" in refusal(lambda: compiled(tmp_path / "net.yaml", f"use: [{use}]\n{SPEC}"))
+    assert len(parsed) == 256
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [f"use: [{'std,' * 60_000}]\n", "".join(f"k{i}: 1\n" for i in range(25_000)), f"a: [{'{},' * 60_000}]\n"],
+    ids=["list", "keys", "mappings"],
+)
+def test_values_are_counted_as_they_are_read(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    span = yaml._Tree._span
+
+    def made(tree: yaml._Tree, *events: Any) -> Any:
+        counted.append(tree.depth)
+        return span(tree, *events)
+
+    monkeypatch.setattr(yaml._Tree, "_span", made)
+    assert "a file has more than 20,000 values" in refusal(lambda: compiled(tmp_path / "net.yaml", spec + SPEC))
+    assert len(counted) <= 2 * yaml.MAX_VALUES + 2
+
+
+@pytest.mark.parametrize("where", ["rows", "blocks", "several files"])
+def test_rows_are_counted_before_they_are_parsed(where: str, tmp_path: Path, parsed: list[str]) -> None:
+    row = "relu | " * 500 + "relu"
+    stages = "stages:\n" + "".join(f"  a{i}: {row}\n" for i in range(15))
+    blocks = "blocks:\n" + "".join(f"  a{i}: {{body: {row}}}\n" for i in range(8))
+    (tmp_path / "more.yaml").write_text(blocks)
+    spec = {
+        "rows": f"input: 3x8x8\n{stages}",
+        "blocks": blocks + blocks.replace("  a", "  b").partition("\n")[2] + SPEC,
+        "several files": f"use: more.yaml\n{blocks}{SPEC}",
+    }
+    message = refusal(lambda: compiled(tmp_path / "net.yaml", spec[where]))
+    assert "net.yaml, with the files that it draws on, has more than 50,000 characters of rows" in message
+    assert row not in parsed
+
+
+def test_the_bytes_of_all_files_are_counted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("doc: x\n" + "#" * 150_000)
+    message = refusal(lambda: compiled(tmp_path / "net.yaml", f"use: [a.yaml, b.yaml]\n{SPEC}"))
+    assert "net.yaml:1:15: error[limit]" in message
+    assert "net.yaml, with the files that it draws on, has more than 262,144 bytes" in message
+
+
+def test_a_name_is_found_at_once_however_many_there_are() -> None:
+    """The second `relu` is relu2: not every number is tried anew."""
+    builder, tried = Builder(Input((3, 8, 8)), 20_000), 0
+
+    class Taken(set[str]):
+        def __contains__(self, path: object) -> bool:
+            nonlocal tried
+            tried += 1
+            return super().__contains__(path)
+
+    builder._taken = Taken()
+    names = [builder.path("a", "relu") for _ in range(1000)]
+    assert names[:2] + names[-1:] == ["a/relu", "a/relu2", "a/relu1000"]
+    assert tried < 3000

@@ -14,7 +14,7 @@ from resnetgen.ir.ops import Input, Op, OpError, Shape, show
 MAX_NODES = 20_000
 MAX_ELEMENTS = 2**33
 """Of one tensor: 32 GiB as float32, more than any network of the field."""
-_MAX_CALLS = 5
+_MAX_CALLS = 3
 """Per node: a block makes several nodes, so that a network needs fewer calls than it has nodes."""
 
 
@@ -24,6 +24,8 @@ class Builder:
         self.nodes: list[Node] = []
         self.shapes: dict[str, Shape] = {}
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        """Path -> the last number that was put behind it."""
         self._units: Counter[str] = Counter()
         self._calls = 0
         self.input = self.add("data", image, (), None)
@@ -59,12 +61,13 @@ class Builder:
 
     def path(self, prefix: str, kind: str) -> str:
         """A path below `prefix` that nothing has yet: `add`, then `add2`."""
-        path = f"{prefix}/{kind}"
-        number = 1
+        base = path = f"{prefix}/{kind}"
+        number = self._numbers.get(base, 1)
         while path in self._taken:
             number += 1
-            path = f"{prefix}/{kind}{number}"
+            path = f"{base}{number}"
         self._taken.add(path)
+        self._numbers[base] = number
         return path
 
     def unit(self, prefix: str) -> int:

@@ -13,9 +13,10 @@ from resnetgen.spec.expressions import USABLE, is_usable
 from resnetgen.spec.find import find_library, find_parent, name_of, short_path
 from resnetgen.spec.preprocess import check_resize, make_preprocess
 from resnetgen.spec.rows import parse_row, parse_size
+from resnetgen.spec.sources import Sources
 from resnetgen.spec.syntax import Size
 from resnetgen.spec.table import Block, Row, Spec
-from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
+from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value
 
 _MAX_CHAIN = 32
 """How many files may extend or use each other, one behind the other."""
@@ -69,13 +70,15 @@ class _Merged:
     blocks: dict[str, tuple[Scalar, Mapping]] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
+    files: Sources = field(default_factory=Sources)
+    libraries: set[Source] = field(default_factory=set)
+    """Those whose keys have been checked."""
 
     def read(
         self, path: Path, shown: str | None, chain: tuple[Path, ...], problems: Problems, named: Span | None = None
     ) -> Mapping:
         """Merge a spec: first what it extends, then the libraries it uses, then its own keys."""
-        source = read_source(path, shown, named)
-        document = parse(source)
+        source, document = self.files.read(path, shown, named)
         if not schema.check(document, schema.SPEC, "a spec", problems):
             problems.raise_if_any()
         chain = (*chain, path.resolve())
@@ -114,11 +117,12 @@ class _Merged:
         for word in words:
             assert isinstance(word, Scalar)
             path = find_library(word.text, word.span, user)
-            source = read_source(path, short_path(path), word.span)
-            document = parse(source)
-            problems = Problems()
-            schema.check(document, schema.LIBRARY, "a library file", problems)
-            problems.raise_if_any()
+            source, document = self.files.read(path, short_path(path), word.span)
+            if source not in self.libraries:
+                problems = Problems()
+                schema.check(document, schema.LIBRARY, "a library file", problems)
+                problems.raise_if_any()
+                self.libraries.add(source)
             self.sources.append(source)
             self.merge(document)
 

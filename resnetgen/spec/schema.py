@@ -270,9 +270,14 @@ _NAME_HINTS = {
 }
 
 
+_MAX_GAP = 100
+"""Characters between a key and its colon that are looked at."""
+
+
 def lacks_colon(key: Scalar) -> bool:
     """Whether a key came about by a comma, as 64 does in {conv1: 3x3, 64}."""
-    return key.plain and not key.span.source.text[key.span.end :].lstrip().startswith(":")
+    end = key.span.end
+    return key.plain and not key.span.source.text[end : end + _MAX_GAP].lstrip().startswith(":")
 
 
 _KINDS = {

@@ -1,0 +1,62 @@
+"""The files that a spec draws on: each is read once, and all of them together have limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnetgen.errors import Code, Exit, Source, Span, fail
+from resnetgen.spec.yaml import MAX_BYTES, MAX_VALUES, Mapping, Scalar, Sequence, Value, parse, read_source
+
+MAX_FILES = 256
+"""Entries of `extends` and `use`, each time that they are given."""
+MAX_TEXT = 50_000
+"""Characters of values, most of them rows: parsing takes up to 25 microseconds for each."""
+
+
+class Sources:
+    """What was read for one spec."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, tuple[Source, Mapping]] = {}
+        self._entries = 0
+        self._totals = {"bytes": 0, "values": 0, "characters of rows and other values": 0}
+
+    def read(self, path: Path, shown: str | None, named: Span | None) -> tuple[Source, Mapping]:
+        """Return the text of a file and its document; `named` is the entry that names it.
+
+        Raises Failure: exit 3 or 5 as `read_source` and `parse`, 6 beyond a limit.
+        """
+        self._entries += 1
+        if self._entries > MAX_FILES:
+            message = f"a spec draws on more than {MAX_FILES} files"
+            raise fail(Exit.LIMIT, Code.LIMIT, message, named, "a file that stands twice counts twice")
+        key = path.absolute()
+        if key not in self._read:
+            source = read_source(path, shown, named)
+            document = parse(source)
+            self._count(source, document, named)
+            self._read[key] = source, document
+        return self._read[key]
+
+    def _count(self, source: Source, document: Mapping, named: Span | None) -> None:
+        values, text = _size(document)
+        for what, more, limit in zip(
+            self._totals, (len(source.text.encode()), values, text), (MAX_BYTES, MAX_VALUES, MAX_TEXT), strict=True
+        ):
+            self._totals[what] += more
+            if self._totals[what] > limit:
+                first = next(iter(self._read.values()), (source, document))[0]
+                message = f"{first.name}, with the files that it draws on, has more than {limit:,} {what}"
+                raise fail(Exit.LIMIT, Code.LIMIT, message, named, "split the network into several specs")
+
+
+def _size(value: Value) -> tuple[int, int]:
+    """Return the number of values, and of their characters without those of keys."""
+    match value:
+        case Scalar(text):
+            return 1, len(text)
+        case Sequence(items):
+            sizes = [_size(item) for item in items]
+        case Mapping():
+            sizes = [_size(item) for _, item in value]
+    return 1 + sum(count for count, _ in sizes), sum(text for _, text in sizes)
