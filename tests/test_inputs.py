@@ -14,9 +14,11 @@ from resnetgen.errors import Exit, Failure
 from resnetgen.inputs import open_input, read_bytes, read_text
 from resnetgen.labels import read_labels
 from resnetgen.predict import read_folder
+from resnetgen.runtimes.decode import decode
 from resnetgen.spec.load import load
 from resnetgen.targets.caffe import text as prototxt
 from resnetgen.targets.onnx.read import read_skeleton
+from resnetgen.verify import arrays
 from resnetgen.verify.origin import of_onnx
 from resnetgen.weights.checkpoint import open_checkpoint
 
@@ -55,6 +57,8 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "manifest": (manifest.MANIFEST, lambda path: manifest.read(path.parent)),
     "ONNX model": ("model.onnx", read_skeleton),
     "origin of a model": ("model.onnx", of_onnx),
+    "npy": ("images.npy", arrays.load),
+    "image": ("cat.jpg", lambda path: decode(path, False)),
     "checkpoint": ("weights.pth", open_checkpoint),
 }
 

@@ -265,7 +265,7 @@ def test_given_images(folder: Path) -> None:
         (lambda: Path("x.npy").write_bytes(b""), "it is no .npy file"),
         (lambda: Path("x.npz").write_bytes(b"PK\3\4 no zip"), "x.npz"),
         (lambda: np.savez("x.npz", a=np.zeros(1), b=np.zeros(1)), "it holds 2 arrays, not one: a, b"),
-        (lambda: None, "cannot read x.npy"),
+        (lambda: None, "no such file: x.npy"),
         (lambda: Path("x.jpg").write_bytes(b""), "nothing says how this network is to see a picture"),
     ],
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.inputs import open_input, read_failure
@@ -107,10 +108,17 @@ def _decode(path: Path, file: BinaryIO, pillow: Any, gray: bool) -> Picture:
         _check_pixels(path, image)
         image.load()
         if image.mode not in _MODES:
-            # 16 bits of grey: 65,535 becomes 255, where Pillow would make 255 of everything above 255.
-            image = pillow.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+            image = pillow.fromarray(_to_eight_bits(np.asarray(image)))
         image.info.pop("transparency", None)  # alpha is dropped; of this, Pillow would make it anew
         return image.convert("L" if gray else "RGB")
+
+
+def _to_eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return round(value / 257), so that 65,535 becomes 255; Pillow would make 255 of everything above 255."""
+    scaled = np.empty(values.shape, np.uint8)
+    for given, row in zip(values, scaled, strict=True):  # row by row, since the sum needs more than 16 bits
+        row[:] = (given.astype(np.uint32) + 128) // 257
+    return scaled
 
 
 def _check_pixels(path: Path, image: Any) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.files import staging
+from resnetgen.inputs import open_input
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_npz
 
 SUFFIXES = (".npy", ".npz")
@@ -40,6 +41,7 @@ def bad(path: Path, why: str) -> Failure:
 
 def _npy(path: Path) -> npt.NDArray[Any]:
     """Mapped, so that what a header claims is held against the file's size before memory is taken for it."""
+    open_input(path).close()  # numpy would wait for a pipe
     try:
         with catch_warnings():
             simplefilter("ignore")  # of a header that Python 2 wrote, or with escapes that Python does not know
