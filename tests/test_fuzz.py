@@ -51,7 +51,10 @@ def test_every_parser(tmp_path: Path) -> None:
     assert main(["--seconds", "38", "--seed", str(time.time_ns()), "--save", str(tmp_path)]) == 0
 
 
-@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(t, marks=pytest.mark.fuzz if name.startswith("run-") else (), id=name) for name, t in TARGETS.items()],
+)
 def test_seeds_pass_and_most_mutants_are_refused(target: Target, tmp_path: Path) -> None:
     """Else it would be another parser's inputs that are damaged, or the damage would not reach anything."""
     if target.name != "pickle":  # whose inputs are made from nothing

@@ -5,6 +5,7 @@ From the repository's root, on Linux:
     python -m tests.fuzz                                           ten seconds
     python -m tests.fuzz --inputs 1000000                          the long run
     python -m tests.fuzz --target yaml --target rows --seconds 60
+    python -m tests.fuzz --target 'run-*' --inputs 200000          whole commands on hostile folders
     python -m tests.fuzz --target npy tests/fuzz/corpus/npy/*      inputs again
     python -m tests.fuzz --guided --target yaml --seconds 600      by coverage, with atheris (the extra `fuzz`)
 

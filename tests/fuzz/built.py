@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from resnetgen.compiler import build
+from resnetgen.deploy.config import Serving
+from resnetgen.deploy.triton import Wanted, deploy
 from resnetgen.options import Options
 from resnetgen.options import Target as Kind
 from resnetgen.targets.caffe.dialect import Dialect
@@ -37,6 +39,23 @@ stages: {a: "silu | gelu | groupnorm 2 | mish | relu6 | leakyrelu 0.1 | dropout 
 def files(suffix: str) -> list[bytes]:
     """The built files with an ending, or of a name."""
     return [data for name, data in _files().items() if name.endswith(suffix)]
+
+
+def file(name: str) -> bytes:
+    """A built file, by its path: <folder>/<network>/<network>.<ending>, in onnx, unfolded, bvlc or opencv."""
+    return _files()[name]
+
+
+@cache
+def config(spec: str) -> bytes:
+    """The config.pbtxt with which `deploy` writes a spec called net, with three labels, for batches of eight."""
+    with TemporaryDirectory() as work:
+        folder = Path(work)
+        (folder / "net.yaml").write_text(spec)
+        (folder / "labels.txt").write_text("a\nb\nc\n")
+        wanted = Wanted(labels=folder / "labels.txt", serving=Serving(max_batch=8))
+        deploy(str(folder / "net.yaml"), Options((Kind.ONNX,), folder / "repository"), wanted)
+        return (folder / "repository/net/config.pbtxt").read_bytes()
 
 
 @cache

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from fnmatch import filter
 from pathlib import Path
 
 from fuzz.campaign import Tally, run
@@ -26,11 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     from fuzz.targets import TARGETS
 
-    unknown = [name for name in options.target if name not in TARGETS]
-    if unknown:
+    names = list(dict.fromkeys(name for pattern in options.target or ["*"] for name in filter(TARGETS, pattern)))
+    if unknown := [pattern for pattern in options.target if not filter(TARGETS, pattern)]:
         print(f"no target is called {unknown[0]!r}; known: {', '.join(TARGETS)}", file=sys.stderr)
         return 2
-    names = options.target or list(TARGETS)
     if options.file:
         return _again(options.file, names)
     return _campaign(options, names)
@@ -38,7 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tests.fuzz", description="Damaged inputs for every parser.")
-    parser.add_argument("--target", action="append", default=[], help="a parser; may be given again; else all")
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        help="a parser, run-COMMAND or a pattern; else all",
+    )
     parser.add_argument("--inputs", type=int, help="how many, split evenly among the targets")
     parser.add_argument("--seconds", type=float, help="for how long; 10 where neither is given")
     parser.add_argument("--seed", type=int, default=0, help="another one, other inputs")

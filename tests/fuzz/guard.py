@@ -48,7 +48,7 @@ class Guard:
 
     def fault(self, data: bytes) -> Fault | None:
         self.took, start = False, time.perf_counter()
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, self.target.seconds or SECONDS)
         try:
             self.took = self.target.attempt(data, self.folder)
         except (KeyboardInterrupt, SystemExit):

@@ -40,6 +40,8 @@ class Target:
     """Bytes that one input may take."""
     max_text: int = 20_000
     """Characters of a refusal."""
+    seconds: float | None = None
+    """Of the processor, for one input; None: those of the guard."""
 
     @property
     def seeds(self) -> Sequence[bytes]:

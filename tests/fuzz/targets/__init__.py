@@ -1,12 +1,14 @@
-"""Every parser of the package, by name."""
+"""Every parser of the package, and every command, by name."""
 
 from __future__ import annotations
 
 from fuzz.target import Target
 from fuzz.targets.checkpoints import CHECKPOINTS
+from fuzz.targets.commands import COMMANDS
 from fuzz.targets.images import IMAGES
 from fuzz.targets.networks import NETWORKS
 from fuzz.targets.specs import SPECS
 from fuzz.targets.texts import TEXTS
 
-TARGETS: dict[str, Target] = {target.name: target for target in (*SPECS, *NETWORKS, *CHECKPOINTS, *IMAGES, *TEXTS)}
+PARSERS = (*SPECS, *NETWORKS, *CHECKPOINTS, *IMAGES, *TEXTS)
+TARGETS: dict[str, Target] = {target.name: target for target in (*PARSERS, *COMMANDS)}
