@@ -25,6 +25,7 @@ from fuzz.guard import guarded
 from fuzz.mutate import wire
 from fuzz.target import MIB, Broken, Target
 from fuzz.targets import TARGETS
+from fuzz.targets.commands import COMMANDS
 
 from resnetgen.errors import Code, Exit, fail
 
@@ -36,6 +37,11 @@ def test_what_once_met_a_fault_meets_none(path: Path) -> None:
     with guarded(TARGETS[path.parent.name]) as guard:
         fault = guard.fault(path.read_bytes())
     assert fault is None, fault.trace
+
+
+def marks(target: Target) -> Sequence[pytest.MarkDecorator]:
+    """Whole commands take a while."""
+    return [pytest.mark.fuzz] if target in COMMANDS else []
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
@@ -53,7 +59,10 @@ def test_every_parser(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    [pytest.param(t, marks=pytest.mark.fuzz if name.startswith("run-") else (), id=name) for name, t in TARGETS.items()],
+    [
+        pytest.param(t, marks=pytest.mark.fuzz if name.startswith("run-") else (), id=name)
+        for name, t in TARGETS.items()
+    ],
 )
 def test_seeds_pass_and_most_mutants_are_refused(target: Target, tmp_path: Path) -> None:
     """Else it would be another parser's inputs that are damaged, or the damage would not reach anything."""

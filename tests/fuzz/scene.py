@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,19 +54,16 @@ class Scene:
     def lay_out(self, folder: Path) -> None:
         """Make the files below an empty folder. Names that no file can have are left out."""
         for name, data in self.files.items():
-            if path := _place(folder, name):
-                path.write_bytes(data)
+            _make(folder, name, lambda path, data=data: path.write_bytes(data))
         for name, kind in self.special.items():
-            if kind in SPECIAL and (path := _place(folder, name)):
-                SPECIAL[kind](path)
+            _make(folder, name, SPECIAL.get(kind, Path.touch))
 
 
-def _place(folder: Path, name: str) -> Path | None:
+def _make(folder: Path, name: str, make: Callable[[Path], object]) -> None:
     path = folder / name
-    try:
-        if ".." in path.parts or not path.is_relative_to(folder):
-            return None
+    if ".." in path.parts or not path.is_relative_to(folder):
+        return
+    with suppress(OSError, ValueError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        return None if path.exists() or path.is_symlink() else path
-    except (OSError, ValueError):
-        return None
+        if not path.exists() and not path.is_symlink():
+            make(path)
