@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 from typing import BinaryIO
 
 from resnetgen.errors import Code, Exit, Failure, Span, fail
 
+_CHUNK = 1 << 20
 _KINDS = (
     (S_ISDIR, "a folder"),
     (S_ISFIFO, "a pipe"),
@@ -49,12 +51,19 @@ def read_bytes(path: Path, limit: int, kind: str, shown: str | None = None, span
     name = shown or str(path)
     with open_input(path, shown, span) as file:
         try:
-            data = file.read(limit + 1)
+            data = b"".join(_chunks(file, limit + 1))
         except OSError as error:
             raise read_failure(name, error, span) from None
     if len(data) > limit:
         raise fail(Exit.LIMIT, Code.LIMIT, f"{name} is larger than {limit:,} bytes, the limit for {kind}", span)
     return data
+
+
+def _chunks(file: BinaryIO, limit: int) -> Iterator[bytes]:
+    """Yield at most `limit` bytes in pieces: one read takes memory for all of them, however short the file."""
+    while limit and (chunk := file.read(min(limit, _CHUNK))):
+        limit -= len(chunk)
+        yield chunk
 
 
 def read_text(path: Path, limit: int, kind: str) -> str:

@@ -273,6 +273,16 @@ def there_and_back(kind: int, opset: int = 17) -> ModelProto:
 
 
 @model
+def no_floats_inside() -> ModelProto:
+    """One node, so that nothing is inside."""
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["x"], [SCORES])], "foreign", [value("x", FLOAT, ("N", *SHAPE))], [value(SCORES)]
+    )
+    graph.output[0].type.tensor_type.shape.dim[1].dim_value = int(np.prod(SHAPE))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@model
 def strings_inside() -> ModelProto:
     return there_and_back(TensorProto.STRING)
 

@@ -49,7 +49,7 @@ CODES: dict[str, tuple[int, int]] = {
     # Inside
     **dict.fromkeys(("rank0", "batch_dynamic", "batch_one", "strings_inside", "bfloat16_inside"), (EQUAL, EQUAL)),
     **dict.fromkeys(("float8_inside", "sequence_inside", "untyped_inside", "branches"), (EQUAL, EQUAL)),
-    **dict.fromkeys(("weights_as_inputs", "weights_as_constants"), (EQUAL, EQUAL)),
+    **dict.fromkeys(("weights_as_inputs", "weights_as_constants", "no_floats_inside"), (EQUAL, EQUAL)),
     # Inputs
     **dict.fromkeys(("input_of_strings", "input_of_integers", "input_scalar", "input_sequence"), (BAD, BAD)),
     **dict.fromkeys(("no_input", "two_inputs", "input_of_no_size", "input_of_negative_size"), (BAD, BAD)),

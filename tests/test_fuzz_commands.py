@@ -13,10 +13,10 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("memory is limited and measured as Linux does it", allow_module_level=True)
 
-from fuzz import process, scenes
+from fuzz import process
 from fuzz.scene import SPECIAL, Scene
 from fuzz.target import Broken
-from fuzz.targets import TARGETS
+from fuzz.targets import TARGETS, scenes
 
 from resnetgen.errors import Exit, Failure
 

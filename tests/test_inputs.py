@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from collections.abc import Callable
@@ -119,6 +120,21 @@ def test_no_more_than_the_limit_is_read(tmp_path: Path) -> None:
     )
     path.write_bytes(b"x" * 100)
     assert len(read_bytes(path, 100, "a test")) == 100
+
+
+def test_memory_is_taken_for_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One read of two gigabytes would take them, and fail where a process may not have as much."""
+    asked = []
+
+    class File(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            asked.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr("resnetgen.inputs.open_input", lambda *_: File(b"x" * 3_000_000))
+    assert read_bytes(tmp_path / "any", 1 << 31, "a test") == b"x" * 3_000_000
+    assert len(asked) > 2
+    assert max(filter(None, asked)) <= 1 << 20
 
 
 def test_text_is_utf8_and_loses_its_byte_order_mark(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from resnetgen.options import Options
 from resnetgen.options import Target as Kind
 from resnetgen.targets.caffe.dialect import Dialect
 
-_NETS = {
+NETS = {
     "residual": """\
 use: std
 input: 3x4x4
@@ -63,7 +63,7 @@ def _files() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with TemporaryDirectory() as work:
         folder = Path(work)
-        for name, text in _NETS.items():
+        for name, text in NETS.items():
             spec = folder / f"{name}.yaml"
             spec.write_text(text)
             onnx = Options((Kind.ONNX,), folder / "onnx", opset=21, embed_preprocess=name == "residual")

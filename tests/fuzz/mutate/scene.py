@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from random import Random
 
+import click
+
 from fuzz.mutate import octets
 from fuzz.mutate.tokens import EVIL
 from fuzz.scene import SPECIAL, Scene
 from fuzz.target import Mutate
+from resnetgen.cli import main
 
 _VALUES = (
     *("0", "-1", "1", "1.5", "nan", "inf", "1e400", "2147483648", "4294967296", "9223372036854775808", "1x1x1"),
@@ -19,16 +22,15 @@ _VALUES = (
     *("a="),
     *("", " ", "\n", "a\nb", "\x1b[2J", "\u202e", "\u2028", "\udcff", "é", "a" * 300, "9" * 20, "9" * 400),
 )
-_OPTIONS = (
-    *("--debug", "--json", "--verify", "--no-fold", "--no-weights", "--external-data", "--embed-preprocess"),
-    *("--layers", "--batch", "--seed", "--opset", "--runtime", "--input", "--set", "--init", "--reinit"),
-    *("--max-nodes", "--top", "--input-name", "--output-name", "--precision", "--target", "--dialect", "--names"),
-    *("--labels", "--tolerance", "--allow-nonfinite", "--ignore-names", "--bytes", "--request", "--on", "--against"),
-    *("--data", "--seeds", "--output", "--name", "--model-version", "--max-batch", "--preferred-batch"),
-    *("--queue-delay", "--instances", "--latest", "--cpu", "--memory", "--max-replicas", "--min-replicas"),
-    *("--scale-target", "--storage-uri", "--service", "--calibrate", "--calibration-images", "--min-top1"),
-    *("--fp16-io"),
-)
+
+
+def _options(line: Sequence[str]) -> list[str]:
+    """The options of the command that a line names; else of all commands."""
+    command: click.Command = main
+    for word in line[:2]:
+        command = command.commands.get(word, command) if isinstance(command, click.Group) else command
+    found = [option for parameter in command.params for option in parameter.opts if option.startswith("-")]
+    return found or ["--help"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Scenes:
 
     def _line(self, line: list[str], random: Random, scene: Scene) -> list[str]:
         if not line:
-            return [random.choice(_OPTIONS)]
+            return ["--help"]
+        option = random.choice(_options(line))
         first = len(line) > 1 and random.random() < 0.9  # the command itself, seldom
         at = random.randrange(int(first), len(line))
         value = random.choice((*_VALUES, *scene.files, random.choice(EVIL).decode("utf-8", "surrogateescape")))
@@ -64,9 +67,9 @@ class Scenes:
             case 1:
                 del line[at]
             case 2:
-                line.insert(at + 1, random.choice(_OPTIONS))
+                line.insert(at + 1, option)
             case 3:
-                line[at + 1 : at + 1] = [random.choice(_OPTIONS), value]
+                line[at + 1 : at + 1] = [option, value]
             case _:
                 line[at] = line[at] + random.choice(("0", "9" * 20, "\n", "\u202e", ".", ":", "=", "x"))
         return line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from fuzz import scenes
 from fuzz.mutate import octets, wire
 from fuzz.mutate.archive import Archive
 from fuzz.mutate.octets import mostly
@@ -14,6 +13,7 @@ from fuzz.mutate.tokens import Tokens
 from fuzz.process import Done, run
 from fuzz.scene import Scene
 from fuzz.target import MIB, Broken, Target
+from fuzz.targets import scenes
 from resnetgen.errors import Code, Exit, fail
 
 _DOCUMENTED = frozenset(Exit) - {Exit.BUG}

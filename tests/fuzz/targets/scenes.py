@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from itertools import cycle
 
+import numpy as np
 from checkpoint_files import FILES
+from foreign_models import content
 
-from fuzz import built, foreign
+from fuzz import built
 from fuzz.scene import Scene
+from fuzz.targets.images import image_seeds
 
 _SPEC = """\
 use: std
@@ -18,10 +22,9 @@ stages: {a: "2x2 | [3x3, 2; 3x3, 2, C=2] /2", head: gap | flatten | fc $classes 
 """
 _NET = {"net.yaml": _SPEC.encode()}
 _LABELS = {"labels.txt": b"tench\ngoldfish, Carassius auratus\nshark\n"}
-_PREPROCESS = (
-    b'{"color": "bgr", "divide": 1, "mean": [104, 117, 123], "std": [58, 57, 56], "resize": [5, 5], "crop": [4, 4],'
-    b' "interpolation": "bilinear", "embedded": false}\n'
-)
+_PREPROCESS = b'{"color": "bgr", "mean": [104, 117, 123], "resize": [9, 9], "crop": [8, 8], "embedded": false}\n'
+_FOREIGN = ("rank0", "bools", "argmax", "two_outputs", "strings", "sequence", "branches", "weights_as_constants")
+"""Models of other exporters: outputs of other types, several, and inside integers, lists and other graphs."""
 
 
 def summary_scenes() -> list[bytes]:
@@ -50,27 +53,29 @@ def build_scenes() -> list[bytes]:
 
 def verify_scenes() -> list[bytes]:
     model = {"m.onnx": _residual("unfolded", "onnx")}
-    spec = {"residual.yaml": _SPEC.encode(), "generated/residual/residual.onnx": model["m.onnx"]}
-    pictures = {"n.onnx": _residual("onnx", "onnx"), "i.png": foreign.images()["i.png"]}
+    spec = {"residual.yaml": built.NETS["residual"].encode(), "generated/residual/residual.onnx": model["m.onnx"]}
+    image, saved = io.BytesIO(), io.BytesIO()
+    np.save(image, np.ones((2, 3, 4, 4), np.float32))
+    np.savez(saved, output=np.ones((1, 3), np.float32))
     return [
-        *(_scene("verify m.onnx --batch 2 --layers", {"m.onnx": data}) for data in foreign.models().values()),
+        *(_scene("verify m.onnx --batch 2 --layers", {"m.onnx": content(name)}) for name in _FOREIGN),
         _scene("verify residual.yaml --json", spec),
-        _scene("verify n.onnx --on onnxruntime --on m.onnx --data i.png", model | pictures),
-        _scene("verify m.onnx --data d.npy --tolerance 1e-3 --seeds 1", model | {"d.npy": foreign.npy((2, 3, 4, 4))}),
+        _scene("verify m.onnx --on onnxruntime --on n.onnx --batch 2", model | {"n.onnx": model["m.onnx"]}),
+        _scene("verify m.onnx --data d.npy --tolerance 1e-3 --seeds 1", model | {"d.npy": image.getvalue()}),
         _scene("verify m.onnx --save-outputs s.npz --input-seed 4", model),
-        _scene("verify m.onnx --on onnxruntime --against s.npz", model | {"s.npz": FILES["npz"]}),
+        _scene("verify m.onnx --on onnxruntime --against s.npz --tolerance 1", model | {"s.npz": saved.getvalue()}),
     ]
 
 
 def predict_scenes() -> list[bytes]:
-    folder = {"f/model.onnx": _residual("unfolded", "onnx"), "f/preprocess.json": _PREPROCESS}
-    folder["f/labels.txt"] = _LABELS["labels.txt"]
-    picture = {"i.png": foreign.images()["i.png"]}
+    foreign = {"f/model.onnx": content("rank0"), "f/preprocess.json": _PREPROCESS, "i": image_seeds()[0]}
+    named = foreign | {"f/labels.txt": _LABELS["labels.txt"] + b"ray\nhen\n"}
     options = cycle(("--top 2", "--request", "--json", "--batch 1"))
     return [
-        *(_scene(f"predict f {i} {next(options)}", folder | {i: data}) for i, data in foreign.images().items()),
-        *(_scene("predict f i.png", folder | picture | {"f/model.onnx": m}) for m in foreign.models().values()),
-        _scene("predict f i.png", {"f/model.onnx": _residual("onnx", "onnx")} | picture),
+        *(_scene(f"predict f i i {next(options)}", named | {"i": data}) for data in image_seeds()),
+        *(_scene("predict f i", foreign | {"f/model.onnx": content(name)}) for name in _FOREIGN),
+        _scene("predict f i --output scores", foreign | {"f/model.onnx": content("two_outputs")}),
+        _scene("predict f i", {"f/model.onnx": _residual("onnx", "onnx"), "i": image_seeds()[0]}),
     ]
 
 
