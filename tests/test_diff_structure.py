@@ -206,6 +206,47 @@ def test_nets_that_look_alike_from_every_node_are_not_equal(monkeypatch: pytest.
     assert not compare(moebius, cube, ignore_names=True).equal
 
 
+def torus(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The edges of a graph on 4x4 places, each of which has an edge by each of the steps, around the borders."""
+    return [(4 * r + c, (r + y) % 4 * 4 + (c + x) % 4) for r in range(4) for c in range(4) for y, x in steps]
+
+
+SHRIKHANDE = torus([(0, 1), (1, 0), (1, 1)])
+ROOK = torus([(0, 1), (1, 0)]) + [(r * 4 + c, r * 4 + c + 2) for r in range(4) for c in (0, 1)]
+ROOK += [(r * 4 + c, r * 4 + c + 8) for r in (0, 1) for c in range(4)]
+"""Two graphs that stay alike when one node of each is matched: each two neighbours, and each two others, share two."""
+
+
+def test_a_choice_is_taken_back_that_failed_only_after_others() -> None:
+    def moved(edges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [(x + 16, y + 16) for x, y in edges]
+
+    assert not compare(graph(16, SHRIKHANDE), graph(16, ROOK), ignore_names=True).equal
+    one, other = graph(32, SHRIKHANDE + moved(ROOK)), graph(32, ROOK + moved(SHRIKHANDE))
+    assert compare(one, other, ignore_names=True).equal
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_classes_are_uniform_towards_each_other(family: Family) -> None:
+    """Also after choices: members of one class have the same edges into every class."""
+    whole = family(40, 0)
+    pair = Pair(whole.records, disguised(whole, random.Random(1)).records, Work())
+    classes = Partition(pair)
+    assert_uniform(pair, classes)
+    for node in range(0, pair.size_a, 7):
+        kind = classes.class_of[node]
+        if classes.is_open(kind) and classes.choose(node, classes.first(kind, 1)):
+            assert_uniform(pair, classes)
+
+
+def assert_uniform(pair: Pair, classes: Partition) -> None:
+    seen: dict[int, set[tuple[tuple[int, int], ...]]] = {}
+    for node, edges in enumerate(pair.edges):
+        around = tuple(sorted((classes.class_of[near], edge) for near, edge in edges))
+        seen.setdefault(classes.class_of[node], set()).add(around)
+    assert all(len(around) == 1 for around in seen.values())
+
+
 def test_equal_layers_are_matched_in_their_order() -> None:
     whole = net([DATA, *(conv(f"c{at}", 0) for at in range(9)), total("end", list(range(1, 10)))])
     renamed = replace(whole, records=tuple(replace(record, name=f"n{at}") for at, record in enumerate(whole.records)))

@@ -4,24 +4,25 @@
 proportion to the network takes twice as long, and what grows with its square four times. A network of n layers has
 convolutions of one blob and twice as many sums of two of them: at random, so that few are alike; or in a row, each
 with the next two, so that each convolution has a double. With three random sums for each convolution all look alike,
-and the search for a match gives up at its limit.
+and the search for a match gives up at its limit. The time is the processor's.
 """
 
 from __future__ import annotations
 
 import gc
 import random
+import time
 from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.figure import Result, compare
-from benchmarks.measure import Bench, in_turn, stopwatch
+from benchmarks.measure import Bench, in_turn
 from resnetgen.diff import Net, Record
 from resnetgen.diff import compare as compare_nets
 
 _SIZE = 12_000
 """Convolutions of the larger networks."""
-_LIMIT = 2.5
+_LIMIT = 2.7
 """n log n takes 2.15 times as long; memory that no cache holds takes some more."""
 
 Pairs = list[tuple[int, int]]
@@ -46,9 +47,9 @@ def figures(bench: Bench) -> Iterator[Result]:
 
 
 def _duration(a: Net, b: Net) -> float:
-    with stopwatch() as seconds:
-        compare_nets(a, b, ignore_names=True)
-    return seconds()
+    start = time.process_time()
+    compare_nets(a, b, ignore_names=True)
+    return time.process_time() - start
 
 
 def _net(size: int, pairs: Pairs) -> Net:

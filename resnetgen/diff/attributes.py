@@ -1,9 +1,9 @@
-"""A message of a prototxt -> what it says otherwise than by default, each thing in one form.
+"""Attributes of a prototxt's message that differ from their defaults, each in one canonical form.
 
-What a deployed network computes is compared, in the phase TEST. So these do not count: fillers (initial weights);
+Networks are compared by what they compute in the phase TEST. So these fields do not count: fillers (initial weights);
 `param` but for a name that layers share; `loss_weight`, `propagate_down`, `phase`; `moving_average_fraction`,
 `stable_prod_grad`, `dropout_ratio` (training); `engine`, `force_nd_im2col` (how, not what); `force_backward`,
-`debug_info`. This holds for messages of the schema; of others every field counts, as it is written.
+`debug_info`. This holds for messages of the schema; in others every field counts as it is written.
 
 Where Caffe accepts several ways to say one thing, these are the same: `kernel_size: 3`, `kernel_size: [3, 3]` and
 `kernel_h: 3 kernel_w: 3`, and pads, strides and dilations likewise; `concat_dim` and `axis` of a Concat, `slice_dim`
@@ -47,9 +47,9 @@ _DEFAULTS: dict[tuple[str, str], Value] = {
     ("ConvolutionParameter", "pad"): 0,
     ("ConvolutionParameter", "stride"): 1,
 }
-"""Those that Caffe's code has and its schema does not state."""
+"""Defaults that are in Caffe's code and not in its schema."""
 _EMPTY = Word("{}")
-"""An empty message that is not the same as none."""
+"""Value of an empty message where that differs from no message."""
 
 
 def attributes(fields: tuple[Field, ...], message: str) -> Found:
@@ -82,14 +82,14 @@ def grouped(fields: tuple[Field, ...]) -> dict[str, list[Field]]:
 
 
 def value_of(group: list[Field], known: Known) -> Value:
-    """The value of a field of the schema, from all that is given for it."""
+    """Return the value of a field of the schema, given all its occurrences."""
     if known.repeated:
         return tuple(typed(field, known) for field in group)
     return typed(_only(group), known)
 
 
 def default_of(path: str) -> Value | None:
-    """What an attribute of a layer is where it is not given: `convolution_param.stride` -> 1. None: nothing."""
+    """Return the default of a layer's attribute, such as 1 for `convolution_param.stride`; None if it has none."""
     message = "LayerParameter"
     *outer, name = path.split(".")
     for part in outer:

@@ -18,7 +18,7 @@ Read = tuple[int, int]
 """A producer and which of its outputs, as in Record.inputs."""
 
 _MANY = 3
-"""How many names must differ, and be a quarter of all, for the hint that names may be all that differs."""
+"""Names that must differ, and be a quarter of all, for the hint to ignore names."""
 
 
 def compare(a: Net, b: Net, ignore_names: bool = False) -> Difference:

@@ -15,7 +15,7 @@ class Side(Frozen):
     value: Value | None
     place: str
     default: bool = False
-    """Whether the value is not written but Caffe's default."""
+    """True if the value is not written, but Caffe's default."""
 
     def __str__(self) -> str:
         if self.value is None:
@@ -78,7 +78,7 @@ class Difference(Frozen):
 
     a: str
     b: str
-    """What the nets are called: their files."""
+    """Names of the nets: their files."""
     net: tuple[FieldDifference, ...]
     layers: tuple[LayerDifference, ...]
     only_a: tuple[Only, ...]

@@ -1,4 +1,4 @@
-"""What is compared: a net as neutral records, from whatever they were read."""
+"""Nets as records that do not depend on the format that they were read from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resnetgen.frozen import Frozen
 
 
 class Word(Frozen):
-    """An enum's value, or what else stands without quotes and is neither a number nor true or false."""
+    """A value without quotes that is no number, true or false: the value of an enum, for example."""
 
     text: str
 
@@ -39,7 +39,7 @@ class Record(Frozen):
     """(producer, index): the place of the producer in its net's records, and which of its outputs is read."""
     span: Span | None = None
     places: Mapping[str, Span] = field(default_factory=dict)
-    """Where an attribute is written; of one that is missing here, `span` stands in."""
+    """Places of the attributes; `span` is the place of any that is missing here."""
     outputs: int = 1
     commutative: bool = False
     """Whether the order of the inputs does not matter."""
@@ -65,7 +65,7 @@ class Net(Frozen):
     records: tuple[Record, ...]
     attributes: Mapping[str, Value] = field(default_factory=dict)
     span: Span | None = None
-    """Of the net's name."""
+    """Place of the net's name."""
     places: Mapping[str, Span] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A prototxt -> the net that Caffe makes of it in the phase TEST."""
+"""Reading a prototxt as the net that Caffe makes of it in the phase TEST."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load(path: Path) -> Net:
 
 
 def parse(written: str, name: str = "prototxt") -> Net:
-    """The net of a text; `name` is what differences and errors call it. Raises Failure, as load does."""
+    """Return the net of a text; differences and errors call it `name`. Raises Failure, as load does."""
     source = Source(name, written)
     return _Reader(source).net(text.parse(source).fields)
 
@@ -70,7 +70,7 @@ class _Reader:
         return Net(self.source.name, called, tuple(self.records), rest, name.span if name else None, places)
 
     def _state(self, found: Found) -> None:
-        """What include and exclude rules are held against. The phase is TEST, whatever the file says."""
+        """Take the state for include and exclude rules. The phase is TEST, whatever the file says."""
         for path in [path for path in found if path.startswith("state.")]:
             value = found.pop(path).value
             if path == "state.level" and isinstance(value, int):
@@ -190,7 +190,7 @@ def _refuse_old(fields: tuple[Field, ...]) -> None:
 
 
 def _shapes(found: Found, path: str) -> list[Attribute]:
-    """Takes the BlobShapes at a path out of what was found. One without dims is the shape of a scalar."""
+    """Remove the BlobShapes at a path from what was found, and return them. One without dims is a scalar's shape."""
     shapes: list[Attribute] = []
     while True:
         at = f"{path}[{len(shapes)}]"
@@ -220,7 +220,7 @@ def _strings(groups: dict[str, list[Field]], name: str) -> tuple[str, ...]:
 
 
 def _places(groups: dict[str, list[Field]]) -> dict[str, Span]:
-    """Of the structure of a layer, by the paths under which differences speak of it."""
+    """Return the places of a layer's type, tops, bottoms and parameters, by the paths that differences use."""
     places: dict[str, Span] = {name: groups[name][0].span for name in ("type", "top") if name in groups}
     for name, path in (("bottom", "bottom[{}]"), ("param", "param[{}].name")):
         places |= {path.format(at): field.span for at, field in enumerate(groups.get(name, ()))}

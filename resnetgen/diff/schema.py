@@ -1,4 +1,4 @@
-"""What Caffe's schema says of a message's fields, and a field's text as the value that it types."""
+"""Caffe's schema: the fields of a message, and the values of fields by their types."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Known(Frozen):
     """The default that the schema states; None where it states none."""
     limits: tuple[int, int]
     words: Mapping[int, str]
-    """Of an enum: number -> name."""
+    """Names of an enum's values by their numbers."""
     message: str
 
 
 @cache
 def known_fields(name: str) -> dict[str, Known]:
-    """Field -> what the schema says of it."""
+    """Return the fields of a message by their names."""
     return {field.name: _known(field) for field in message(name).DESCRIPTOR.fields}
 
 
@@ -68,7 +68,7 @@ def _known(field: Any) -> Known:
 
 
 def typed(field: Field, known: Known) -> Value:
-    """The value of a field that is no message. Raises Failure (exit 4) with its place where it has another type."""
+    """Return the value of a field that is no message. Raises Failure (exit 4) for a value of another type."""
     match field.value:
         case Scalar(Kind.STRING, text) if known.kind == "text":
             return text
@@ -91,7 +91,7 @@ def typed(field: Field, known: Known) -> Value:
 
 
 def foreign(value: Scalar) -> Value:
-    """The value of a field that the schema lacks: numbers as numbers, the rest as it is written."""
+    """Return the value of a field that the schema lacks: numbers as numbers, the rest as it is written."""
     if value.kind is Kind.STRING:
         return value.text
     if value.kind is Kind.NUMBER:

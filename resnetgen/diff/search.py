@@ -27,11 +27,11 @@ def match_alike(partition: Partition) -> None:
 @dataclass
 class _Choice:
     node: int
-    """Of A."""
+    """The node of A."""
     mark: int
-    """The partition before it."""
+    """The state of the partition before it."""
     began: int
-    """The steps before it."""
+    """The steps that were taken before it."""
     first: int = -1
     """The node of B that was tried first."""
     others: Iterator[int] | None = None
