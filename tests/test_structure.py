@@ -310,6 +310,29 @@ def test_a_structure_beyond_the_limit_is_said_not_to_be_compared(
         assert said.endswith(("than 1,000 bytes without their blobs", "more than 1,000 bytes"))
 
 
+def test_far_more_layers_than_the_spec_has_are_not_compared(tmp_path: Path) -> None:
+    """Nor read: the limit grows with the spec."""
+    own = spec(tmp_path, NET)
+    graph = compile_spec(own).graph
+    model = onnx.load(write_onnx(graph, Ones(graph), tmp_path).path)
+    net = caffemodel(write_caffe(graph, Ones(graph), tmp_path).caffemodel)
+    extra = [helper.make_node("Relu", ["input"], [f"{number}"]) for number in range(1300)]
+    model.graph.node.extend(extra)
+    onnx.save(model, tmp_path / "many.onnx")
+    (said,) = warnings(tmp_path / "many.onnx", own)
+    assert said.endswith(": it has more than 1,210 nodes")
+    del model.graph.node[-1300:]
+    model.graph.node.add(op_type="Sum", input=["input"] * 10_000, output=["sum"])
+    onnx.save(model, tmp_path / "many.onnx")
+    (said,) = warnings(tmp_path / "many.onnx", own)
+    assert "tensors, more than 9,680" in said
+    for number in range(1300):
+        net.layer.add(name=f"{number}", type="ReLU", bottom=["data"], top=[f"{number}"])
+    (tmp_path / "many.caffemodel").write_bytes(net.SerializeToString())
+    (said,) = warnings(tmp_path / "many.caffemodel", own)
+    assert said.endswith(": it has more than 1,210 layers")
+
+
 def test_what_a_file_says_is_shortened(tmp_path: Path) -> None:
     own = spec(tmp_path, NET)
     graph = compile_spec(own).graph

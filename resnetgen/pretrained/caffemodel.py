@@ -15,7 +15,7 @@ from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Pair
 from resnetgen.pretrained.differences import structure_differences
 from resnetgen.pretrained.pooling import Window, exact_windows, whole_kernels
-from resnetgen.pretrained.structure import Structure
+from resnetgen.pretrained.structure import Structure, most_layers, require_few_reads
 from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.targets.caffe.heads import read_heads
 from resnetgen.targets.caffe.render import render
@@ -40,7 +40,8 @@ def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: froz
     Layers that do not say how they are made are passed over: a file may be stripped to its blobs. The stages `drawn`
     do not count. Raises Failure (exit 4) for a network that cannot be read.
     """
-    heads = read_heads(path)
+    heads = read_heads(path, most_layers(graph))
+    require_few_reads(sum(len(layer.bottom) + len(layer.top) for layer in heads.layer), most_layers(graph))
     has_edges = any(layer.bottom for layer in heads.layer)
     net = _prepared(heads, has_edges)
     if not net.layer:

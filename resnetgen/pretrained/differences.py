@@ -7,6 +7,8 @@ from resnetgen.diff.net import Value, show
 from resnetgen.escape import escape
 from resnetgen.pretrained.structure import Bare, Named, Names, Structure
 
+_MAX_FIELDS = 4
+"""Differences of a layer that are listed; the rest are counted."""
 _MAX_SHOWN = 80
 """Characters of a name or a value in a warning."""
 
@@ -37,8 +39,9 @@ class _Report:
         """Return what differs in a layer; empty where that is only its number of outputs."""
         fields = [field for field in layer.fields if field.path != "tops"]
         kinds = [field for field in fields if field.path == "type"]
-        said = "; ".join(map(self._field, kinds or fields))
-        return f"{self._called(layer)}: {said}" if said else ""
+        said = [self._field(field) for field in (kinds or fields)[:_MAX_FIELDS]]
+        more = [f"and {len(fields) - _MAX_FIELDS:,} differences more"] if len(kinds or fields) > _MAX_FIELDS else []
+        return f"{self._called(layer)}: {'; '.join(said + more)}" if said else ""
 
     def _called(self, layer: LayerDifference) -> str:
         at = self._here.by_name[layer.b.name]
@@ -51,7 +54,7 @@ class _Report:
             return f"{_value(field.a.value)} there, {_value(field.b.value)} in the spec"
         if field.path.startswith("bottom"):
             return f"reads {_read(self._there, field.a.value)} there, {_read(self._here, field.b.value)} in the spec"
-        what = field.path.rpartition(".")[2]
+        what = _short(field.path.rpartition(".")[2])
         return f"{what} {_value(field.a.value)} there, {_value(field.b.value)} in the spec"
 
 

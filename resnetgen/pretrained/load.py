@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
+from resnetgen.escape import escape
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.resources import NAME_MAPS
@@ -20,6 +21,8 @@ from resnetgen.weights.names import load_name_map, weight_names
 from resnetgen.weights.provenance import warnings
 from resnetgen.weights.source import Weights
 
+_MAX_REASON = 500
+"""Characters of a reason, which may quote a file."""
 _LISTED = 3
 """Layers of another structure that are named; the rest are counted."""
 
@@ -124,21 +127,24 @@ def _warnings(checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph, 
             yield f"and {len(lines) - _LISTED:,} layers more are built otherwise"
     except Failure as failure:
         why = failure.problems[0].message.removeprefix(f"{checkpoint.path}: ")
-        yield f"the structure of {checkpoint.path.name} was not compared with the spec's: {why}"
+        yield f"the structure of {checkpoint.path.name} was not compared with the spec's: {escape(why, _MAX_REASON)}"
 
 
 def _structure_differences(
     checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph, drawn: frozenset[str]
 ) -> list[str]:
     """Compare what a caffemodel or an ONNX model says of its layers with the graph; other files say nothing of them."""
-    match checkpoint.format:
-        case "caffemodel":
-            from resnetgen.pretrained.caffemodel import caffemodel_differences
+    try:
+        match checkpoint.format:
+            case "caffemodel":
+                from resnetgen.pretrained.caffemodel import caffemodel_differences
 
-            return caffemodel_differences(checkpoint.path, graph, naming, drawn)
-        case "onnx":
-            from resnetgen.pretrained.onnx import onnx_differences
+                return caffemodel_differences(checkpoint.path, graph, naming, drawn)
+            case "onnx":
+                from resnetgen.pretrained.onnx import onnx_differences
 
-            return onnx_differences(checkpoint.path, graph, naming, drawn, spec.preprocess)
-        case _:
-            return []
+                return onnx_differences(checkpoint.path, graph, naming, drawn, spec.preprocess)
+            case _:
+                return []
+    except UnicodeDecodeError:  # protobuf gives bytes for such a text, and then refuses to take them
+        raise fail(Exit.MODEL, Code.BAD_MODEL, "a name is not UTF-8 text") from None

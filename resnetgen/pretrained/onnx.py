@@ -17,7 +17,7 @@ from resnetgen.preprocess import Preprocess
 from resnetgen.pretrained.differences import structure_differences
 from resnetgen.pretrained.onnx_nodes import PASSED, Constants, values_of, written
 from resnetgen.pretrained.pooling import exact_windows, whole_kernels
-from resnetgen.pretrained.structure import Structure
+from resnetgen.pretrained.structure import Structure, most_layers, require_few_reads
 from resnetgen.targets.onnx.read import read_structure
 from resnetgen.targets.onnx.schema import GraphProto, ModelProto, NodeProto, TensorProto
 from resnetgen.targets.onnx.translate import MAX_OPSET, MIN_OPSET, Names, Translation, initializer
@@ -35,7 +35,8 @@ def onnx_differences(
 
     Raises Failure: exit 4 for a model whose nodes cannot be read, exit 6 for one of too many.
     """
-    model = read_structure(path, naming.names)
+    model = read_structure(path, naming.names, most_layers(graph))
+    require_few_reads(sum(len(node.input) + len(node.output) for node in model.graph.node), most_layers(graph))
     if not model.graph.node:
         return []
 

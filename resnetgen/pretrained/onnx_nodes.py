@@ -60,14 +60,15 @@ def written(node: NodeProto, held: Held, whole: frozenset[Pair], exact: frozense
     """Return what a node does, without its inputs. `whole` and `exact` are those of pooling.py."""
     domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
     kind = f"{domain}{node.op_type}"
-    found = _DEFAULTS.get(kind, {}) | {one.name: _value(one) for one in node.attribute}
+    found = _DEFAULTS.get(kind, {}) | {str(one.name): _value(one) for one in node.attribute}
     for position, values in held.items():
         if (kind, position) not in _OF_SIZES:
             found[_NAMED_INPUTS.get((kind, position), f"input {position}")] = _shown(values)
     outputs = max(1, len(node.output))
+    name = str(node.name or (node.output[0] if node.output else ""))
     match kind:
         case "ReduceMean" if found.get("axes") in _SPATIAL:
-            return Record(node.name, "GlobalAveragePool")
+            return Record(name, "GlobalAveragePool")
         case "Sum" if len(node.input) == 2:
             kind = "Add"
         case "Reshape" if (shape := held.get(1)) is not None and shape.size == 2:
@@ -75,12 +76,12 @@ def written(node: NodeProto, held: Held, whole: frozenset[Pair], exact: frozense
         case "AveragePool" | "MaxPool" if isinstance(window := _window(found), tuple):
             kernel, _, pad = window
             if kind == "AveragePool" and kernel in whole and pad == (0, 0):
-                return Record(node.name, "GlobalAveragePool")
+                return Record(name, "GlobalAveragePool")
             found = _pooling(kind, found, window, exact)
     found = {name: one for name, one in found.items() if name not in _IGNORED}
     if found.get("auto_pad") == Word("VALID"):
         found |= {"auto_pad": Word("NOTSET"), "pads": 0}
-    return Record(node.name, kind, found, outputs=outputs, commutative=kind in _COMMUTATIVE)
+    return Record(name, kind, found, outputs=outputs, commutative=kind in _COMMUTATIVE)
 
 
 def _window(found: Mapping[str, Value]) -> Window | None:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 
 from resnetgen.diff import INPUT, Net, Record
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
-from resnetgen.ir.graph import Node
+from resnetgen.ir.graph import Graph, Node
 
 _AT_THE_END = ("Softmax", "Accuracy", "ArgMax")
 """Types of layers that may be missing at the output, as may losses: weights fit a classifier with and without them."""
@@ -30,6 +31,17 @@ class Structure(Frozen):
     """Types of records that compute nothing, such as Dropout."""
     nodes: Mapping[int, Node] = field(default_factory=dict)
     """Record -> node of the graph; of the spec's network alone."""
+
+
+def most_layers(graph: Graph) -> int:
+    """Return how many layers of a file are compared: one op may be several, but not any number."""
+    return 1000 + 10 * len(graph.nodes)
+
+
+def require_few_reads(count: int, most: int) -> None:
+    """Raises Failure (exit 6) where the layers of a file read far more than so many layers do."""
+    if count > 8 * most:
+        raise fail(Exit.LIMIT, Code.LIMIT, f"its layers read {count:,} tensors, more than {8 * most:,}")
 
 
 class Names:

@@ -17,11 +17,15 @@ MAX_HEADS = 8 << 20
 _LAYER, _V1_LAYER, _BLOBS = 100, 2, 7  # NetParameter and LayerParameter
 
 
-def read_heads(path: Path) -> Any:
-    """Return the NetParameter of a caffemodel, without blobs.
+_SMALL = 4096
+"""Bytes of a layer that is read with its blobs, which then go."""
+
+
+def read_heads(path: Path, most: int) -> Any:
+    """Return the NetParameter of a caffemodel, without blobs: `most` layers at most.
 
     Raises Failure: exit 4 for layers that the schema cannot read, such as those of the layout of 2014; exit 5 where the
-    file cannot be read; exit 6 for more than MAX_HEADS bytes.
+    file cannot be read; exit 6 for more layers, or more than MAX_HEADS bytes.
     """
     net = message("NetParameter")()
     left = MAX_HEADS
@@ -32,20 +36,31 @@ def read_heads(path: Path) -> Any:
                     raise _bad(path, "its layers are of Caffe's layout of 2014")
                 if field.number != _LAYER or not field.is_delimited:
                     continue
+                if len(net.layer) == most:
+                    raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: it has more than {most:,} layers")
                 layer = net.layer.add()
-                for inner in fields(file, field.start, field.end):
-                    if inner.number == _BLOBS:
-                        continue
-                    left -= inner.end - inner.head
-                    if left < 0:
-                        what = f"{path}: its layers take more than {MAX_HEADS:,} bytes without their blobs"
-                        raise fail(Exit.LIMIT, Code.LIMIT, what)
-                    layer.MergeFromString(field_bytes(file, inner))
+                if field.end - field.start <= _SMALL:
+                    file.seek(field.start)
+                    layer.MergeFromString(file.read(field.end - field.start))
+                    layer.ClearField("blobs")
+                else:
+                    for inner in fields(file, field.start, field.end):
+                        if inner.number != _BLOBS:
+                            _require(path, inner.end - inner.head <= left)
+                            layer.MergeFromString(field_bytes(file, inner))
+                left -= layer.ByteSize()
+                _require(path, left >= 0)
     except (DecodeError, Truncated) as error:
         raise _bad(path, f"a layer cannot be read: {error}") from None
     except OSError as error:
         raise read_failure(str(path), error) from None
     return net
+
+
+def _require(path: Path, fits: bool) -> None:
+    if not fits:
+        what = f"{path}: its layers take more than {MAX_HEADS:,} bytes without their blobs"
+        raise fail(Exit.LIMIT, Code.LIMIT, what)
 
 
 def _bad(path: Path, what: str) -> Failure:

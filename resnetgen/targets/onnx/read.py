@@ -54,16 +54,20 @@ MAX_STRUCTURE = 8 << 20
 """Bytes of a model's nodes and constants that are compared with a spec; ResNet-152's take 200 KB."""
 
 
-def read_structure(path: Path, weights: Container[str]) -> ModelProto:
-    """Return a model with its nodes and its constants: initializers other than the `weights`.
+def read_structure(path: Path, weights: Container[str], most: int) -> ModelProto:
+    """Return a model with its nodes, `most` at most, and its constants: initializers other than the `weights`.
 
-    Raises Failure as `read_file`, and exit 6 for more than MAX_STRUCTURE bytes.
+    Raises Failure as `read_file`, and exit 6 for more nodes, or more than MAX_STRUCTURE bytes.
     """
     left = MAX_STRUCTURE
+    fields_left = _FIELDS * most
 
     def take(field: Field) -> None:
-        nonlocal left
+        nonlocal left, fields_left
         left -= field.end - field.head
+        fields_left -= 1
+        if fields_left < 0:
+            raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: it has far more than {most:,} nodes and tensors")
         if left < 0:
             what = f"{path}: its nodes and constants take more than {MAX_STRUCTURE:,} bytes"
             raise fail(Exit.LIMIT, Code.LIMIT, what)
@@ -75,7 +79,14 @@ def read_structure(path: Path, weights: Container[str]) -> ModelProto:
             model.graph.initializer.append(TensorProto.FromString(file.read(field.end - field.start)))
 
     with _opened(path) as (file, end):
-        return _merged(file, end, constant, take)
+        model = _merged(file, end, constant, take)
+    if len(model.graph.node) > most:
+        raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: it has more than {most:,} nodes")
+    return model
+
+
+_FIELDS = 8
+"""Fields of a graph for each of its nodes, at most: its tensors have types of their own, and constants."""
 
 
 def _of_number(file: BinaryIO, tensor: Field, name: str) -> Iterator[Field]:
