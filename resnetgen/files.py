@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from resnetgen import folders
+from resnetgen import folders, locks
 from resnetgen.errors import Code, Exit, Failure, fail
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
@@ -98,7 +98,8 @@ class Staging:
         soon as we are alone, for a text that draws on what stands there.
         """
         final = final or self.final
-        self._alone.callback(folders.release, folders.hold(final.resolve(), wait=True))
+        self._wait_for_disk()  # before others have to wait for us
+        self._alone.enter_context(locks.publishing(final.resolve()))
         if last:
             self.write_text(*last())
         for name in (*self.outputs, *without):

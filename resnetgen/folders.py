@@ -18,7 +18,7 @@ PREFIX = ".staging-resnetgen-"
 """What bears it is ours to remove."""
 _ATTEMPTS = 100
 """Whoever tidies up, or fails, may remove a folder before it is held; then the next one is made."""
-_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 """What the file systems say that have none; EBADF is NFS, which locks no folder."""
 
 
@@ -110,19 +110,20 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def hold(folder: Path, wait: bool = False) -> int | None:
-    """Lock a folder until `release`, or until this process ends; None where there are no locks.
+def hold(folder: Path) -> int | None:
+    """Lock a staging folder until `release`, or until this process ends; None where there are no locks.
 
-    Raises BlockingIOError where another holds it and we do not wait, OSError where it is a link or no folder.
+    Only its owner may open such a folder, and so lock it. Raises BlockingIOError where another process holds it,
+    OSError where it is a link or no folder.
     """
     if sys.platform == "win32":
         return None
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         release(descriptor)
-        if error.errno in _NO_LOCKS:
+        if error.errno in NO_LOCKS:
             return None
         raise
     return descriptor

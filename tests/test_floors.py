@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "resnetgen"
 FLOORS = (
     {"escape", "frozen"},
     {"errors", "resources", "folders"},
-    {"inputs", "ranges"},
+    {"inputs", "ranges", "locks"},
     {"files", "preprocess", "render", "labels"},
     {"spec", "ir"},
     {"weights", "manifest", "profiles"},

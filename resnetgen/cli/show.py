@@ -67,9 +67,15 @@ _PATIENCE = 1.0
 
 @contextmanager
 def progress_bars() -> Iterator[Any]:
-    """On a terminal a bar, once the work has taken a second, which is gone when it is done; silence in a pipe."""
+    """On a terminal a bar, once the work has taken a second, which is gone when it is done; silence in a pipe.
+
+    While another process publishes in our folder, that is said in a pipe, too.
+    """
+    from resnetgen import locks
+    from resnetgen.cli.output import say
     from resnetgen.options import Quiet
 
+    locks.tell = say
     if not sys.stderr.isatty():
         yield Quiet()
         return
