@@ -71,6 +71,11 @@ def doubles(n: int, seed: int) -> Net:
     return graph(n, [(2 * x + i, 2 * y + j) for x, y in edges for i in (0, 1) for j in (0, 1)])
 
 
+def star(n: int, seed: int) -> Net:
+    """One convolution that is summed with each of the others, twice."""
+    return graph(n, [(0, 1 + at % (n - 1)) for at in range(2 * n)])
+
+
 def ring(n: int, seed: int) -> Net:
     return graph(n, [(at, (at + step) % n) for step in (1, 2) for at in range(n)])
 
@@ -154,7 +159,7 @@ def slices(n: int, seed: int) -> Net:
 Family = Callable[[int, int], Net]
 
 FAMILIES: tuple[Family, ...] = (
-    *(one_blob, twins, pairs, regular, circles, mirrored, doubles, ring, bipartite, chain, towers, lengths, grid),
+    *(one_blob, twins, pairs, regular, circles, mirrored, doubles, star, ring, bipartite, chain, towers, lengths, grid),
     *(shared, shared_chain, shared_crosswise, ordered_reads, slices),
 )
 """Each gives a net of about n layers, or of as many edges; the random ones another net for another seed."""
