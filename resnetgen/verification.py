@@ -10,6 +10,7 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
 from resnetgen.options import Compiled
 from resnetgen.pretrained import Source, load_pretrained
+from resnetgen.spec.find import bundled
 from resnetgen.verify import REFERENCE, Network, Report, Settings, Subject, open_side, origin, verify_sides
 from resnetgen.verify.origin import Made, Origin
 from resnetgen.verify.run import Progress
@@ -53,7 +54,8 @@ def _subject(given: Verified) -> Subject:
     if given.word.endswith((".onnx", ".prototxt")):
         path = Path(given.word)
         said = origin.of_onnx(path) if given.word.endswith(".onnx") else origin.of_caffe(path)
-        found = _compiled_as(said.spec, said, given.params)
+        # A name in a file is that of a bundled spec, and never a path.
+        found = _compiled_as(said.spec, said, given.params) if said.spec in bundled() else None
         return Subject(path.name, path.with_suffix(""), _network(found, said.made, given) if found else None)
     compiled = compile_spec(given.word, given.params)
     spec = compiled.spec

@@ -332,3 +332,30 @@ def test_agreement_of_other_types() -> None:
     agreement.add(scores > 1, other > 1)
     agreement.add(scores, np.zeros((0, 7)))
     assert agreement.images == 1
+
+
+# What a file says of its origin
+
+
+def test_a_spec_named_in_a_model_is_never_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnx
+
+    Path("other.yaml").write_text("secret")
+    model = onnx.load_model_from_string(content("batch_dynamic"))
+    model.metadata_props.add(key="resnetgen.spec", value=str(folder / "other.yaml"))
+    Path("model.onnx").write_bytes(model.SerializeToString())
+
+    def never(word: str, *_: object, **__: object) -> None:
+        raise AssertionError(f"{word} is opened")
+
+    monkeypatch.setattr("resnetgen.verification.compile_spec", never)
+    assert verify(Verified("model.onnx"), Settings()).passed
+
+
+@pytest.mark.parametrize("dims", [(0, 3, 8, 8), (1, 3, 0, 8), (1, 3, 8, -8)])
+def test_a_prototxt_of_no_images(dims: tuple[int, ...], folder: Path, run: Run) -> None:
+    Path("net.prototxt").write_text("name: 'n'\ninput: 'data'\n" + "".join(f"input_dim: {dim}\n" for dim in dims))
+    Path("net.caffemodel").write_bytes(b"")
+    result = run("verify", "net.prototxt", "--on", "opencv", "--on", "net.prototxt")
+    assert (result.code, result.out) == (4, "")
+    assert "every dimension must be above 0" in result.err

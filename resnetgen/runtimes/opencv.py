@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -18,12 +19,10 @@ class Net:
 
     def __init__(self, prototxt: str, caffemodel: bytes) -> None:
         """Raises Failure (exit 4) where OpenCV cannot read the net. Fields that it does not know it skips, unsaid."""
-        try:
+        with _failures():
             self._net = _engine().dnn.readNetFromCaffe(_buffer(prototxt.encode()), _buffer(caffemodel))
-        except _engine().error as error:
-            raise _refused(error) from None
-        self.outputs: tuple[str, ...] = tuple(self._net.getUnconnectedOutLayersNames())
-        """The layers that no other reads."""
+            self.outputs: tuple[str, ...] = tuple(self._net.getUnconnectedOutLayersNames())
+            """The layers that no other reads."""
 
     def run(self, data: npt.NDArray[Any]) -> dict[str, Array]:
         """Output layer -> its (first) top."""
@@ -36,13 +35,11 @@ class Net:
         return dict(zip(layers, self._forward(data, list(layers)), strict=True)) if layers else {}
 
     def _forward(self, data: npt.NDArray[Any], *names: list[str]) -> Any:
-        try:
+        with _failures():
             self._net.setInput(data)
             found = self._net.forward(*names)
-        except _engine().error as error:
-            raise _refused(error) from None
-        # The next run writes over what this one gives.
-        return [np.array(value) for value in found] if names else np.array(found)
+            # The next run writes over what this one gives.
+            return [np.array(value) for value in found] if names else np.array(found)
 
 
 def version() -> str:
@@ -73,8 +70,21 @@ def _buffer(data: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def _refused(error: object) -> Failure:
-    """OpenCV(4.14.0) /its/own/source.cpp:98: error: (-2:Unspecified error) the reason in function 'that'."""
-    reason = str(error).strip().partition(" error: ")[2] or str(error).strip()
-    hint = "OpenCV reads what `resnetgen build --target caffe --dialect opencv` writes"
-    return fail(Exit.MODEL, Code.BAD_MODEL, f"OpenCV refuses the net: {reason}", hint=hint)
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn every error of the engine into a Failure: its own class, and what Python's binding raises.
+
+    Its own say: OpenCV(4.14.0) /its/own/source.cpp:98: error: (-2:Unspecified error) the reason in function 'that'.
+    """
+    try:
+        yield
+    except Failure:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = (str(error).strip().partition(" error: ")[2] or str(error).strip()) if lines else type(error).__name__
+        if isinstance(error, MemoryError) or "OutOfMemoryError" in reason or "Insufficient memory" in reason:
+            message = f"there is not enough memory for OpenCV to run the net: {reason}"
+            raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
+        hint = "OpenCV reads what `resnetgen build --target caffe --dialect opencv` writes"
+        raise fail(Exit.MODEL, Code.BAD_MODEL, f"OpenCV refuses the net: {reason}", hint=hint) from None

@@ -46,6 +46,9 @@ def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFile
     dims = _dims(net)
     if len(dims) != 4:
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{prototxt}: it has not one input of four dimensions")
+    if min(dims) < 1:
+        shown = "x".join(map(str, dims))
+        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{prototxt}: its input is {shown}, and every dimension must be above 0")
     if network is None:
         places = _lines(parse(source))
         readable = tuple(_readable(net))
