@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 # Each adds its commands to `main`.
 from resnetgen.cli import build, bundled, deploy, diff, predict, runtimes, serve, summary, verify, weights  # noqa: F401
+from resnetgen.cli.apart import run_apart, runs_a_model
 from resnetgen.cli.end import end
 from resnetgen.cli.group import main
 from resnetgen.cli.output import open_streams
@@ -16,6 +18,12 @@ def run() -> None:
     """The program. A short process needs what it makes until it ends, so it never looks for garbage."""
     gc.disable()
     open_streams()
+    if runs_a_model(sys.argv[1:]):
+        end(run_apart(_run))
+    _run()
+
+
+def _run() -> None:
     try:
         main()
     except SystemExit as leave:

@@ -1,0 +1,63 @@
+"""Engines in a process of their own: a model that crashes one ends that process, and the command with an error.
+
+The engines are C++, and a crafted model may reach a fault in them that no check of ours foresees.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from threading import Thread
+
+from resnetgen.cli.output import say_failure
+
+_COMMANDS = {"predict", "verify"}
+"""Those that run a model which others may have made, and end."""
+
+
+def runs_a_model(arguments: list[str]) -> bool:
+    """Return whether a command line is of a command that hands a user's model to an engine."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    return command in _COMMANDS and hasattr(os, "fork")
+
+
+def run_apart(work: Callable[[], None]) -> int:
+    """Run `work`, which ends the process, in a child process, and return its exit code.
+
+    Must be called before any thread is started. A child that a signal kills is an error: exit 6 where the system
+    killed it, as it does when memory runs out, else exit 4. What interrupts or ends this process does so to the child.
+    """
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        os.setpgid(0, 0)  # what a terminal sends comes from the parent alone, and so once
+        os.close(writing)
+        Thread(target=_end_with_parent, args=(reading,), daemon=True).start()
+        work()
+        os._exit(os.EX_SOFTWARE)  # it ends by itself
+    os.close(reading)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status if status >= 0 else _killed(-status)
+
+
+def _end_with_parent(reading: int) -> None:
+    """End this process when the other end of the pipe is closed: its parent has gone."""
+    os.read(reading, 1)
+    os._exit(1)
+
+
+def _killed(number: int) -> int:
+    from resnetgen.errors import Code, Exit, fail
+
+    if number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # the user's own
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"signal {number}"
+    if number == signal.SIGKILL:
+        message = f"the process that ran the model was killed ({name}), as the system does when memory runs out"
+        return say_failure(fail(Exit.LIMIT, Code.LIMIT, message, hint="ask for less at once: a smaller --batch"))
+    message = f"the engine that ran the model crashed ({name})"
+    hint = "the model reaches a fault of the engine: update onnxruntime or OpenCV, and do not trust the model"
+    return say_failure(fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint))
