@@ -30,6 +30,10 @@ class Profile(Frozen):
     def family(self) -> str:
         return self.name.partition("-")[0]
 
+    @property
+    def version(self) -> str:
+        return self.name.partition("-")[2]
+
     def to_json(self) -> dict[str, str | int]:
         return asdict(self)
 
@@ -53,9 +57,29 @@ def profiles() -> dict[str, Profile]:
 def find_profile(name: str) -> Profile:
     """Raises Failure (exit 2) where no profile is called so."""
     if (found := profiles().get(name)) is None:
-        hint = did_you_mean(name, profiles()) + " `resnetgen runtimes` lists them"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"no runtime is called {name!r}", hint=hint.strip())
+        older = _next_older(name)
+        hint = f"the next older one is {older.name}: --runtime {older.name}; " if older else ""
+        hint += did_you_mean(name, profiles()) if not older else "what it loads, a newer one loads, too;"
+        message = f"no runtime is called {name!r}"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"{hint} `resnetgen runtimes` lists them".strip())
     return found
+
+
+def _next_older(name: str) -> Profile | None:
+    """Return the newest profile of a family that is older than a version without a profile of its own."""
+    family, _, version = name.partition("-")
+    wanted = _release(version)
+    releases = {_release(one.version): one for one in profiles().values() if one.family == family}
+    if not wanted or wanted in releases:  # 24.8 is 24.08, misspelt
+        return None
+    return max((pair for pair in releases.items() if pair[0] < wanted), default=(wanted, None))[1]
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, 24.08 as (24, 8); empty for what is none."""
+    parts = version.split(".")
+    is_version = len(parts) == 2 and all(part.isascii() and part.isdecimal() and len(part) < 5 for part in parts)
+    return tuple(map(int, parts)) if is_version else ()
 
 
 def choose_opset(wanted: int | None, profile: Profile | None) -> int:

@@ -53,7 +53,8 @@ CODES: dict[str, tuple[int, int]] = {
     # Inputs
     **dict.fromkeys(("input_of_strings", "input_of_integers", "input_scalar", "input_sequence"), (BAD, BAD)),
     **dict.fromkeys(("no_input", "two_inputs", "input_of_no_size", "input_of_negative_size"), (BAD, BAD)),
-    **dict.fromkeys(("batch_of_none", "input_of_bytes"), (BAD, BAD)),
+    "batch_of_none": (BAD, BAD),
+    "input_of_bytes": (EQUAL, BAD),
     "input_of_any_size": (BAD, EQUAL),
     "input_of_absurd_size": (LARGE, BAD),
     "batch_absurd": (LARGE, LARGE),

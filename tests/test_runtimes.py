@@ -151,12 +151,25 @@ def test_an_op_that_the_runtime_could_load(run: Run) -> None:
     assert (code, text.splitlines()[-1]) == (3, "  hint: --opset 20 or above")
 
 
-def test_an_unknown_runtime(run: Run) -> None:
-    assert refused(run, "tiny.yaml", "--runtime", "triton-24.8") == (
-        2,
-        "error[bad-argument]: no runtime is called 'triton-24.8'\n"
-        "  hint: did you mean triton-24.08 or triton-24.12 or triton-23.12? `resnetgen runtimes` lists them\n",
-    )
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("triton-22.12", "the next older one is triton-21.07: --runtime triton-21.07; "),
+        ("triton-99.12", f"the next older one is {list(profiles())[-1]}: --runtime {list(profiles())[-1]}; "),
+        ("triton-24.8", "did you mean triton-24.08"),
+        ("triton-24", "did you mean triton-24."),
+        ("triton-24.8.1", "did you mean triton-24."),
+        ("triton-1.1", "did you mean triton-"),
+        ("tritn-24.08", "did you mean triton-24.08"),
+    ],
+)
+def test_an_unknown_runtime(name: str, hint: str, run: Run) -> None:
+    """The next older one that is known loads no more than the one that is meant, so it may stand for it."""
+    code, text = refused(run, "tiny.yaml", "--runtime", name)
+    first, second = text.splitlines()
+    assert (code, first) == (2, f"error[bad-argument]: no runtime is called {name!r}")
+    assert hint in second
+    assert second.endswith("`resnetgen runtimes` lists them")
 
 
 def test_a_runtime_without_onnx(run: Run) -> None:
