@@ -83,8 +83,9 @@ class Session:
             self.outputs: tuple[str, ...] = tuple(output.name for output in self.given)
             for value in inputs:
                 value.name  # noqa: B018  read here, where a name that is not UTF-8 becomes a Failure
-        if not inputs:
-            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.shown}: it takes no input")
+        if not inputs or not self.given:
+            lacking = "gives no output" if inputs else "takes no input"
+            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.shown}: it {lacking}")
         (self.input, *self.more_inputs) = inputs
 
     @property
