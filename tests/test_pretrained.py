@@ -225,6 +225,23 @@ def test_what_does_not_fit_is_listed(case: str, tiny: Compiled, tmp_path: Path) 
         assert words in str(caught.value)
 
 
+def test_the_spec_that_a_file_fits_is_named(tmp_path: Path) -> None:
+    """torchvision's ResNet-50 has no bias in its first convolution."""
+    compiled = compile_spec("torchvision/resnet50")
+    (naming,) = (one for one in weight_namings(compiled.spec, compiled.graph) if one.world == "torchvision")
+    weights = Initialised(compiled.graph)
+    path = write(tmp_path / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
+    with pytest.raises(Failure, match="hint: it fits the bundled spec torchvision/resnet50"):
+        load(path, compile_spec("resnet50"))
+
+
+def test_a_prefix_of_all_names_is_named(tiny: Compiled, tmp_path: Path) -> None:
+    values = tensors(tiny.graph, random_weights(tiny.graph))
+    path = write(tmp_path / "a", {f"backbone.{name}": one for name, one in values.items()})
+    with pytest.raises(Failure, match=r"hint: all its names begin with 'backbone\.': save its tensors"):
+        load(path, tiny)
+
+
 def test_counters_of_norms_are_no_weights(tiny: Compiled, tmp_path: Path) -> None:
     values = tensors(tiny.graph, random_weights(tiny.graph)) | {"x.num_batches_tracked": np.array(3, np.int64)}
     load(write(tmp_path / "a.safetensors", values), tiny)

@@ -13,6 +13,7 @@ from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
 from resnetgen.escape import escape
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
+from resnetgen.pretrained.hints import other_spec, prefix
 from resnetgen.resources import NAME_MAPS
 from resnetgen.spec.table import Spec
 from resnetgen.weights.assign import Assigned, Naming, assign, closest
@@ -66,12 +67,18 @@ def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) ->
             hint = did_you_mean(stage, stages)
             raise fail(Exit.USAGE, Code.BAD_NAME, f"--reinit: there is no stage {stage!r}", hint=hint)
     checkpoint = open_checkpoint(source.path)
-    naming = closest(_namings(checkpoint, spec, graph), checkpoint)
+    namings = _namings(checkpoint, spec, graph)
+    naming = closest(namings, checkpoint)
 
     def is_drawn(node: str) -> bool:
         return node.partition("/")[0] in source.reinit
 
-    weights = assign(checkpoint, graph, naming, fresh, is_drawn, source.allow_nonfinite)
+    try:
+        weights = assign(checkpoint, graph, naming, fresh, is_drawn, source.allow_nonfinite)
+    except Failure as failure:
+        hint = other_spec(checkpoint, naming, spec) or prefix(checkpoint, namings)
+        problems = tuple(replace(one, hint=hint or one.hint) for one in failure.problems)
+        raise Failure(failure.exit, problems) from None
     return Pretrained(weights, naming, tuple(_warnings(checkpoint, naming, spec, graph, frozenset(source.reinit))))
 
 
