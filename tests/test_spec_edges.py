@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from helpers import TINY
 
-from resnetgen.errors import Code, Exit, Failure, Problem
+from resnetgen.errors import Code, Exit, Failure, Problem, Source
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_ELEMENTS, Builder
 from resnetgen.ir.ops import Input, Relu
+from resnetgen.spec import schema
 from resnetgen.spec.load import load
+from resnetgen.spec.yaml import parse_value
 
 HEAD = "use: std\ninput: 4x8x8\n"
 
@@ -158,3 +161,52 @@ def test_a_file_that_cannot_be_a_spec(tmp_path: Path) -> None:
     _, problem = refused(write(tmp_path, f"{HEAD}stages: {{s: relu}}\n", "n et"))
     assert (problem.code, problem.message) == (Code.BAD_NAME, "a spec cannot be called 'n et.yaml'")
     assert problem.hint == "its name becomes that of the output: letters, digits and _ . - may stand in it"
+
+
+@pytest.mark.parametrize(("more", "is_allowed"), [(11, True), (12, False)])
+@pytest.mark.parametrize("before", ["[]", "{}", "[[], {}]"])
+def test_depth_counts_what_is_open_alone(before: str, more: int, is_allowed: bool) -> None:
+    """20 mappings, in the innermost a list or mapping that ends, then as many more lists as reach 32 levels."""
+    text = "{a: " * 20 + f"{{b: {before}, c: {'[' * more}{']' * more}}}" + "}" * 20
+    if is_allowed:
+        parse_value(Source("net.yaml", text))
+        return
+    with pytest.raises(Failure) as caught:
+        parse_value(Source("net.yaml", text))
+    (problem,) = caught.value.problems
+    assert problem.message == "nested deeper than 32 levels"
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: [1\n", "a: [1\n\n"])
+def test_what_is_not_closed_is_shown_where_it_opens(text: str) -> None:
+    with pytest.raises(Failure) as caught:
+        parse_value(Source("net.yaml", text))
+    (problem,) = caught.value.problems
+    assert problem.span
+    assert (problem.span.line, problem.span.column) == (1, 4)
+
+
+@pytest.mark.parametrize(("before", "line"), [("", 1), ("# a comment\n", 2)])
+def test_a_directive_is_shown_where_it_stands(before: str, line: int) -> None:
+    with pytest.raises(Failure) as caught:
+        parse_value(Source("net.yaml", f"{before}%YAML 1.2\n---\na: 1\n"))
+    (problem,) = caught.value.problems
+    assert problem.span
+    assert (problem.span.line, problem.span.column) == (line, 1)
+    assert (problem.message, problem.hint) == ("a directive is not allowed in a spec", "a spec is YAML 1.2")
+
+
+@pytest.mark.parametrize(("merge", "shape"), [("add", (4, 8, 8)), ("mul", (4, 8, 8)), ("concat", (8, 8, 8))])
+def test_what_merges_a_bracket(merge: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    text = f"{HEAD}defaults: {{bracket: {{merge: {merge}, after: null}}}}\nstages: {{s: '[3x3, 4]'}}\n"
+    graph = expand(load(write(tmp_path, text)))
+    assert (graph.nodes[-1].op.keyword, graph.shapes[graph.nodes[-1].name]) == (merge, shape)
+
+
+def test_the_schema_for_editors(update_goldens: bool) -> None:
+    """Its descriptions are what an editor shows at a key."""
+    golden = Path(__file__).parent / "data" / "spec.schema.json"
+    text = json.dumps(schema.json_schema(), indent=1) + "\n"
+    if update_goldens:
+        golden.write_text(text, encoding="utf-8", newline="\n")
+    assert text == golden.read_text(encoding="utf-8")

@@ -29,8 +29,13 @@ def scalar_of(text: str, key: str = "a") -> Scalar:
         ("~", None),
         ("null", None),
         ("Null", None),
+        ("NULL", None),
         ("nULL", "nULL"),
         ("true", True),
+        ("True", True),
+        ("TRUE", True),
+        ("false", False),
+        ("False", False),
         ("FALSE", False),
         ("tRUE", "tRUE"),
         # YAML 1.1 made these a boolean, 5400, 15 and 1000.
