@@ -17,16 +17,16 @@ from mutants import Mutant, Mutants, list_files
 from tests import Baseline, import_libraries, measure, try_tests
 
 # The test files of each room; of their tests, those run that reach a mutant's statement.
-_EXPANDED = "errors rows spec_language stride_takers sizes ops names"
+_EXPANDED = "errors row_refusals rows spec_language spec_edges stride_takers sizes ops names limits"
 ROOMS = {
-    "spec": f"yaml {_EXPANDED} grammar schemas preprocess cli",
+    "spec": f"yaml {_EXPANDED} grammar schemas preprocess preprocess_json cli inputs",
     "expand": f"{_EXPANDED} libraries",
-    "ir": f"{_EXPANDED} passes frozen pooling_rules translation engines diff determinism",
-    "weights": "weights names checkpoint checkpoint_hostile pretrained external determinism cli",
-    "precision": "precision quantise precision_deploy half",
-    "verify": "verify comparison verify_corruptions verify_opencv cli embed_build",
-    "deploy": "deploy deploy_kserve precision_deploy runtimes",
-    "diff": "diff cli",
+    "ir": f"{_EXPANDED} structure passes frozen pooling_rules translation engines diff determinism",
+    "weights": "weights names checkpoint checkpoint_claims checkpoint_hostile pretrained external inputs ranges cli",
+    "precision": "precision quantise precision_deploy half ranges",
+    "verify": "verify comparison verify_corruptions verify_opencv cli foreign ranges",
+    "deploy": "deploy deploy_kserve deploy_ranges precision_deploy labels runtimes",
+    "diff": "diff diff_structure diff_work cli foreign",
 }
 
 
