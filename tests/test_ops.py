@@ -294,6 +294,7 @@ REFUSED_ATTRIBUTES = [
     (lambda: Lrn(4), Code.BAD_VALUE, "an even size, 4, has no middle"),
     (lambda: Lrn(0), Code.BAD_VALUE, "the size is 0"),
     (lambda: Lrn(alpha=0.0), Code.BAD_VALUE, "alpha is 0.0; it must be positive"),
+    (lambda: Lrn(alpha=1e6), Code.BAD_VALUE, "alpha is 1000000.0; it must be positive and below 1,000,000"),
     (lambda: Lrn(beta=-0.75), Code.BAD_VALUE, "beta is -0.75"),
     (lambda: Lrn(k=float("nan")), Code.BAD_VALUE, "k is nan"),
     (lambda: BlurPool((0, 1)), Code.BAD_VALUE, "the stride is 0"),
@@ -308,7 +309,7 @@ REFUSED_ATTRIBUTES = [
 ]
 
 
-@pytest.mark.parametrize(("make", "code", "message"), REFUSED_ATTRIBUTES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("make", "code", "message"), REFUSED_ATTRIBUTES, ids=[one[2] for one in REFUSED_ATTRIBUTES])
 def test_refused_attributes(make: object, code: Code, message: str) -> None:
     assert callable(make)
     with pytest.raises(OpError) as caught:

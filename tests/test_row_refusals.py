@@ -63,7 +63,26 @@ groupnorm
 3x3, 99999999 * 999999999
 3x3, 7 // ($n - 3)
 leakyrelu 1
+leakyrelu 0.0
+batchnorm eps=1
+dropout 1
+groupnorm 0
 groupnorm 3
+fc 0
+lrn size=4
+lrn size=0
+lrn alpha=0
+lrn k=1000000
+channelconv
+gap | channelconv kernel=4
+gap | channelconv kernel=3, channels=8
+gap | channelconv channels=-1
+channelpad 3
+channelpad 0
+blurpool /0
+softmax | fc 10 | softmax | gap
+maxpool 3x3, p=3, ceil
+avgpool 2x2, p=1, same
 maxpool 33x33
 maxpool 3x3, p=3
 avgpool 2x2, /2, same

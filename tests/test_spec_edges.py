@@ -51,13 +51,13 @@ def test_as_many_repetitions_as_allowed(tmp_path: Path) -> None:
 
 
 def test_as_many_calls_as_allowed(tmp_path: Path) -> None:
-    """Of blocks that add no nodes: five for each node, where each repetition and each call counts as one."""
+    """Of blocks that add no nodes: three for each node, where each repetition and each call counts as one."""
     text = HEAD + "blocks: {e: {body: identity}}\nstages: {s: relu | CELLS}\n"
-    most = " | ".join(["e() x4"] * 6 + ["e()"])
+    most = " | ".join(["e() x4"] * 3 + ["e() x3"])
     assert len(expand(load(write(tmp_path, text.replace("CELLS", most))), 10).nodes) == 2
     exit, problem = refused(write(tmp_path, text.replace("CELLS", f"{most} | (identity)")), 10)
     assert (exit, problem.code) == (Exit.LIMIT, Code.LIMIT)
-    assert problem.message == "this spec repeats and calls blocks more than 50 times"
+    assert problem.message == "this spec repeats and calls blocks more than 30 times"
     assert (str(problem.span), problem.hint) == ("net.yaml:4", "--max-nodes raises the limit")
 
 

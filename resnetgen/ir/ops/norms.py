@@ -85,7 +85,7 @@ class Lrn(BaseOp):
             raise OpError(Code.BAD_VALUE, f"an even size, {self.size}, has no middle", "write an odd one")
         for what, value in (("alpha", self.alpha), ("beta", self.beta), ("k", self.k)):
             if not 1e-37 < value < 1e6:
-                raise OpError(Code.BAD_VALUE, f"{what} is {value}; it must be positive")
+                raise OpError(Code.BAD_VALUE, f"{what} is {value}; it must be positive and below 1,000,000")
 
     def shape(self, *inputs: Shape) -> Shape:
         as_image("lrn", inputs[0])
