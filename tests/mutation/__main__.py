@@ -17,7 +17,7 @@ from mutants import Mutant, Mutants, list_files
 from tests import Baseline, import_libraries, measure, try_tests
 
 # The test files of each room; of their tests, those run that reach a mutant's statement.
-_EXPANDED = "errors row_refusals rows spec_language spec_edges stride_takers sizes ops names limits"
+_EXPANDED = "errors row_refusals rows spec_language spec_edges stride_takers sizes ops names limits graph_text"
 ROOMS = {
     "spec": f"yaml {_EXPANDED} grammar schemas preprocess preprocess_json cli inputs",
     "expand": f"{_EXPANDED} libraries",
@@ -25,7 +25,7 @@ ROOMS = {
     "weights": "weights names checkpoint checkpoint_claims checkpoint_hostile pretrained external inputs ranges cli",
     "precision": "precision quantise precision_deploy half ranges",
     "verify": "verify comparison verify_corruptions verify_opencv cli foreign ranges",
-    "deploy": "deploy deploy_kserve deploy_ranges precision_deploy labels runtimes",
+    "deploy": "deploy deploy_texts deploy_kserve deploy_ranges precision_deploy labels runtimes",
     "diff": "diff diff_structure diff_work cli foreign",
 }
 
