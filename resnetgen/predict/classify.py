@@ -83,7 +83,7 @@ class Classifier:
                 f"{folder.model} takes {listed}; a classifier takes one input, {' or '.join(_TYPES[folder.embedded])}"
             )
             raise fail(Exit.MODEL, Code.BAD_MODEL, message)
-        check_output(folder.model, self.session.given, folder.output)
+        check_output(folder.model, self.session.given, "" if folder.output_is_scalar else folder.output)
 
     def inputs(self, pictures: Sequence[Bytes]) -> npt.NDArray[Any]:
         """What the model takes for N pictures, each 1 x H x W x C as `load_bytes` gives it."""

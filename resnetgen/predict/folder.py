@@ -35,6 +35,8 @@ class Folder(Served):
     """Whether the model takes bytes, and does itself what concerns an image's pixels."""
     output: str
     """Name of the output that ranks classes; empty where the model has several, and none was chosen."""
+    output_is_scalar: bool
+    """Whether the model says that this output has no dimensions; ONNX Runtime says the same of one of unknown shape."""
     gives_distribution: bool
     """Whether that output is a distribution already: a second softmax would flatten it."""
 
@@ -56,7 +58,9 @@ def read_folder(folder: Path, output: str | None = None) -> Folder:
     chosen = _choose_output(path, model, output)
     labels = _find_labels(folder, path, chosen)
     name = str(chosen.name) if chosen else ""
-    return Folder(path, labels, preprocess, embedded, name, _ends_in_softmax(model, name))
+    kind = chosen.type.tensor_type if chosen else None
+    is_scalar = kind is not None and kind.HasField("shape") and not kind.shape.dim
+    return Folder(path, labels, preprocess, embedded, name, is_scalar, _ends_in_softmax(model, name))
 
 
 def _find_model(folder: Path) -> tuple[Path, ModelProto]:

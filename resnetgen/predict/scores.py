@@ -17,8 +17,8 @@ from resnetgen.weights.source import Array
 def check_output(path: Path, outputs: Sequence[Any], chosen: str) -> None:
     """Raise Failure (exit 4) where the chosen output cannot be that of a classifier, by its type and its shape.
 
-    `outputs` are all of the model, as ONNX Runtime describes them; `chosen` is empty where there are several and the
-    user chose none. An extent that is not known is checked in the values.
+    `outputs` are all of the model, as ONNX Runtime describes them; `chosen` is empty where none of them will do: there
+    are several and the user chose none, or it is a scalar. An extent that is not known is checked in the values.
     """
     output = next((one for one in outputs if one.name == chosen), None)
     if output is None or output.type not in FLOATS or not _may_be_scores(output.shape):
@@ -52,7 +52,7 @@ def _may_be_scores(shape: Sequence[object]) -> bool:
     sizes = [extent for extent in shape[1:] if isinstance(extent, int)]
     is_known = len(sizes) == len(shape) - 1
     has_one = sum(size != 1 for size in sizes) <= 1 and 0 not in sizes
-    return len(shape) > 1 and has_one and not (is_known and prod(sizes) < 2)
+    return len(shape) > 1 and shape[0] != 0 and has_one and not (is_known and prod(sizes) < 2)
 
 
 def _refused(path: Path, outputs: Sequence[Any], but: str = "") -> Failure:
