@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from resnetgen import folders, locks
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.inputs import special_kind
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 """What a file system says that has no hard links, or none for this file."""
@@ -103,8 +104,7 @@ class Staging:
         if last:
             self.write_text(*last())
         for name in (*self.outputs, *without):
-            if (final / name).is_dir() and not (final / name).is_symlink():
-                raise fail(Exit.IO, Code.OUTPUT, f"cannot write {final / name}: a folder stands there")
+            _require_replaceable(final / name)
         self._wait_for_disk()
         for name in self.outputs:
             self._keep(final / name)
@@ -175,6 +175,16 @@ class Staging:
                 raise
             os.replace(place, kept)
         self._undo.callback(os.replace, kept, place)
+
+
+def _require_replaceable(place: Path) -> None:
+    """Raise Failure where a rename would replace a folder, a device, a pipe or a socket."""
+    try:
+        kind = special_kind(place.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if kind:
+        raise fail(Exit.IO, Code.OUTPUT, f"cannot write {place}: {kind} stands there")
 
 
 @contextmanager

@@ -87,9 +87,14 @@ def read_failure(name: str, error: OSError | ValueError, span: Span | None = Non
     return fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: {reason}", span)
 
 
+def special_kind(mode: int) -> str | None:
+    """Return the word for a folder, pipe, device or socket by its mode; None for a file or a link."""
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
+
+
 def _require_regular(mode: int, name: str, span: Span | None) -> None:
     if S_ISREG(mode):
         return
-    kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), "something else")
+    kind = special_kind(mode) or "something else"
     hint = "" if S_ISDIR(mode) else "save its content to a file, and name that"
     raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: it is {kind}, not a file", span, hint)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from stat import S_IFCHR
 
 import pytest
 
@@ -121,6 +123,61 @@ def test_a_folder_and_files_are_published_together(
     publish()
     assert (tmp_path / "config").read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config", "fine", "repository"]
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+SPECIAL = {
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": lambda path: os.mkfifo(path),
+    "a socket": _socket,
+}
+
+
+@pytest.mark.parametrize("role", ["written", "removed"])
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_only_files_and_links_are_replaced(
+    tmp_path: Path, kind: str, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root a rename would replace even a device: `verify --save-outputs /dev/full` did."""
+    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    place = Path("place")
+    SPECIAL[kind](place)
+    before = place.lstat()
+
+    def publish() -> None:
+        with staging(Path()) as stage:
+            stage.write_text("place" if role == "written" else "other", "text")
+            stage.publish(without=["place"] if role == "removed" else [])
+
+    with pytest.raises(Failure, match=f"cannot write place: {kind} stands there"):
+        publish()
+    assert (place.lstat().st_ino, place.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert os.listdir() == ["place"]
+
+
+def test_a_device_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's test can make no device, so this one has only the mode of one."""
+    (tmp_path / "place").write_text("old")
+    lstat = Path.lstat
+
+    def as_device(path: Path) -> os.stat_result:
+        found = lstat(path)
+        return os.stat_result((S_IFCHR | 0o666, *found[1:])) if path.name == "place" else found
+
+    monkeypatch.setattr(Path, "lstat", as_device)
+
+    def publish() -> None:
+        with staging(tmp_path) as stage:
+            stage.write_text("place", "new")
+            stage.publish()
+
+    with pytest.raises(Failure, match="place: a device stands there"):
+        publish()
+    assert (tmp_path / "place").read_text() == "old"
 
 
 def test_a_link_in_the_way_of_the_sweep_is_not_followed(tmp_path: Path) -> None:
