@@ -59,7 +59,7 @@ WRONG = {
     "a list": ("[]", "1:1: error[wrong-type]: the preprocessing must be a mapping, not a list"),
     "nothing": ("", "1:1: error[json-syntax]: not JSON: Expecting value"),
     "YAML": ("color: rgb", "1:1: error[json-syntax]: not JSON: Expecting value"),
-    "a comma": ('{"color": "rgb",\n}', "2:1: error[json-syntax]: not JSON: Expecting property name enclosed in"),
+    "a comma": ('{"color": "rgb"\n"std": 1}', "2:1: error[json-syntax]: not JSON: Expecting ',' delimiter"),
     "cut": ('{"color": "rgb"', "1:16: error[json-syntax]: not JSON: Expecting ',' delimiter"),
     "no color": ('{"crop": 224}', "1:1: error[missing-key]: preprocess has no key 'color'"),
     "another color": ('{"color": "cmyk"}', "1:11: error[wrong-type]: color cannot be 'cmyk'"),
