@@ -9,17 +9,22 @@ from resnetgen.inputs import read_text
 
 LABELS = "labels.txt"
 _MAX_BYTES = 16 << 20
+MAX_LABELS = 1_000_000
+"""As many as a network has channels at most."""
 
 
 def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
     """Return one label for each class; `place` says who says how many there are, 0 if that is not known.
 
-    Raises Failure (exit 5): no file, not text, an empty line, a character that cannot be printed, or not a label for
-    each class. Servers load such files, and answer without names, or with those of other classes; labels are shown on
-    terminals, which control and direction characters would drive.
+    Raises Failure: exit 6 for too many lines, 5 for no file, no text, an empty line, a character that cannot be
+    printed, or not a label for each class. Servers load such files, and answer without names, or with those of other
+    classes; labels are shown on terminals, which control and direction characters would drive.
     """
     # Split where servers do: `splitlines` knows more ends of lines.
     text = read_text(path, _MAX_BYTES, "labels").replace("\r\n", "\n")
+    if text.count("\n") > MAX_LABELS:
+        message = f"{path} has more than {MAX_LABELS:,} lines, the limit for labels"
+        raise fail(Exit.LIMIT, Code.LIMIT, message)
     lines = text.removesuffix("\n").split("\n") if text else []
     source = Source(str(path), text)
     for number, line in enumerate(lines, 1):

@@ -15,8 +15,11 @@ import pytest
 from resnetgen.compiler import compile_spec
 from resnetgen.diff import load
 from resnetgen.errors import Exit, Failure, Source
+from resnetgen.expand import network
 from resnetgen.expand.builder import Builder
 from resnetgen.ir.ops import Input
+from resnetgen.labels import MAX_LABELS, read_labels
+from resnetgen.manifest import read
 from resnetgen.spec import rows, sources, yaml
 from resnetgen.targets.caffe import text
 
@@ -230,3 +233,48 @@ def test_a_name_is_found_at_once_however_many_there_are() -> None:
     names = [builder.path("a", "relu") for _ in range(1000)]
     assert names[:2] + names[-1:] == ["a/relu", "a/relu2", "a/relu1000"]
     assert tried < 3000
+
+
+NUMBERS = "".join(f"    n{i}: {i}\n" for i in range(500))
+SUM = ("+(0" + "*1" * 40 + ")") * 9
+CASES = "".join("    - {if: 0, then: relu}\n" for _ in range(500))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        f"body: relu\n   let:\n{NUMBERS}",
+        f"body: relu\n   params:\n{NUMBERS}",
+        f"choose:\n{CASES}    - {{then: relu}}\n",
+        f"body: '1x1, 3{SUM}'\n",
+    ],
+    ids=["names", "parameters", "cases", "an expression"],
+)
+def test_what_calls_evaluate_is_counted(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of few nodes may hold much that each call computes."""
+    done, evaluate = 0, network.evaluate
+
+    def counted(*given: Any) -> int | float:
+        nonlocal done
+        done += 1
+        return evaluate(*given)
+
+    monkeypatch.setattr(network, "evaluate", counted)
+    spec = f"use: std\ninput: 3x8x8\nblocks:\n  b:\n   {block}stages: {{a: b() x 19000}}\n"
+    message = refusal(lambda: compiled(tmp_path / "net.yaml", spec))
+    assert "evaluates more than 4,000,000 characters of rows and blocks that it repeats and calls" in message
+    assert done < 2_000_000
+
+
+def test_labels_are_counted_before_they_are_divided(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("\n" * (MAX_LABELS + 1))
+    assert "labels.txt has more than 1,000,000 lines, the limit for labels" in refusal(
+        lambda: read_labels(path, 10, "")
+    )
+
+
+@pytest.mark.parametrize("text", ["[" * 500_000, '{"files":' * 100_000, "1" * 1_000_000, "\ud800", "[1e999999]"])
+def test_a_manifest_that_no_build_wrote_is_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    assert read(tmp_path) == {}

@@ -16,6 +16,8 @@ MAX_ELEMENTS = 2**33
 """Of one tensor: 32 GiB as float32, more than any network of the field."""
 _MAX_CALLS = 3
 """Per node: a block makes several nodes, so that a network needs fewer calls than it has nodes."""
+_MAX_TEXT = 200
+"""Per node: characters of what is repeated and called, each time that it is, and names that are known there."""
 
 
 class Builder:
@@ -28,6 +30,7 @@ class Builder:
         """Path -> the last number that was put behind it."""
         self._units: Counter[str] = Counter()
         self._calls = 0
+        self._text = 0
         self.input = self.add("data", image, (), None)
 
     def add(self, name: str, op: Op, inputs: tuple[str, ...], span: Span | None) -> str:
@@ -52,12 +55,20 @@ class Builder:
             hint = "--max-nodes raises the limit"
             raise fail(Exit.LIMIT, Code.LIMIT, f"the network has more than {self.max_nodes:,} nodes", span, hint)
 
-    def count_call(self, span: Span) -> None:
-        """Bound the work of repetitions and blocks that add no nodes."""
+    def count_call(self, span: Span, text: int) -> None:
+        """Bound the work of repetitions and blocks, which need not add nodes: `text` is what is evaluated each time.
+
+        Raises Failure (exit 6).
+        """
         self._calls += 1
-        if self._calls > _MAX_CALLS * self.max_nodes:
-            message = f"this spec repeats and calls blocks more than {_MAX_CALLS * self.max_nodes:,} times"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, span, "--max-nodes raises the limit")
+        self._text += text
+        for done, limit, what in (
+            (self._calls, _MAX_CALLS, "repeats and calls blocks more than {:,} times"),
+            (self._text, _MAX_TEXT, "evaluates more than {:,} characters of rows and blocks that it repeats and calls"),
+        ):
+            if done > limit * self.max_nodes:
+                message = f"this spec {what.format(limit * self.max_nodes)}"
+                raise fail(Exit.LIMIT, Code.LIMIT, message, span, "--max-nodes raises the limit")
 
     def path(self, prefix: str, kind: str) -> str:
         """A path below `prefix` that nothing has yet: `add`, then `add2`."""

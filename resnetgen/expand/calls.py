@@ -9,7 +9,7 @@ from resnetgen.expand.context import Context
 from resnetgen.expand.strides import second_stride, uses_stride
 from resnetgen.spec.expressions import Scope, evaluate
 from resnetgen.spec.syntax import Argument, BlockCall, Kernel, Word
-from resnetgen.spec.table import Block
+from resnetgen.spec.table import Block, Branches, Case
 
 
 def arguments(block: Block, call: BlockCall, context: Context) -> tuple[dict[str, int | float], int]:
@@ -54,6 +54,20 @@ def _stride(argument: Argument, names: Scope) -> int:
     if not isinstance(number, int) or number < 1:
         raise spec_error(Code.BAD_VALUE, f"the stride is {number}; it must be whole and positive", argument.span)
     return number
+
+
+def text_of(block: Block) -> int:
+    """Return the number of characters that a call of a block evaluates; each cell or name counts as one more."""
+    match block.body:
+        case Branches(branches, _, after):
+            parts = [cell.span for cells in (*branches.values(), after) for cell in cells]
+            parts += [block.span] * len(branches)
+        case body:
+            cells = [cell for part in body for cell in (part.cells if isinstance(part, Case) else (part,))]
+            parts = [cell.span for cell in cells]
+            parts += [part.condition.span for part in body if isinstance(part, Case) and part.condition]
+    parts += [value.span for value in (*block.params.values(), *block.let.values()) if value]
+    return sum(1 + span.end - span.start for span in parts)
 
 
 def noted(failure: Failure, block: Block, site: Span) -> Failure:

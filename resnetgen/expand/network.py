@@ -9,7 +9,7 @@ from typing import assert_never
 from resnetgen.errors import Code, Exit, Failure, Problem, Problems, Span, spec_error
 from resnetgen.expand.bind import bind, whole
 from resnetgen.expand.builder import MAX_NODES, Builder
-from resnetgen.expand.calls import arguments, noted
+from resnetgen.expand.calls import arguments, noted, text_of
 from resnetgen.expand.check import CALLABLE, UNIT_FLAGS, check_names
 from resnetgen.expand.context import Context
 from resnetgen.expand.strides import check_takes, second_stride, takers, uses_stride
@@ -40,6 +40,7 @@ class _Expander:
     def __init__(self, spec: Spec, builder: Builder) -> None:
         self.spec = spec
         self.builder = builder
+        self.texts = {name: text_of(block) for name, block in spec.blocks.items()}
 
     def network(self) -> Graph:
         value = self.builder.input
@@ -110,7 +111,7 @@ class _Expander:
                 raise spec_error(Code.BAD_VALUE, f"the {what} is {number}; it must be positive", given.span)
         self.builder.reserve(count, context.at(cell.span))
         for number in range(index, index + count):
-            self.builder.count_call(context.at(cell.span))
+            self.builder.count_call(context.at(cell.span), cell.span.end - cell.span.start + len(context.names))
             taken = stride if number == index else 1
             names = {**context.names, "index": number, "stride": taken}
             if context.site is None:
@@ -202,9 +203,9 @@ class _Expander:
     def call(self, call: BlockCall, context: Context, value: str) -> str:
         """A block of the library or of the spec, with its parameters bound."""
         site = context.at(call.span)
-        self.builder.count_call(site)
-        inner = context.deeper(call.span)
         block = self.spec.blocks[call.name]
+        self.builder.count_call(site, self.texts[call.name] + len(context.names))
+        inner = context.deeper(call.span)
         given, stride = arguments(block, call, context)
         inner = replace(inner, names=self.outer_names(context), stride=stride, site=site)
         try:
