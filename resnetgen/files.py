@@ -19,6 +19,7 @@ from typing import Any, Self
 from resnetgen import folders, locks
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.inputs import special_kind
+from resnetgen.paths import real_path
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 """What a file system says that has no hard links, or none for this file."""
@@ -100,7 +101,7 @@ class Staging:
         """
         final = final or self.final
         self._wait_for_disk()  # before others have to wait for us
-        self._alone.enter_context(locks.publishing(final.resolve()))
+        self._alone.enter_context(locks.publishing(real_path(final)))
         if last:
             self.write_text(*last())
         for name in (*self.outputs, *without):

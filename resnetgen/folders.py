@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from resnetgen.paths import real_path
+
 if sys.platform != "win32":
     import fcntl
 
@@ -47,7 +49,7 @@ def beside(folder: Path) -> Path:
 
     In it where a rename from there would leave the file system, or the folder around it is not ours to write.
     """
-    around = folder.resolve().parent
+    around = real_path(folder).parent
     if not folder.exists():
         return around
     is_near = around.stat().st_dev == folder.stat().st_dev

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
-    {"escape", "frozen"},
+    {"escape", "frozen", "paths"},
     {"errors", "resources", "folders"},
     {"inputs", "ranges", "locks"},
     {"files", "preprocess", "render", "labels"},

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.frozen import Frozen
+from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
 from resnetgen.runtimes.images import image_files, normalise, readable
@@ -68,7 +69,7 @@ def load(given: Path | None, count: int | None, wanted: Format, preprocess: Prep
     paths = image_files(given)
     taken = _evenly(paths, count or AT_MOST)
     require_room(len(taken), (*preprocess.crop, preprocess.color.channels), "--calibration-images")
-    origin = f"{_some(len(taken), len(paths))} of {given.resolve().name}/"
+    origin = f"{_some(len(taken), len(paths))} of {real_path(given).name}/"
     return Images(_pictures(taken, preprocess), origin, None if wanted.is_bytes else preprocess)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from resnetgen import manifest
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
+from resnetgen.paths import real_path
 from resnetgen.predict import Served, read_served
 from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.serve.limits import ACCEPTED_AT_ONCE, IDLE_SECONDS, MAX_HEAD, QUEUE
@@ -45,7 +46,7 @@ def serve(folder: Path, name: str | None, port: int, ready: Callable[[Address], 
     """
     _require_mlserver()
     served = read_served(folder)
-    called = _checked(name or Path(manifest.spec_name(folder)).name or folder.resolve().name)
+    called = _checked(name or Path(manifest.spec_name(folder)).name or real_path(folder).name)
     with _listen(port) as listener:
         session = Session(served.model, Device())
         address = Address(served, called, listener.getsockname()[1])

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Span, did_you_mean, fail, spec_error
+from resnetgen.paths import real_path
 from resnetgen.resources import LIBRARY, SPECS
 from resnetgen.spec.schema import SPEC_NAME
 
@@ -44,7 +45,7 @@ def find_parent(word: str, span: Span, child: Path) -> Path:
     if _is_name(word):
         for folder in (child.parent, SPECS):
             path = folder / f"{word}.yaml"
-            if _is_file(path) and path.resolve() != child.resolve():
+            if _is_file(path) and real_path(path) != real_path(child):
                 return path
     raise spec_error(Code.UNKNOWN_SPEC, f"no spec is called {word!r}", span, did_you_mean(word, bundled()))
 
@@ -61,7 +62,7 @@ def find_library(word: str, span: Span, user: Path) -> Path:
 
 def name_of(path: Path) -> str:
     """A spec's name: its path below a folder called `specs`, else its file's stem. Raises Failure."""
-    parts = path.resolve().with_suffix("").parts
+    parts = real_path(path).with_suffix("").parts
     folders = parts[:-1]
     below = len(folders) - folders[::-1].index("specs") if "specs" in folders else len(folders)
     name = "/".join(parts[below:])
@@ -84,5 +85,5 @@ def _is_name(word: str) -> bool:
 
 def short_path(path: Path) -> str:
     """How errors call a file that was not named by its path: relative to the working folder where it is below it."""
-    resolved, here = path.resolve(), Path.cwd()
+    resolved, here = real_path(path), Path.cwd()
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Problems, Source, Span, did_you_mean, fail, spec_error
+from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.spec import schema
 from resnetgen.spec.build import make_block, make_defaults, make_row, patch_row
@@ -81,7 +82,7 @@ class _Merged:
         source, document = self.files.read(path, shown, named)
         if not schema.check(document, schema.SPEC, "a spec", problems):
             problems.raise_if_any()
-        chain = (*chain, path.resolve())
+        chain = (*chain, real_path(path))
         if isinstance(parent := document.get("extends"), Scalar):
             parent_path = find_parent(parent.text, parent.span, path)
             self._check_chain(parent_path, chain, parent.span)
@@ -104,7 +105,7 @@ class _Merged:
         return document
 
     def _check_chain(self, path: Path, chain: tuple[Path, ...], span: Span) -> None:
-        resolved = path.resolve()
+        resolved = real_path(path)
         if resolved in chain:
             names = " -> ".join(each.name for each in (*chain[chain.index(resolved) :], resolved))
             message = f"this spec extends itself: {names}"

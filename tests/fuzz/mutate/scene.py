@@ -18,8 +18,7 @@ from resnetgen.cli import main
 _VALUES = (
     *("0", "-1", "1", "1.5", "nan", "inf", "1e400", "2147483648", "4294967296", "9223372036854775808", "1x1x1"),
     *("0x0x0", "3x65536x65536"),
-    *("../x", "/", ".", "-", "--", "/dev/zero", "/dev/stdin", "/dev/full", "/proc/self/mem", "a/b", "NAME=1", "=1"),
-    *("a="),
+    *("../x", ".", "-", "--", "a/b", "NAME=1", "=1", "a="),
     *("", " ", "\n", "a\nb", "\x1b[2J", "\u202e", "\u2028", "\udcff", "é", "a" * 300, "9" * 20, "9" * 400),
 )
 
@@ -60,7 +59,8 @@ class Scenes:
         first = len(line) > 1 and random.random() < 0.9  # the command itself, seldom
         at = random.randrange(int(first), len(line))
         value = random.choice((*_VALUES, *scene.files, random.choice(EVIL).decode("utf-8", "surrogateescape")))
-        value = value.replace("\0", "")  # no word of a command line can hold it
+        # No word of a command line holds a NUL, and no run writes elsewhere than below its folder.
+        value = value.replace("\0", "").replace("../../", "").lstrip("/")
         match random.randrange(5):
             case 0:
                 line[at] = value
