@@ -31,6 +31,7 @@ run()
     path = os.pathsep.join(sys.path)
     return subprocess.Popen(
         [sys.executable, "-c", code, "verify", "net.onnx"],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -75,6 +76,24 @@ def test_what_ends_the_program_ends_its_child(name: str, code: int) -> None:
     assert (started.returncode, out) == (code, "")
     assert "Traceback" not in err
     assert not Path(f"/proc/{child}").exists() or name == "SIGKILL"
+
+
+def test_ctrl_z_stops_both() -> None:
+    started = program("print(os.getpid(), flush=True); sys.stdin.readline(); print('done')")
+    assert started.stdout is not None
+    child = int(started.stdout.readline())
+    started.send_signal(signal.SIGTSTP)
+    _, status = os.waitpid(started.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    assert any(state(child) == "T" for _ in range(100_000)), "it goes on"  # the signal takes a moment to arrive
+    started.send_signal(signal.SIGCONT)
+    out, _ = started.communicate("\n")
+    assert out == "done\n"
+
+
+def state(process: int) -> str:
+    """R: it runs, S: it waits, T: it is stopped."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def run_apart(work: Callable[[], None]) -> int:
     """Run `work`, which ends the process, in a child process, and return its exit code.
 
     Must be called before any thread is started. A child that a signal kills is an error: exit 6 where the system
-    killed it, as it does when memory runs out, else exit 4. What interrupts or ends this process does so to the child.
+    killed it, as it does when memory runs out, else exit 4. What interrupts, stops or ends this process does so to the
+    child.
     """
     reading, writing = os.pipe()
     if not (child := os.fork()):
@@ -38,8 +39,16 @@ def run_apart(work: Callable[[], None]) -> int:
     os.close(reading)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: os.kill(child, number))
+    signal.signal(signal.SIGTSTP, lambda *_: _stop_both(child))
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return status if status >= 0 else _killed(-status)
+
+
+def _stop_both(child: int) -> None:
+    """Stop the child and this process, as Ctrl-Z asks, until this one is continued."""
+    os.kill(child, signal.SIGSTOP)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os.kill(child, signal.SIGCONT)
 
 
 def _end_with_parent(reading: int) -> None:
