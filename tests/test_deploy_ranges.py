@@ -13,7 +13,7 @@ from resnetgen.deploy.config import Serving
 from resnetgen.deploy.kserve import deploy as kserve
 from resnetgen.deploy.kserve.service import quantity
 from resnetgen.deploy.kserve.storage import storage_uri
-from resnetgen.deploy.ranges import RANGES, Range
+from resnetgen.deploy.ranges import RANGES, ServerField
 from resnetgen.errors import Exit, Failure
 from resnetgen.options import Options
 
@@ -169,7 +169,7 @@ def test_each_range_is_that_of_its_option() -> None:
     for name, (option, low, high, _) in RANGES.items():
         found: Any = types[option]
         assert (found.min, found.max) == (low, high), name
-    assert all(isinstance(each, Range) for each in RANGES.values())
+    assert all(isinstance(each, ServerField) for each in RANGES.values())
 
 
 # Versions

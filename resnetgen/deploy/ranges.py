@@ -18,7 +18,7 @@ INT32, UINT32, INT64, UINT64 = 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1
 """The largest number of each type."""
 
 
-class Range(NamedTuple):
+class ServerField(NamedTuple):
     """The integers that a server accepts in a field."""
 
     option: str
@@ -30,16 +30,16 @@ class Range(NamedTuple):
 
 
 RANGES = {
-    "max_batch": Range("--max-batch", 0, INT32, "max_batch_size, an int32"),
-    "preferred": Range("--preferred-batch", 1, INT32, "preferred_batch_size, an int32"),
-    "queue_delay": Range("--queue-delay", 0, UINT64, "max_queue_delay_microseconds, a uint64"),
-    "instances": Range("--instances", 1, INT32, "instance_group.count, an int32"),
-    "latest": Range("--latest", 1, UINT32, "version_policy.latest.num_versions, a uint32"),
-    "version": Range("--model-version", 1, INT64, "the name of a version's directory, an int64"),
-    "gpus": Range("--gpus", 1, INT64, "nvidia.com/gpu, a quantity"),
-    "least": Range("--min-replicas", 0, INT32, "minReplicas, an int32"),
-    "most": Range("--max-replicas", 1, INT32, "maxReplicas, an int32"),
-    "target": Range("--scale-target", 1, INT32, "scaleTarget, an int32"),
+    "max_batch": ServerField("--max-batch", 0, INT32, "max_batch_size, an int32"),
+    "preferred": ServerField("--preferred-batch", 1, INT32, "preferred_batch_size, an int32"),
+    "queue_delay": ServerField("--queue-delay", 0, UINT64, "max_queue_delay_microseconds, a uint64"),
+    "instances": ServerField("--instances", 1, INT32, "instance_group.count, an int32"),
+    "latest": ServerField("--latest", 1, UINT32, "version_policy.latest.num_versions, a uint32"),
+    "version": ServerField("--model-version", 1, INT64, "the name of a version's directory, an int64"),
+    "gpus": ServerField("--gpus", 1, INT64, "nvidia.com/gpu, a quantity"),
+    "least": ServerField("--min-replicas", 0, INT32, "minReplicas, an int32"),
+    "most": ServerField("--max-replicas", 1, INT32, "maxReplicas, an int32"),
+    "target": ServerField("--scale-target", 1, INT32, "scaleTarget, an int32"),
 }
 
 
