@@ -1,4 +1,5 @@
-"""Stage table + blocks -> Graph: rows and brackets unrolled, sizes checked, every node with its place in the table."""
+"""Expansion of a stage table into a Graph: rows and brackets are unrolled and sizes checked; every node knows its place
+in the table."""
 
 from resnetgen.expand.network import expand
 

@@ -1,4 +1,4 @@
-"""Arguments as a spec writes them -> an op with its attributes."""
+"""Conversion of the arguments in a spec to an op with its attributes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Attribute = Field[Any]
 
 
 def spellings(kind: type[Op]) -> dict[str, Attribute]:
-    """Every name by which a spec sets an attribute of an op: its own and its short one."""
+    """Return the attributes of an op by each name that a spec may use: the full name and the short one."""
     found = {field.name: field for field in fields(kind)}
     return found | {field.metadata["short"]: field for field in fields(kind) if "short" in field.metadata}
 
@@ -30,7 +30,8 @@ def bind(
     span: Span,
     defaults: OpDefaults | None = None,
 ) -> Op:
-    """The op that a call means. Raises Failure: an unknown, missing or repeated attribute, a value out of range."""
+    """Return the op that a call describes. Raises Failure (exit 3) for an attribute that is unknown, missing or
+    repeated, and for a value out of range."""
     names = spellings(kind)
     values: dict[str, Any] = {}
     for key, default in defaults.attributes if defaults else ():
@@ -55,7 +56,7 @@ def bind(
 
 
 def located(error: OpError, span: Span | None, notes: tuple[str, ...] = ()) -> Failure:
-    """An op's error with the place in the spec that caused it."""
+    """Return the Failure (exit 3) of an op's error, with the place in the spec that caused it."""
     return Failure(Exit.SPEC, (Problem(error.code, error.message, span, error.hint, notes),))
 
 
@@ -67,7 +68,7 @@ def unknown_attribute(kind: type[Op], name: str, span: Span) -> Failure:
 
 
 def usage(kind: type[Op]) -> str:
-    """How an op is written, for a hint: `conv 3x3, 64, /2, C=1, d=1, p=1, bias`."""
+    """Return the syntax of an op for a hint: `it is written: conv 3x3, 64, /2, C=1, d=1, p=1, bias`."""
     words = []
     for field in fields(kind):
         short = field.metadata.get("short")
@@ -151,7 +152,7 @@ def _is_pair(field: Attribute) -> bool:
 
 
 def whole(expression: Expression, scope: Scope) -> int:
-    """The value of an expression that must be a whole number."""
+    """Evaluate an expression to a whole number. Raises Failure (exit 3) if it is not whole."""
     value = evaluate(expression, scope)
     if not isinstance(value, int):
         hint = f"write {int(value)}" if value.is_integer() else "// divides and rounds down"

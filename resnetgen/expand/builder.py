@@ -1,4 +1,4 @@
-"""Collects nodes: keeps their shapes as they are added, names unique, and their number within the limit."""
+"""Builder of a graph: adds nodes, computes their shapes, keeps their names unique and their number within the limit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from resnetgen.ir.ops import Input, Op, OpError, Shape, show
 
 MAX_NODES = 20_000
 MAX_ELEMENTS = 2**33
-"""Of one tensor: 32 GiB as float32, more than any network of the field."""
+"""Limit for one tensor: 32 GiB as float32, more than any network of the field needs."""
 _MAX_CALLS = 3
-"""Per node: a block makes several nodes, so that a network needs fewer calls than it has nodes."""
+"""Block calls allowed per node of the limit. A block makes several nodes, so a real network needs fewer calls than
+nodes."""
 _MAX_TEXT = 200
 """Per node: characters of what is repeated and called, each time that it is, and names that are known there."""
 
@@ -27,14 +28,15 @@ class Builder:
         self.shapes: dict[str, Shape] = {}
         self._taken: set[str] = set()
         self._numbers: dict[str, int] = {}
-        """Path -> the last number that was put behind it."""
+        """Path without its number -> the last number appended to it."""
         self._units: Counter[str] = Counter()
         self._calls = 0
         self._text = 0
         self.input = self.add("data", image, (), None)
 
     def add(self, name: str, op: Op, inputs: tuple[str, ...], span: Span | None) -> str:
-        """Add a node and return its name. Raises Failure where the input shapes do not fit."""
+        """Add a node and return its name. Raises Failure: exit 3 if the input shapes do not fit, exit 6 above a size
+        limit."""
         self.reserve(1, span)
         shapes = tuple(self.shapes[source] for source in inputs)
         try:
@@ -50,7 +52,7 @@ class Builder:
         return name
 
     def reserve(self, count: int, span: Span | None) -> None:
-        """Refuse before they are made more nodes than allowed."""
+        """Raise Failure (exit 6) if `count` more nodes would exceed the limit."""
         if len(self.nodes) + count > self.max_nodes:
             hint = "--max-nodes raises the limit"
             raise fail(Exit.LIMIT, Code.LIMIT, f"the network has more than {self.max_nodes:,} nodes", span, hint)
@@ -71,7 +73,7 @@ class Builder:
                 raise fail(Exit.LIMIT, Code.LIMIT, message, span, "--max-nodes raises the limit")
 
     def path(self, prefix: str, kind: str) -> str:
-        """A path below `prefix` that nothing has yet: `add`, then `add2`."""
+        """Return an unused path below `prefix`: `add`, then `add2`."""
         base = path = f"{prefix}/{kind}"
         number = self._numbers.get(base, 1)
         while path in self._taken:
@@ -82,7 +84,7 @@ class Builder:
         return path
 
     def unit(self, prefix: str) -> int:
-        """The number of the next unit below `prefix`, from 1."""
+        """Return the number of the next unit below `prefix`, counted from 1."""
         self._units[prefix] += 1
         return self._units[prefix]
 

@@ -1,4 +1,4 @@
-"""Calls of blocks: what they give, and where an error inside a block is shown."""
+"""Calls of blocks: their arguments, and the place shown for an error inside a block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from resnetgen.spec.table import Block, Branches, Case
 
 
 def arguments(block: Block, call: BlockCall, context: Context) -> tuple[dict[str, int | float], int]:
-    """The parameters that a call gives, and its stride."""
+    """Return the parameters passed in a call, and the block's stride. Raises Failure (exit 3) for unknown, missing or
+    repeated ones."""
     values: dict[str, int | float] = {}
     stride = 1 if uses_stride(call) else context.stride
     free = list(block.params)
@@ -71,7 +72,8 @@ def text_of(block: Block) -> int:
 
 
 def noted(failure: Failure, block: Block, site: Span) -> Failure:
-    """The same failure at the place of the call; notes say by which blocks it came, the innermost first."""
+    """Return the failure moved to the place of the call, with a note for each block that it passed through, innermost
+    first."""
     if failure.exit is not Exit.SPEC:
         return failure
     problems = []

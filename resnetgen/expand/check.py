@@ -1,4 +1,5 @@
-"""Holds every name in a spec against the vocabulary before anything is unrolled: all errors are shown at once."""
+"""Check of every name in a spec against the vocabulary before anything is unrolled, so that all errors are shown at
+once."""
 
 from __future__ import annotations
 
@@ -29,11 +30,11 @@ CALLABLE = {keyword: kind for keyword, kind in VOCABULARY.items() if kind.arity 
 """The ops that a cell can call; the others merge branches."""
 PLACEHOLDERS = {"norm", "act", "identity"}
 UNIT_FLAGS = {"linear", "bare"}
-"""linear: no activation; bare: the convolution alone."""
+"""Flags of a unit. linear: no activation; bare: the convolution alone."""
 
 
 def check_names(spec: Spec) -> None:
-    """Raises Failure with every unknown op, block, attribute and $name of a spec."""
+    """Raise Failure (exit 3) with every unknown op, block, attribute and $name of a spec."""
     checker = _Checker(spec)
     names = spec.params.keys() | IMPLICIT
     for row in spec.rows:
@@ -55,7 +56,7 @@ class _Checker:
         self.problems = Problems()
 
     def block(self, block: Block) -> None:
-        # A block may stand in a shortcut, where $out is known.
+        # A block may be used in a shortcut, where $out is defined.
         names = self.spec.params.keys() | IMPLICIT
         later = block.params.keys() | block.let.keys()
         for name, expression in (*block.params.items(), *block.let.items()):
@@ -150,7 +151,7 @@ class _Checker:
                 self.problems.found.extend(unknown_name(variable.name, variable.span, names).problems)
 
     def placeholder(self, part: str, cells: Cells, names: Set[str]) -> None:
-        """`norm` and `act` stand for one op."""
+        """Check that `defaults.norm` or `defaults.act` is a single op."""
         call = cells[0].body if len(cells) == 1 else None
         if isinstance(call, OpCall) and call.name not in ("norm", "act"):
             self.op(call, names)

@@ -1,4 +1,4 @@
-"""What a cell may know of its surroundings."""
+"""Surroundings of a cell: its path, the values of its $names and its stride."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ _MAX_DEPTH = 32
 
 
 class Context(Frozen):
-    """What a cell may know of its surroundings."""
+    """Surroundings of a cell: its path, the values of its $names and its stride."""
 
     prefix: str
-    """The path below which its nodes are named."""
+    """Path below which the cell's nodes are named."""
     names: Scope
-    """The values of $names. In a block they are its own, of its whole input: a block does not see its caller's."""
+    """Values of $names. A block has its own, for its whole input; it does not see those of its caller."""
     stride: int = 1
-    """What the cell has to take of its block's stride; 1 once it is taken."""
+    """Stride that the cell still has to apply for its block; 1 once it is applied."""
     site: Span | None = None
-    """Inside a block: where it was called. That is the place of its nodes, the table's own row."""
+    """Place where the enclosing block was called: the row of the table, which is the place of its nodes. None outside
+    blocks."""
     depth: int = 0
 
     def at(self, span: Span) -> Span:
         return self.site or span
 
     def deeper(self, span: Span) -> Context:
-        """The context of what stands inside; bounded, so that a block that calls itself is an error."""
+        """Return the context one level further in. Raises Failure (exit 3) below 32 levels: a block that calls itself
+        is an error."""
         if self.depth >= _MAX_DEPTH:
             message = f"blocks and brackets stand in one another deeper than {_MAX_DEPTH} levels"
             raise spec_error(Code.RECURSION, message, self.at(span), "does a block call itself?")

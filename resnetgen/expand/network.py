@@ -1,4 +1,4 @@
-"""The unrolling itself: rows, repetitions, brackets, stacks, blocks and units, each a method."""
+"""Unrolling of a spec: one method each for rows, repetitions, brackets, stacks, blocks and units."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from resnetgen.spec.table import Block, Branches, Case, Cells, Row, Spec
 
 
 def expand(spec: Spec, max_nodes: int = MAX_NODES) -> Graph:
-    """The network that a spec describes.
+    """Return the network that a spec describes.
 
-    Raises Failure: every unknown name at once; then every size column that is wrong; then the first shape that does
-    not fit, and exit 6 where there would be more than `max_nodes` nodes.
+    Raises Failure: exit 3 with every unknown name, else with every wrong size column, else with the first shape that
+    does not fit; exit 6 for more than `max_nodes` nodes.
     """
     check_names(spec)
     channels, height, width = spec.input.extents
@@ -53,7 +53,7 @@ class _Expander:
             try:
                 value = self.row(row, value)
             except Failure as failure:
-                # What is wrong before this row is shown with it; nothing after it can be known.
+                # Show earlier errors together with this one. Nothing after this row can be checked.
                 raise Failure(failure.exit, (*problems.found, *failure.problems)) from None
             with problems:
                 self.check_size(row, self.builder.shape(value))
@@ -66,7 +66,7 @@ class _Expander:
     def check_size(self, row: Row, shape: Shape) -> None:
         if row.size is None:
             return
-        # A vector is what papers print as 1x1.
+        # Papers print a vector as 1x1.
         actual = shape if len(shape) == 3 else (*shape, 1, 1)
         if actual[-len(row.size.extents) :] != row.size.extents:
             computed = show(actual[-len(row.size.extents) :])
@@ -93,12 +93,12 @@ class _Expander:
         return Context(prefix, {**self.spec.params, "index": 0})
 
     def entered(self, context: Context, value: str) -> Context:
-        """The context of what begins with `value`: $in and $stride are its own."""
+        """Return the context of a cell whose input is `value`: $in and $stride are set for it."""
         channels = self.builder.shape(value)[0]
         return replace(context, names={**context.names, "in": channels, "stride": context.stride})
 
     def repeated(self, cell: Cell, context: Context, value: str, index: int) -> tuple[str, int]:
-        """Each repetition below its number; the first takes the stride."""
+        """Expand each repetition below its number; the first one applies the stride."""
         count = whole(cell.repeat, context.names) if cell.repeat else 1
         stride = context.stride
         if cell.stride:
@@ -121,7 +121,7 @@ class _Expander:
         return value, index + count
 
     def cells(self, cells: Cells, context: Context, value: str) -> str:
-        """Cells of a block or of the defaults, one after another."""
+        """Expand the cells of a block or of the defaults, one after another."""
         if len(cells) == 1 and cells[0].repeat is None and cells[0].stride is None:
             return self.whole_body(cells[0].body, context, value)
         users = [cell for cell in cells if uses_stride(cell)]
@@ -136,7 +136,7 @@ class _Expander:
         return value
 
     def whole_body(self, body: Body, context: Context, value: str) -> str:
-        """A body that is all of its place: a block or a bracket needs no path of its own there."""
+        """Expand a body that is alone in its place, so that a block or a bracket needs no path of its own."""
         match body:
             case BlockCall():
                 return self.call(body, context, value)
@@ -166,7 +166,7 @@ class _Expander:
     # Blocks
 
     def bracket(self, bracket: Bracket, context: Context, value: str) -> str:
-        """A residual block: the main branch first, since the shortcut must know its channels."""
+        """Expand a residual block: the main branch first, since the shortcut needs its channel count."""
         defaults = self.spec.defaults.bracket
         span = context.at(bracket.span)
         inner = context.deeper(bracket.span)
@@ -201,7 +201,7 @@ class _Expander:
         return self.builder.add(self.builder.path(context.prefix, keyword), kind(), values, span)
 
     def call(self, call: BlockCall, context: Context, value: str) -> str:
-        """A block of the library or of the spec, with its parameters bound."""
+        """Expand a call of a block of the library or of the spec, with its parameters bound."""
         site = context.at(call.span)
         block = self.spec.blocks[call.name]
         self.builder.count_call(site, self.texts[call.name] + len(context.names))
@@ -220,7 +220,7 @@ class _Expander:
             raise noted(failure, block, site) from None
 
     def outer_names(self, context: Context) -> Scope:
-        """What a block sees from outside: the parameters of the spec, and the implicit $names."""
+        """Return the names that a block sees from outside: the parameters of the spec, and the implicit $names."""
         return {**self.spec.params, **{name: context.names[name] for name in IMPLICIT if name in context.names}}
 
     def block(self, block: Block, context: Context, value: str) -> str:
@@ -254,7 +254,8 @@ class _Expander:
         value: str,
         last: tuple[str, ...] | None = None,
     ) -> str:
-        """Bodies one after another; `strided` take the block's stride, the last unit has the parts `last`."""
+        """Expand bodies one after another; those in `strided` apply the block's stride, the last unit has the parts
+        `last`."""
         units = [item for item in items if isinstance(item, Unit)]
         if len(items) == 1 and not units:
             return self.whole_body(items[0], context, value)
@@ -268,7 +269,7 @@ class _Expander:
         return value
 
     def unit(self, unit: Unit, parts: tuple[str, ...], context: Context, value: str) -> str:
-        """A convolution and what belongs to it, all of one number: conv2, norm2, act2."""
+        """Expand a convolution and its norm and activation, all with one number: conv2, norm2, act2."""
         flags = {argument.name for argument in unit.arguments if argument.value is None} & UNIT_FLAGS
         arguments = [argument for argument in unit.arguments if argument.name not in flags]
         span = context.at(unit.span)
@@ -291,14 +292,14 @@ class _Expander:
         return value
 
     def placeholder(self, part: str, path: str, context: Context, value: str, span: Span) -> str:
-        """What `norm` or `act` stands for, as the defaults say."""
+        """Expand `norm` or `act` to the op that the defaults set for it."""
         cells = self.spec.defaults.norm if part == "norm" else self.spec.defaults.act
         op = self.placeholder_op(cells, self.entered(replace(context, names=self.outer_names(context)), value))
         return self.builder.add(path, op, (value,), span) if op else value
 
     def placeholder_op(self, cells: Cells, context: Context) -> Op | None:
         call = cells[0].body
-        assert isinstance(call, OpCall)  # check_names has seen to it
+        assert isinstance(call, OpCall)  # check_names has made sure of it
         if call.name == "identity":
             return None
         return self.bound(CALLABLE[call.name], call.arguments, context.names, call.span)

@@ -1,4 +1,4 @@
-"""Where a shape came from that an op cannot take: notes for its error."""
+"""Notes for a shape error: which node each of the mismatched shapes came from."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from resnetgen.ir.graph import Node
 from resnetgen.ir.ops import ChannelPad, Conv, Fc, Input, Op, OpError, Shape, show
 
 _CHANNELS, _SIZE = slice(0, 1), slice(1, None)
-"""Where they stand in a shape."""
+"""Positions of the channels and of the size in a shape."""
 
 
 def origins(op: Op, inputs: Sequence[str], nodes: Sequence[Node], shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-    """A line for each input: its shape, and the node that made of it what keeps the inputs apart."""
+    """Return a note for each input: its shape, and the node that set the channels or the size in which the inputs
+    differ."""
     by_name = {node.name: node for node in nodes}
     apart = _apart(op, [shapes[name] for name in inputs])
     notes = []
@@ -26,7 +27,7 @@ def origins(op: Op, inputs: Sequence[str], nodes: Sequence[Node], shapes: Mappin
 
 
 def _apart(op: Op, shapes: Sequence[Shape]) -> list[slice]:
-    """The channels, the size, or both: what several inputs differ in, to the op's dislike."""
+    """Return the aspects (channels, size or both) in which the inputs differ and which the op does not accept."""
     if len(shapes) < 2:
         return []
     first = shapes[0]
@@ -44,7 +45,7 @@ def _fits(op: Op, shapes: Sequence[Shape]) -> bool:
 
 
 def _maker(node: Node, aspect: slice, by_name: Mapping[str, Node], shapes: Mapping[str, Shape]) -> Node:
-    """The node that gave a tensor its channels or its size: the last that says them, or has them otherwise before."""
+    """Return the node that set a tensor's channels or size: the nearest one before it that changed or defined them."""
     wanted = shapes[node.name][aspect]
     while not (aspect == _CHANNELS and isinstance(node.op, Conv | Fc | ChannelPad)):
         same = [source for source in node.inputs if shapes[source][aspect] == wanted]

@@ -1,4 +1,5 @@
-"""Who takes the stride of a block: what says so with /$stride, else the item that the defaults or its place name."""
+"""Choice of the unit that applies a block's stride: an explicit /$stride, else `stride_on` of the defaults, else the
+first."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from resnetgen.spec.table import Block
 
 
 def uses_stride(body: Body | Cell) -> bool:
-    """Whether a body says with /$stride what takes the stride of the block that it stands in."""
+    """Return True if a body or one inside it has /$stride: it applies the stride of the enclosing block."""
     match body:
         case Cell(inner, _, stride):
             return uses_stride(inner) or (stride is not None and any(v.name == "stride" for v in variables(stride)))
@@ -40,7 +41,8 @@ def uses_stride(body: Body | Cell) -> bool:
 
 
 def takers(items: Sequence[Body], context: Context, span: Span, on: str | Kernel = "first") -> list[Body]:
-    """What takes the stride of a stack or bracket: items with /$stride, else a unit as `on` says, or a block."""
+    """Return the items that apply the stride of a stack or bracket: those with /$stride, else one chosen by `on`
+    (first, last or a kernel size). Raises Failure (exit 3) if there is none."""
     users = [item for item in items if uses_stride(item)]
     if users or context.stride == 1:
         return users
@@ -66,7 +68,7 @@ def second_stride(span: Span, context: Context) -> Failure:
 
 
 def check_takes(block: Block, cells: Sequence[Cell], context: Context) -> None:
-    """Raises Failure where a block is called with a stride that nothing in it takes."""
+    """Raise Failure (exit 3) if a block is called with a stride that nothing in it applies."""
     if context.stride == 1 or any(not isinstance(cell.body, OpCall) or uses_stride(cell) for cell in cells):
         return
     hint = "write /$stride where it belongs in the block"

@@ -1,1 +1,1 @@
-"""The typed graph between the table and the formats. It knows neither YAML nor any output format."""
+"""The typed graph between the table and the formats. It depends on neither YAML nor any output format."""

@@ -1,4 +1,5 @@
-"""One form for graphs that mean the same, so that what was written can be compared with what was meant."""
+"""Canonical form of graphs: two graphs that compute the same have the same form, so that a written file can be
+compared."""
 
 from __future__ import annotations
 
@@ -31,12 +32,13 @@ T = TypeVar("T", bound=Pool)
 
 
 def canonical(graph: Graph) -> Graph:
-    """The same network with each free choice made one way.
+    """Return the same network with each free choice made in one way.
 
-    Dropped are dropouts, which inference does not see, and a flatten whose every consumer is an fc, which flattens by
-    itself; a pooling that rounds up where rounding down gives the same size rounds down; a pooling without padding does
-    not say whether padding counts; a product names its gate last; the product of a tensor with its own sigmoid is a
-    silu; what follows from the input's shape is written out; a real number is one that a float32 can hold.
+    Removed are dropouts, which do nothing at inference, and a flatten that is consumed by fc layers alone, which
+    flatten their input themselves. A pooling that rounds up becomes one that rounds down if both give the same size. A
+    pooling without padding does not set `exclude_pad`. A product has its gate last. The product of a tensor and its own
+    sigmoid becomes a silu. Attributes that follow from the input's shape are written out. Real numbers are rounded to
+    float32.
     """
     source: dict[str, str] = {}
     sigmoids = _silu_gates(graph)
@@ -65,7 +67,7 @@ def canonical(graph: Graph) -> Graph:
 
 
 def _silu_gates(graph: Graph) -> set[str]:
-    """The sigmoids that nothing reads but one product with what they are the sigmoids of."""
+    """Return the sigmoids whose only consumer is a product with their own input."""
     return {
         node.name
         for node in graph.nodes
@@ -77,7 +79,7 @@ def _silu_gates(graph: Graph) -> set[str]:
 
 
 def canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
-    """The same op for inputs of these shapes, each free choice made one way."""
+    """Return the same op for inputs of these shapes, with each free choice made in one way."""
     match op:
         case BatchNorm():
             return BatchNorm(shortest(op.eps))
@@ -102,15 +104,15 @@ def canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
 
 
 def shortest(value: float) -> float:
-    """The shortest decimal that is the same float32: 1e-5, as specs write it, for the 9.99999975e-06 of a model."""
+    """Return the shortest decimal with the same float32 value: 1e-5, as in a spec, for 9.99999975e-06 from a model."""
     return float(str(np.float32(value)))
 
 
 def differences(expected: Graph, found: Graph, names: dict[str, tuple[str, ...]] | None = None) -> list[str]:
-    """What `found` says otherwise than `expected`, node by node in their order; empty where they are the same.
+    """Return the differences of `found` from `expected`, node by node in order; empty if they are the same.
 
-    Both are brought into canonical form. `names` gives for each expected node the names under which it may be found;
-    without it a node is found under its own.
+    Both are brought into canonical form. `names` gives for each expected node the names that it may have in `found`;
+    without it, a node must have the same name.
     """
     a, b = canonical(expected), canonical(found)
     lines = [] if a.name == b.name else [f"the network is called {b.name!r}, not {a.name!r}"]

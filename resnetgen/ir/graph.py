@@ -1,4 +1,4 @@
-"""Node and Graph: an ordered tuple of nodes, both immutable, and the rules that make a graph one."""
+"""Node and Graph: an immutable graph of ops, checked when it is made."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from resnetgen.ir.ops import Input, Op, OpError, Parameter, Shape
 
 
 class InvalidGraph(ValueError):
-    """A graph that breaks a rule: a bug of whoever made it."""
+    """A graph that breaks a rule: a bug in the code that made it."""
 
 
 class Node(Frozen):
-    """One op at its place in the network. Its name, `conv3_x/0/main/conv2`, also names its one output."""
+    """One op at its place in the network. Its name, `conv3_x/0/main/conv2`, is also the name of its one output."""
 
     name: str
     op: Op
@@ -23,13 +23,13 @@ class Node(Frozen):
 
 
 class Graph(Frozen):
-    """Nodes in an order in which they can be computed. The outputs are the nodes that none consumes."""
+    """Nodes in topological order. The outputs are the nodes that no node consumes."""
 
     name: str
     nodes: tuple[Node, ...]
 
     def __post_init__(self) -> None:
-        """Verify. Raises InvalidGraph; OpError where shapes do not fit."""
+        """Check the rules of a graph. Raises InvalidGraph, also for shapes that do not fit."""
         seen: set[str] = set()
         for node in self.nodes:
             if node.name in seen:
@@ -53,7 +53,7 @@ class Graph(Frozen):
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
-        """Node name -> shape of its output, without the batch."""
+        """Node name -> shape of its output, without the batch axis."""
         shapes: dict[str, Shape] = {}
         for node in self.nodes:
             try:
@@ -90,7 +90,7 @@ class Graph(Frozen):
 
     @cached_property
     def parameter_count(self) -> int:
-        """Trainable parameters; running statistics are not."""
+        """Number of trainable parameters; running statistics are not counted."""
         return sum(p.size for node in self.nodes for p in self.parameters(node) if p.trainable)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A graph as stable text, one node a line: what goldens and people read."""
+"""Text dump of a graph, one node per line, stable enough for golden files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnetgen.ir.ops import Op, show
 
 
 def dump(graph: Graph) -> str:
-    """`name = op(attributes) inputs : shape  # place`, a header before, a newline at the end."""
+    """Return a header and one line per node, `name = op(attributes)  inputs  : shape  # place`, ending in a newline."""
     width = max(len(node.name) for node in graph.nodes)
     lines = [f"# {graph.name}: {graph.parameter_count:,} parameters, {graph.mac_count:,} MACs"]
     for node in graph.nodes:
@@ -23,7 +23,8 @@ def dump(graph: Graph) -> str:
 
 
 def describe(op: Op) -> str:
-    """`conv(kernel=3x3, out_channels=64, stride=2x2)`: attributes other than the defaults."""
+    """Return an op with the attributes that differ from their defaults: `conv(kernel=3x3, out_channels=64,
+    stride=2x2)`."""
     attributes = ", ".join(_attributes(op))
     return f"{op.keyword}({attributes})" if attributes else op.keyword
 

@@ -1,9 +1,9 @@
-"""The whole op vocabulary: attributes, output shape, parameters and MACs of each op, and nowhere else.
+"""The op vocabulary: attributes, output shape, parameters and MACs of each op, defined here and nowhere else.
 
-Shapes leave the batch out: (channels, height, width), or (features,). A MAC is one multiplication and one addition;
-only convolutions and fully connected layers have any, as papers count them.
+Shapes have no batch axis: (channels, height, width), or (features,). A MAC is one multiplication and one addition; only
+convolutions and fully connected layers have MACs, as papers count them.
 
-A field's metadata is how a spec writes it: `short` is its short name (`C=32`), "/" the stride's slash.
+A field's metadata is its spelling in a spec: `short` is its short name (`C=32`), "/" the stride's slash.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resnetgen.ir.ops.structure import ChannelPad, Dropout, Flatten, Input
 
 Merge: TypeAlias = Add | Mul | Concat
 MERGES: dict[str, type[Merge]] = {op.keyword: op for op in get_args(Merge)}
-"""Keyword -> op: how branches can come together."""
+"""Keyword -> op, for the ops that merge branches."""
 
 Op: TypeAlias = (
     Input
@@ -51,7 +51,7 @@ Op: TypeAlias = (
 )
 
 VOCABULARY: dict[str, type[Op]] = {op.keyword: op for op in get_args(Op)}
-"""Keyword -> op: what a spec can call."""
+"""Keyword -> op, for all ops."""
 
 __all__ = [
     "MERGES",

@@ -1,4 +1,4 @@
-"""Functions of one element, and softmax."""
+"""Elementwise activations, and softmax."""
 
 from __future__ import annotations
 

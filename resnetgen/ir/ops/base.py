@@ -1,4 +1,4 @@
-"""What every op is: shapes, parameters, the errors that it raises."""
+"""Base of all ops: shapes, parameters and errors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from resnetgen.frozen import Frozen
 
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[int, int]
-"""Of height and width, in this order."""
+"""Height and width, in this order."""
 
 MAX_CHANNELS = 1_000_000
 MAX_EXTENT = 65_536
 
 
 class OpError(ValueError):
-    """Attributes or input shapes that an op cannot have. Whoever knows the place in the spec adds it."""
+    """Attributes or input shapes that an op cannot have. The caller adds the place in the spec."""
 
     def __init__(self, code: Code, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class OpError(ValueError):
 
 
 class Parameter(Frozen):
-    """A weight of an op. `trainable` is false for running statistics, which are not counted as parameters."""
+    """A weight of an op. `trainable` is False for running statistics, which are not counted as parameters."""
 
     name: str
     """weight, bias, gamma, beta, mean or variance."""
@@ -39,12 +39,12 @@ class Parameter(Frozen):
 
 class BaseOp(Frozen):
     keyword: ClassVar[str]
-    """How a spec and the text dump call the op."""
+    """Name of the op in a spec and in the text dump."""
     arity: ClassVar[int | None] = 1
-    """The number of inputs; None: two or more."""
+    """Number of inputs; None for two or more."""
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The output's shape. Raises OpError where the inputs do not fit."""
+        """Return the shape of the output. Raises OpError if the input shapes do not fit."""
         return inputs[0]
 
     def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
@@ -61,7 +61,7 @@ def in_range(what: str, value: int, low: int, high: int) -> None:
 
 
 def fraction(what: str, value: float) -> None:
-    # As a float32, too, it must not be 0 or 1.
+    # It must not become 0 or 1 as a float32 either.
     if not 1e-37 < value < 1 - 1e-7:
         raise OpError(Code.BAD_VALUE, f"{what} is {value}; it must lie between 0 and 1")
 
@@ -73,7 +73,7 @@ def check_window(kernel: Pair, stride: Pair, pad: Pair, dilation: Pair = (1, 1))
 
 
 def divisor_near(groups: int, *channels: int) -> int:
-    """The count nearest to `groups` that divides all of these channels, for a hint."""
+    """Return the number nearest to `groups` that divides all of these channel counts, for a hint."""
     common = gcd(*channels)
     return min((n for n in range(1, common + 1) if common % n == 0), key=lambda n: abs(n - groups))
 
@@ -89,5 +89,5 @@ def as_image(op: str, shape: Shape) -> tuple[int, int, int]:
 
 
 def show(shape: Shape) -> str:
-    """A shape as people write it: 64x56x56."""
+    """Return a shape as text: 64x56x56."""
     return "x".join(map(str, shape))

@@ -25,9 +25,8 @@ from resnetgen.ir.ops.base import (
 class Conv(BaseOp):
     """Cross-correlation with zero padding: out = floor((in + 2p - d(k-1) - 1) / s) + 1 for each axis.
 
-    weight: (out_channels, in_channels / groups, kernel height, kernel width); bias: (out_channels,).
-    Without a pad, that which keeps the size at stride 1, d(k-1)/2, is used; the kernel must then be odd.
-    MACs: out height x out width x the weight's size.
+    weight: (out_channels, in_channels / groups, kernel height, kernel width); bias: (out_channels,). The default pad,
+    d(k-1)/2, keeps the size at stride 1; it needs an odd kernel. MACs: out height x out width x the weight's size.
     """
 
     keyword: ClassVar[str] = "conv"
@@ -84,7 +83,7 @@ class Conv(BaseOp):
 
 
 class Fc(BaseOp):
-    """Fully connected: weight @ x + bias, where an image is flattened first.
+    """Fully connected layer: weight @ x + bias. An image is flattened first.
 
     weight: (units, features); bias: (units,). MACs: the weight's size.
     """
@@ -108,12 +107,12 @@ class Fc(BaseOp):
 
 
 class ChannelConv(BaseOp):
-    """Cross-correlation along the channels of one pixel, with zeros before the first and behind the last.
+    """Cross-correlation along the channels of one pixel, with zero padding at both ends.
 
-    weight: (1, 1, kernel), one for all channels; no bias. Without a kernel it is that of ECA-Net (Wang et al. 2020,
+    weight: (1, 1, kernel), shared by all channels; no bias. The default kernel is that of ECA-Net (Wang et al. 2020,
     equation 12, gamma 2 and b 1): t = floor((log2 C + 1) / 2), the next odd number if t is even, and at least 3. C is
-    `channels`, or how many there are: a pruned network keeps the kernel of its unpruned width.
-    MACs: channels x kernel.
+    `channels` if it is set, else the input's channels: a pruned network keeps the kernel of its unpruned width. MACs:
+    channels x kernel.
     """
 
     keyword: ClassVar[str] = "channelconv"
@@ -130,10 +129,10 @@ class ChannelConv(BaseOp):
             raise OpError(Code.BAD_VALUE, message, "keep one of them")
 
     def size(self, channels: int) -> int:
-        """The kernel for an input of so many channels."""
+        """Return the kernel for an input with this many channels."""
         if self.kernel:
             return self.kernel
-        # bit_length is floor(log2 C) + 1, which halves as the formula's real number does.
+        # bit_length is floor(log2 C) + 1; halving it and rounding down gives t.
         t = (self.channels or channels).bit_length() // 2
         return max(3, t + 1 - t % 2)
 

@@ -1,4 +1,4 @@
-"""How branches come together."""
+"""Ops that merge branches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resnetgen.ir.ops.base import BaseOp, OpError, Shape, show
 
 
 class Add(BaseOp):
-    """The sum of inputs of one shape."""
+    """Sum of inputs of one shape."""
 
     keyword: ClassVar[str] = "add"
     arity: ClassVar[int | None] = None
@@ -26,7 +26,7 @@ class Add(BaseOp):
 
 
 class Mul(BaseOp):
-    """The product of two inputs; one may have one value a channel, (channels, 1, 1), as a gate does."""
+    """Product of two inputs; one of them may be a gate with one value per channel, (channels, 1, 1)."""
 
     keyword: ClassVar[str] = "mul"
     arity: ClassVar[int | None] = 2
@@ -43,7 +43,7 @@ class Mul(BaseOp):
 
 
 class Concat(BaseOp):
-    """The inputs one after another along the channels."""
+    """Inputs concatenated along the channels."""
 
     keyword: ClassVar[str] = "concat"
     arity: ClassVar[int | None] = None

@@ -1,4 +1,4 @@
-"""Normalisations."""
+"""Normalisation ops."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class BatchNorm(BaseOp):
 class GroupNorm(BaseOp):
     """gamma * (x - mean) / sqrt(variance + eps) + beta, with the mean and the variance of each group of channels.
 
-    Wu and He 2018, equations 1 to 7: the image's own statistics, the variance the biased one. Gamma and beta are of
-    each channel.
+    Wu and He 2018, equations 1 to 7: statistics are computed from each image; the variance is the biased one. gamma and
+    beta have one value per channel.
     """
 
     keyword: ClassVar[str] = "groupnorm"
@@ -69,8 +69,8 @@ class GroupNorm(BaseOp):
 class Lrn(BaseOp):
     """x / (k + alpha / size * sum of x^2 over the `size` channels around each) ^ beta; local response normalisation.
 
-    Krizhevsky et al. 2012, section 3.3, with alpha divided by the size as Caffe, torch and ONNX do it. Channels beyond
-    the first and the last count as zeros.
+    Krizhevsky et al. 2012, section 3.3, with alpha divided by the size as in Caffe, torch and ONNX. Channels before the
+    first and after the last count as zeros.
     """
 
     keyword: ClassVar[str] = "lrn"

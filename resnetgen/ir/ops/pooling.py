@@ -1,4 +1,4 @@
-"""Poolings: the rounding rule stands here and nowhere else."""
+"""Pooling ops. The rounding rule of output sizes is defined here and nowhere else."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from resnetgen.ir.ops.base import BaseOp, OpError, Pair, Shape, as_image, check_
 
 
 class Pool(BaseOp):
-    """What both poolings share. Where `ceil` is set the size is rounded up, by Caffe's rule:
+    """Base of both poolings. With `ceil` the size is rounded up, by Caffe's rule.
 
-    out = ceil((in + 2p - k) / s) + 1, less one where p > 0 and the last window would start beyond the image and its
-    left pad. Else out = floor((in + 2p - k) / s) + 1. Where p = 0 such a window is refused: Caffe drops it if the other
-    axis is padded, OpenCV does not.
+    With `ceil`: out = ceil((in + 2p - k) / s) + 1, less one if p > 0 and the last window would start beyond the image
+    and its left pad. Without: out = floor((in + 2p - k) / s) + 1. A last window beyond an axis with p = 0 is refused:
+    Caffe drops it if the other axis is padded, OpenCV does not.
     """
 
     kernel: Pair
@@ -33,7 +33,7 @@ class Pool(BaseOp):
         return (channels, *(self.windows(size, axis) for axis, size in enumerate(extent)))
 
     def windows(self, size: int, axis: int) -> int:
-        """How many windows an axis of `size` elements has."""
+        """Return the number of windows along an axis of `size` elements. Raises OpError if the window does not fit."""
         k, s, p = self.kernel[axis], self.stride[axis], self.pad[axis]
         span = size + 2 * p - k
         if span < 0:
@@ -54,37 +54,38 @@ class Pool(BaseOp):
         return count
 
     def rounds(self, shape: Shape) -> bool:
-        """Whether rounding up and rounding down differ for this input; also where a window would start outside."""
+        """Return True if rounding up and rounding down give different sizes for this input, or if a window would start
+        outside."""
         try:
             return rounded_up(self).shape(shape) != replace(self, ceil=False).shape(shape)
         except OpError:
             return True
 
     def overhang(self, size: int, axis: int) -> int:
-        """How far the last window reaches beyond the padded image; 0 where it ends inside."""
+        """Return how far the last window reaches beyond the padded image, in elements; 0 if it ends inside."""
         k, s, p = self.kernel[axis], self.stride[axis], self.pad[axis]
         return max(0, (self.windows(size, axis) - 1) * s + k - size - 2 * p)
 
 
 def rounded_up(op: Pool) -> Pool:
-    """The same pooling, as Caffe rounds."""
+    """Return the same pooling with `ceil` set, as Caffe rounds."""
     return replace(op, ceil=True)
 
 
 class MaxPool(Pool):
-    """The largest element under the window; padding never wins."""
+    """Largest element of each window; padding never wins."""
 
     keyword: ClassVar[str] = "maxpool"
 
 
 class AvgPool(Pool):
-    """The sum under the window divided by the number of elements that count.
+    """Sum of each window divided by the number of elements that count.
 
-    These are the window clipped to the padded image: zeros of the padding count, an overhang by `ceil` does not (as
-    in Caffe). With `exclude_pad` the padding does not count either.
+    The window is first clipped to the padded image: zeros of the padding count, an overhang by `ceil` does not (as in
+    Caffe). With `exclude_pad` the padding does not count either.
 
     `same` pads with zeros that count, as many as keep the size at stride 1: (k - 1) // 2 at the top and the left, the
-    rest at the bottom and the right. It is what TensorFlow calls SAME, and what timm's dilated ResNet-D average with.
+    rest at the bottom and the right. TensorFlow calls this SAME; timm's dilated ResNet-D uses it.
     """
 
     keyword: ClassVar[str] = "avgpool"
@@ -101,7 +102,7 @@ class AvgPool(Pool):
         return size if self.same else super().windows(size, axis)
 
     def pads(self, axis: int) -> Pair:
-        """The zeros before and behind an axis that count."""
+        """Return the number of padding zeros that count before and after an axis."""
         if self.same:
             before = (self.kernel[axis] - 1) // 2
             return (before, self.kernel[axis] - 1 - before)
@@ -109,7 +110,7 @@ class AvgPool(Pool):
 
 
 class GlobalAvgPool(BaseOp):
-    """The mean over height and width: (channels, 1, 1)."""
+    """Mean over height and width: (channels, 1, 1)."""
 
     keyword: ClassVar[str] = "gap"
 
@@ -118,9 +119,9 @@ class GlobalAvgPool(BaseOp):
 
 
 class BlurPool(BaseOp):
-    """The image blurred by [1, 2, 1] / 4 in each direction, and then every `stride`th pixel (Zhang 2019).
+    """The image blurred by [1, 2, 1] / 4 in each direction, then subsampled by `stride` (Zhang 2019).
 
-    Before its edge the image is reflected: the pixel before the first is the second. out = floor((in - 1) / s) + 1.
+    The image is reflected at its edges: the pixel before the first is the second. out = floor((in - 1) / s) + 1.
     """
 
     keyword: ClassVar[str] = "blurpool"

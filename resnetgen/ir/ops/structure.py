@@ -1,4 +1,4 @@
-"""Ops that compute nothing: the input, and those that arrange what is there."""
+"""Ops that compute nothing: the input, and ops that rearrange or pad values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Input(BaseOp):
 
 
 class Dropout(BaseOp):
-    """x: what training leaves out, inference keeps. `ratio` is the fraction that training sets to zero."""
+    """Identity at inference. `ratio` is the fraction of values that training sets to zero."""
 
     keyword: ClassVar[str] = "dropout"
     ratio: float
@@ -56,9 +56,10 @@ class Flatten(BaseOp):
 
 
 class ChannelPad(BaseOp):
-    """Every `stride`th pixel, with channels of zeros behind the input's own; the shortcut A of He et al. 2015.
+    """Every `stride`th pixel, with channels of zeros after the input's own; shortcut A of He et al. 2015.
 
-    With `both`, half of the zeros, rounded down, stand before them. (out_channels, ceil(height / s), ceil(width / s)).
+    With `both`, half of the zeros, rounded down, come before them. Shape: (out_channels, ceil(height / s), ceil(width /
+    s)).
     """
 
     keyword: ClassVar[str] = "channelpad"
@@ -78,5 +79,5 @@ class ChannelPad(BaseOp):
         return (self.out_channels, *(-(-size // s) for size, s in zip(extent, self.stride, strict=True)))
 
     def before(self, channels: int) -> int:
-        """How many channels of zeros stand before the input's own."""
+        """Return the number of zero channels before the input's own."""
         return (self.out_channels - channels) // 2 if self.both else 0
