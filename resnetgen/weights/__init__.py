@@ -1,1 +1,1 @@
-"""Weights, apart from structure: where their numbers come from, and what other worlds call them."""
+"""Weights: reading, drawing and writing them, and the names of other libraries for them."""

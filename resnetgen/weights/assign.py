@@ -1,4 +1,5 @@
-"""The tensors of a checkpoint as the parameters of a graph: one to one, or one error that lists what does not fit."""
+"""Assignment of a checkpoint's tensors to the parameters of a graph: one to one, or one error that lists every
+mismatch."""
 
 from __future__ import annotations
 
@@ -16,19 +17,19 @@ from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, Key, Weights
 
 _LISTED = 8
-"""How many tensors of each kind an error names."""
+"""Number of tensors of each kind that an error lists."""
 _COUNTERS = ".num_batches_tracked"
-"""How many batches a norm has counted: torch keeps it among the weights, and inference does not use it."""
+"""Suffix of the batch counters that torch stores with the weights of a norm; inference does not use them."""
 
 
 class Naming(Frozen):
-    """What a world calls the parameters of a graph."""
+    """Names of a graph's parameters by one convention: those of a library, or the paths of nodes."""
 
     world: str | None
-    """The name of the map; None: the paths of resnetgen itself."""
+    """Name of the name map; None for the paths of nodes."""
     names: dict[str, Key]
     fixed: frozenset[str] = frozenset()
-    """Tensors of the world that are no parameters: a file may have them or not."""
+    """Tensors of the convention that are not parameters: a file may contain them or not."""
 
     @property
     def shown(self) -> str:
@@ -39,12 +40,12 @@ class Naming(Frozen):
 
 
 def closest(namings: Sequence[Naming], checkpoint: Checkpoint) -> Naming:
-    """The naming under which most of a file's tensors are known; of equal ones the first."""
+    """Return the naming that covers most of a file's tensors; the first one of a tie."""
     return max(namings, key=lambda naming: naming.fit(checkpoint.entries))
 
 
 class Assigned(Frozen):
-    """Weights of a graph: each from the checkpoint, or, where it is to be drawn anew, from other weights."""
+    """Weights of a graph: each from the checkpoint, or from `fresh` if it is to be drawn anew."""
 
     checkpoint: Checkpoint
     sources: dict[Key, str]
@@ -53,15 +54,15 @@ class Assigned(Frozen):
     allow_nonfinite: bool
 
     def tensor(self, node: str, parameter: str) -> Array:
-        """Raises Failure (exit 4) for a value that is not finite, and where the file is damaged."""
+        """Return a parameter as float32. Raises Failure (exit 4) if a value is not finite or the file is damaged."""
         stored = self.stored(node, parameter)
         if stored.dtype == np.float32:
             return stored
-        with np.errstate(over="ignore"):  # what a float32 cannot hold is infinite then
+        with np.errstate(over="ignore"):  # values too large for float32 become infinite
             return self._finite((node, parameter), stored.astype(np.float32))
 
     def stored(self, node: str, parameter: str) -> Values:
-        """The same in the type that the file has; bfloat16 as float32."""
+        """Return a parameter in the type of the file; bfloat16 as float32."""
         key = (node, parameter)
         if key not in self.sources:
             return self.fresh.tensor(node, parameter)
@@ -73,7 +74,7 @@ class Assigned(Frozen):
         return values
 
     def dtype(self, node: str, parameter: str) -> str:
-        """Of what `stored` gives."""
+        """Return the type of the values that `stored` returns."""
         source = self.sources.get((node, parameter))
         held = self.checkpoint.entries[source].dtype if source else "float32"
         return "float32" if held == BFLOAT16 else held
@@ -96,10 +97,10 @@ def assign(
     drawn: Callable[[str], bool] = lambda _: False,
     allow_nonfinite: bool = False,
 ) -> Assigned:
-    """Each parameter with the tensor of its name; those of the nodes that are `drawn` come from `fresh`.
+    """Assign to each parameter the tensor of its name; nodes that are `drawn` get theirs from `fresh`.
 
-    Raises Failure (exit 4) that lists every tensor that is missing, left over or of another shape, with its place in
-    the spec. Shapes agree where they do without axes of one element: worlds differ in these alone.
+    Raises Failure (exit 4) that lists every tensor that is missing, unexpected or of another shape, with its place in
+    the spec. Shapes are compared without axes of one element, since libraries differ in these.
     """
     shapes = keys(graph)
     wanted = {name: key for name, key in naming.names.items() if not drawn(key[0])}
@@ -118,7 +119,7 @@ def _bare(shape: Shape) -> Shape:
 
 
 class _Mismatch(Frozen):
-    """The error of a checkpoint that does not fit."""
+    """Error for a checkpoint that does not fit a graph."""
 
     checkpoint: Checkpoint
     graph: Graph

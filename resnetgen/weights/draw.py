@@ -1,4 +1,5 @@
-"""Draws tensors in threads, a bounded way ahead of whoever writes them: a payload is never held whole."""
+"""Drawing of tensors in threads, a limited number of bytes ahead of the writer: all weights are never in memory at
+once."""
 
 from __future__ import annotations
 
@@ -13,16 +14,16 @@ from resnetgen.ir.ops import Shape
 from resnetgen.weights.source import Array, Key, Weights, checksum
 
 _THREADS = max(1, min(2, (os.cpu_count() or 1) - 1))
-"""Beside the thread that hashes and writes. On two processors a third thread costs a tenth of a build."""
+"""Threads besides the one that hashes and writes. On two processors a third thread makes a build a tenth slower."""
 _AHEAD = 48 << 20
 """Bytes that may be drawn before they are asked for; a single tensor may be larger."""
 
 Drawn = tuple[Key, Array, int]
-"""A tensor and its checksum."""
+"""Key, tensor and checksum."""
 
 
 class Drawing:
-    """The tensors of some keys, in their order, each once. Drawing begins when this is made."""
+    """Iterator over tensors by key, in the given order, each once. Drawing starts when it is made."""
 
     def __init__(self, weights: Weights, shapes: Mapping[Key, Shape]) -> None:
         self._weights = weights
@@ -44,7 +45,7 @@ class Drawing:
             self.close()
 
     def close(self) -> None:
-        """Draw no more."""
+        """Stop drawing."""
         self._left.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -60,10 +61,10 @@ class Drawing:
 
 
 def payload(shapes: Mapping[Key, Shape], itemsize: int = 4) -> int:
-    """Bytes of the weights of these shapes."""
+    """Return the total bytes of weights of these shapes."""
     return itemsize * sum(map(prod, shapes.values()))
 
 
 def keys(graph: Graph) -> dict[Key, Shape]:
-    """Every parameter of a graph, in the order of its nodes."""
+    """Return the shape of every parameter of a graph, in the order of its nodes."""
     return {(node.name, p.name): p.shape for node in graph.nodes for p in graph.parameters(node)}

@@ -1,4 +1,4 @@
-"""Where an ONNX model's external data lies: in a file beside it, and nowhere else."""
+"""Location of an ONNX model's external data: a file in the model's folder, and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path, PureWindowsPath
 from resnetgen.errors import Code, Exit, fail
 
 _MAX_NAME = 255
-"""Bytes of a file's name; for a longer one systems raise errors of their own."""
+"""Limit in bytes of a file name; longer ones make systems raise errors of various kinds."""
 
 
 def beside(path: Path, location: str) -> Path:
-    """The file that a model names. A location that leads elsewhere, on whatever system, is refused (exit 4)."""
+    """Return the path of a model's external data. Raises Failure (exit 4) if the location leads outside the model's
+    folder on any system, or if the file is missing."""
     found = path.parent / location
     is_name = PureWindowsPath(location).name == location and location not in ("", "..") and location.isprintable()
     if not is_name or len(location.encode()) > _MAX_NAME or found.is_symlink():

@@ -1,4 +1,4 @@
-"""Seeded initialisation: as the paper's authors did it, or with random statistics that leave no fold unnoticed."""
+"""Seeded initialisation: as the paper's authors did it, or with random statistics, so that a wrong fold is noticed."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Init(StrEnum):
 
 
 class Initialised:
-    """Weights drawn as they are asked for; each tensor has a random stream of its own, so their order is free.
+    """Weights drawn when asked for. Each tensor has its own random stream, so they can be drawn in any order.
 
     `he`: weights from a normal distribution of standard deviation sqrt(2 / fan_in) (He et al. 2015, equation 10),
-    biases 0, gamma 1, beta 0 and mean 0. The variance of a norm is the one to expect of its input, so that the network
-    computes as it would in its first batch of training: with 1, each block of a deep network would double its input,
-    and gates would be of no meaning.
-    `random-stats`: the same weights, but random biases, gammas, betas, means and variances, about the ones above.
+    biases 0, gamma 1, beta 0 and mean 0. The variance of a norm is the expected one of its input, so that the network
+    computes as in its first batch of training; with a variance of 1, each block of a deep network would double its
+    input, and gates would saturate.
+    `random-stats`: the same weights, but random biases, gammas, betas, means and variances around the values above.
     """
 
     def __init__(self, graph: Graph, seed: int = 0, init: Init = Init.HE) -> None:
@@ -88,16 +88,16 @@ class Initialised:
 
 
 def input_moments(graph: Graph) -> dict[str, float]:
-    """For each node the second moment to expect of its (first) input, if the network's input is standard normal.
+    """Return for each node the expected second moment of its (first) input, if the network's input is standard normal.
 
-    A weight of variance 2 / fan_in doubles the moment, a ReLU halves it, a norm makes it about one, a sum adds. But a
-    ReLU keeps that of a sum with what came out of a ReLU before: in a residual network it grows with every block of a
-    stage, and a norm that expected less would let each block multiply it.
+    A weight of variance 2 / fan_in doubles the moment, a ReLU halves it, a norm sets it to about one, a sum adds. A
+    ReLU keeps the moment of a sum with the output of another ReLU: in a residual network it grows with every block of a
+    stage, and norms with a smaller variance would let each block multiply it.
     """
     moments: dict[str, float] = {}
     outputs: dict[str, float] = {}
     positive: set[str] = set()
-    """Nodes whose output is not, or not much, below zero."""
+    """Nodes whose output is not, or hardly, negative."""
     for node in graph.nodes:
         inputs = [outputs[name] for name in node.inputs]
         moments[node.name] = inputs[0] if inputs else 1.0

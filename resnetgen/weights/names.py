@@ -1,10 +1,11 @@
-"""Name maps: data that turns a place in the IR, `conv3_x/0/main/conv2`, into the names of a world (`res3a_branch2b`).
+"""Name maps: data that turns a place in the IR, `conv3_x/0/main/conv2`, into the name by a convention
+(`res3a_branch2b`).
 
-A map in library/names/ is a list of rules, each a pattern of paths and the names of the nodes that fit it (see
-patterns.py); words divided by a space name a node that becomes several layers. The first rule that fits counts.
-`variants` are rules for networks that have a certain node, a pattern too; they come before the others, and a map's own
-before those of the map that it extends. For a world whose weights have names of their own, `parameters` says what
-follows a layer's name: gamma: .weight. `conventions` say what its checkpoints were trained with.
+A map in library/names/ is a list of rules, each a pattern of paths and the names of the nodes that match it (see
+patterns.py); several words separated by a space name a node that becomes several layers. The first rule that matches is
+used. `variants` are rules for networks that have a node matching a pattern; they come before the other rules, and a
+map's own before those of the map that it extends. If the weights have names of their own, `parameters` gives the suffix
+after a layer's name: gamma: .weight. `conventions` are the settings with which the checkpoints were trained.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ Rules = tuple[tuple[Pattern, tuple[Template, ...]], ...]
 class NameMap(Frozen):
     rules: Rules = ()
     variants: tuple[tuple[Pattern, Rules], ...] = ()
-    """Rules that count where some node of the network fits the pattern."""
+    """Rules that apply if some node of the network matches the pattern."""
     top_first: tuple[Pattern, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
-    """A parameter's name in the IR -> what the world's name of it has behind the layer's."""
+    """Parameter in the IR -> suffix of its name by the convention."""
     conventions: dict[str, str] = field(default_factory=dict)
-    """What the world's checkpoints were trained with, and no shape tells: see provenance.py."""
+    """Settings with which the checkpoints were trained and which no shape reveals: see provenance.py."""
 
     def of(self, graph: Graph) -> NameMap:
-        """The map of a network: the rules of the variants that it has, and then all others."""
+        """Return the map of a network: the rules of the variants that apply, then all others."""
         found = (rules for where, rules in self.variants if any(_fits(where, node) for node in graph.nodes))
         return replace(self, rules=(*(rule for rules in found for rule in rules), *self.rules), variants=())
 
     def names(self, node: Node) -> tuple[str, ...] | None:
-        """The names of a node's layers; None where no rule fits."""
+        """Return the names of a node's layers; None if no rule matches."""
         for pattern, templates in self.rules:
             captures = pattern.match(node.name)
             if captures is not None:
@@ -51,7 +52,7 @@ class NameMap(Frozen):
 
 
 def load_name_map(name: str, span: Span | None = None) -> NameMap:
-    """The name map of the library that is called so. Raises Failure."""
+    """Load a name map of the library by its name. Raises Failure (exit 3) if there is none."""
     path = NAME_MAPS / f"{name}.yaml"
     known = [path.stem for path in NAME_MAPS.glob("*.yaml")]
     if name not in known:
@@ -62,7 +63,7 @@ def load_name_map(name: str, span: Span | None = None) -> NameMap:
 
 
 def make_name_map(document: Mapping, parent: NameMap) -> NameMap:
-    """The name map that a document adds to the one that it extends. Raises Failure."""
+    """Return the name map of a document, with the rules of the map that it extends. Raises Failure (exit 3)."""
     top_first = document.get("top_first")
     first = top_first.items if isinstance(top_first, Sequence) else ()
     variants = tuple((parse_pattern(where), _rules(rules)) for where, rules in _entries(document.get("variants")))
@@ -76,10 +77,10 @@ def make_name_map(document: Mapping, parent: NameMap) -> NameMap:
 
 
 def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> dict[str, tuple[str, ...]]:
-    """For each node the names of its layers, of which there are `counts[node]`.
+    """Return for each node the names of its layers, `counts[node]` of them.
 
-    Without a map a node's own path names its first layer. Raises Failure where the map has no name for a node, or one
-    name for two: a map must be one to one.
+    Without a map a node's path is the name of its first layer. Raises Failure (exit 3) if the map has no name for a
+    node, or one name for two: a map must be one to one.
     """
     found: dict[str, tuple[str, ...]] = {}
     owner: dict[str, Node] = {}
@@ -103,9 +104,9 @@ def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> 
 
 
 def weight_names(graph: Graph, names: NameMap) -> dict[str, Key]:
-    """The name of every weight in the map's world -> its node and parameter, in the graph's order; one to one.
+    """Return, in the graph's order, the name of every weight by the map's convention -> its node and parameter.
 
-    Nodes without weights need no name. Raises Failure where a weight has none, or two have the same.
+    Nodes without weights need no name. Raises Failure (exit 3) if a weight has no name, or two have the same.
     """
     found: dict[str, Key] = {}
     problems = []
@@ -132,7 +133,7 @@ _HINT = "`names: null` in the spec uses the paths themselves"
 
 
 def _extended(names: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """As many names as a node has layers: the last one gets numbers where the map gives too few."""
+    """Return as many names as a node has layers: the last name gets numbers if the map gives too few."""
     more = (f"{names[-1]}/{number}" for number in range(2, count - len(names) + 2))
     return (*names[:count], *more)
 

@@ -1,8 +1,8 @@
-"""The two sides of a name map's rule: a pattern that a node's path may fit, and the name that it then has.
+"""The two sides of a name map's rule: a pattern for the paths of nodes, and a template for their names.
 
-In a path `{b}` stands for a number, `{s:3,4}` for one of those. In a name `{b}` repeats it, and `{$s - 1}` is an
-expression as specs have them; what the path does not hold is an attribute of the op, `fc{units}`. `{b:letter}` counts
-a, b, c from 0, `{b:numbered}` a, b1, b2.
+In a path `{b}` matches a number, `{s:3,4}` one of those listed. In a name `{b}` repeats it, and `{$s - 1}` is an
+expression as in specs; a name that the path does not capture is an attribute of the op, `fc{units}`. `{b:letter}`
+counts a, b, c from 0, `{b:numbered}` a, b1, b2.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ from resnetgen.spec.yaml import Scalar
 Captures = dict[str, int]
 
 _FIELD = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
-"""What stands in braces, and what follows its colon."""
+"""The contents of braces, before and after the colon."""
 _WORD = re.compile(rf"(?:{_FIELD.pattern}|\S)+")
 
 
 class Pattern(Frozen):
-    """`conv{s}_x/{b}/add`, as a regular expression."""
+    """Pattern of paths, `conv{s}_x/{b}/add`, as a regular expression."""
 
     expression: re.Pattern[str]
 
     def match(self, path: str) -> Captures | None:
-        """The numbers in a path; None where it does not fit."""
+        """Return the numbers captured from a path; None if it does not match."""
         found = self.expression.fullmatch(path)
         return {name: int(digits) for name, digits in found.groupdict().items()} if found else None
 
 
 class Template(Frozen):
-    """`layer{$s - 1}.{b}`: texts, and behind each an expression, if any, and how its value is written."""
+    """Template of a name, `layer{$s - 1}.{b}`: pieces of text, each followed by an optional expression and its
+    style."""
 
     pieces: tuple[tuple[str, Expression | None, str], ...]
 
     def fill(self, captures: Captures, node: Node) -> str:
-        """The name of a node whose path has these numbers. Raises Failure where it needs what neither has."""
+        """Return the name of a node whose path has these numbers. Raises Failure (exit 3) for an unknown variable."""
         scope = vars(node.op) | captures
         return "".join(
             text + (_written(int(evaluate(value, scope)), style) if value else "") for text, value, style in self.pieces
@@ -59,7 +60,8 @@ def parse_pattern(scalar: Scalar) -> Pattern:
 
 
 def parse_templates(scalar: Scalar) -> tuple[Template, ...]:
-    """The words of a scalar, of which a node that becomes several layers has one each. Raises Failure."""
+    """Return the templates of a scalar, one for each of its words: one for each layer of a node. Raises Failure (exit
+    3)."""
     return tuple(Template(tuple(_pieces(scalar, *word.span()))) for word in _WORD.finditer(scalar.text))
 
 
@@ -86,6 +88,6 @@ def _written(value: int, style: str) -> str:
 
 
 def _letter(index: int) -> str:
-    """a ... z, then aa, ab ...: names stay one to one however many blocks there are."""
+    """Return a ... z, then aa, ab ...: names stay one to one for any number of blocks."""
     letter = chr(ord("a") + index % 26)
     return _letter(index // 26 - 1) + letter if index >= 26 else letter

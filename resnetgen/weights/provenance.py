@@ -1,4 +1,4 @@
-"""Conventions of a world that no shape tells, compared with the network that its weights go into or come from."""
+"""Conventions that no shape reveals, compared between a network and the library that its weights come from or go to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EFFECTS = {
 class Convention(Frozen):
     value: str
     node: Node | None = None
-    """Where the network says it first."""
+    """First node of the network that shows the convention."""
 
 
 TRAINED = "checkpoints of {0} were trained with {1}"
@@ -29,9 +29,9 @@ LOADED = "what loads weights by the names of {0} computes with {1}"
 
 
 def warnings(graph: Graph, color: str | None, names: NameMap, world: str, ending: str = TRAINED) -> list[str]:
-    """Return where a network differs from the conventions of a world, and the effect of that.
+    """Return a warning for each convention of a library in which a network differs, with the effect.
 
-    `ending` is TRAINED for weights that come from the world, LOADED for weights that go to it.
+    `ending` is TRAINED for weights that come from the library, LOADED for weights that go to it.
     """
     lines = []
     for key, found in conventions(graph, color).items():
@@ -45,13 +45,13 @@ def warnings(graph: Graph, color: str | None, names: NameMap, world: str, ending
 
 
 def conventions(graph: Graph, color: str | None = None) -> dict[str, Convention]:
-    """What a network says of these matters; what it says nothing of is left out."""
+    """Return the conventions that a network shows, by name."""
     found = dict(_of_nodes(graph))
     return found | {"color": Convention(color)} if color else found
 
 
 def _of_nodes(graph: Graph) -> Iterator[tuple[str, Convention]]:
-    for node in reversed(graph.nodes):  # the first one counts
+    for node in reversed(graph.nodes):  # reversed, so that the first node overrides the later ones
         match node.op:
             case Conv(stride=stride) if stride != (1, 1) and (unit := _unit_of_bottleneck(graph, node)):
                 yield "bottleneck_stride", Convention(unit, node)
@@ -64,6 +64,6 @@ def _of_nodes(graph: Graph) -> Iterator[tuple[str, Convention]]:
 
 
 def _unit_of_bottleneck(graph: Graph, node: Node) -> str:
-    """conv1, conv2 or conv3, where the node is that unit of a main branch of three."""
+    """Return conv1, conv2 or conv3 if the node is that unit of a main branch of three, else an empty text."""
     branch, _, unit = node.name.rpartition("/")
     return unit if branch.endswith("/main") and f"{branch}/conv3" in graph.by_name else ""

@@ -1,4 +1,4 @@
-"""Where weights come from while a model is written."""
+"""Source of the weights of a model that is being written."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float32]
 Stored: TypeAlias = Array | npt.NDArray[np.float16]
-"""As a file has them."""
+"""Values in a type of the written file."""
 Key: TypeAlias = tuple[str, str]
 """Node and parameter."""
 
 
 class Weights(Protocol):
-    """The tensors of a graph's nodes. May be asked from several threads at once."""
+    """Tensors of a graph's nodes. Several threads may ask for them at once."""
 
     def tensor(self, node: str, parameter: str) -> Array:
-        """A parameter of a node: a C-contiguous float32 array of its shape, which the caller may overwrite."""
+        """Return a parameter of a node: a C-contiguous float32 array of its shape, which the caller may overwrite."""
         ...
 
 
 def checksum(values: Stored) -> int:
-    """What translation validation compares: CRC-32, a third of the cost of SHA-256.
+    """Return the CRC-32 of the values, for translation validation: it costs a third of SHA-256.
 
-    It guards against our own mistakes; against other people's the manifest has SHA-256.
+    It guards against mistakes of this program; the manifest has SHA-256 against changes by others.
     """
     return zlib.crc32(values.data)

@@ -1,4 +1,4 @@
-"""Checksums of ranges of a file, computed in threads while the rest of it is read."""
+"""Checksums of ranges of a file, computed in threads while the rest of the file is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SMALL = 1 << 16
 """Bytes below which another thread costs more than it saves."""
 
 Sum = Callable[[], int]
-"""Gives the checksum; raises Truncated where the file ends too early, OSError where it cannot be read."""
+"""Function that returns the checksum; raises Truncated if the file ends too early, OSError if it cannot be read."""
 
 
 class Sums:
@@ -28,7 +28,7 @@ class Sums:
         self._pool.shutdown(cancel_futures=True)
 
     def begin(self, path: Path, start: int, end: int) -> Sum:
-        """The CRC-32 of bytes start to end."""
+        """Start computing the CRC-32 of bytes start to end."""
         if end - start < _SMALL:
             check = _checksum(path, start, end)
             return lambda: check

@@ -1,5 +1,6 @@
-"""Protobuf's wire format, as far as a stream of weights needs it: the head of a field, whose payload is written or read
-by itself. So neither writing nor reading a model holds more than one tensor.
+"""Protobuf's wire format, as far as a stream of weights needs it.
+
+The head of a field is written and read apart from its payload, so that only one tensor is in memory at a time.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from typing import BinaryIO, NamedTuple
 
 _CHUNK = 1 << 20
 MAX_VARINT = 10
-"""Bytes of a number."""
+"""Limit in bytes of a number."""
 _MAX_HEAD = 2 * MAX_VARINT
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 
 
 class Truncated(ValueError):
-    """The bytes end inside a field, or are no protobuf message."""
+    """The bytes end inside a field, or are not a protobuf message."""
 
 
 def varint(value: int) -> bytes:
@@ -29,7 +30,7 @@ def varint(value: int) -> bytes:
 
 
 def delimited(number: int, length: int) -> bytes:
-    """The head of a length-delimited field; `length` bytes must follow it."""
+    """Return the head of a length-delimited field; `length` bytes must follow it."""
     return varint(number << 3 | _DELIMITED) + varint(length)
 
 
@@ -44,7 +45,7 @@ class Field(NamedTuple):
 
 
 def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
-    """The fields of the message at bytes start to end. Raises Truncated; never reads a payload."""
+    """Yield the fields of the message at bytes start to end, without reading payloads. Raises Truncated."""
     at = start
     while at < end:
         file.seek(at)
@@ -69,13 +70,13 @@ def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
 
 
 def field_bytes(file: BinaryIO, field: Field) -> bytes:
-    """A field with its head: by itself a message that holds nothing else."""
+    """Return the bytes of a field with its head: a message with this field alone."""
     file.seek(field.head)
     return file.read(field.end - field.head)
 
 
 def range_checksum(file: BinaryIO, start: int, end: int) -> int:
-    """The CRC-32 of bytes start to end, read in pieces."""
+    """Return the CRC-32 of bytes start to end, read in pieces. Raises Truncated if the file ends before."""
     check = 0
     file.seek(start)
     while left := end - file.tell():
@@ -87,7 +88,7 @@ def range_checksum(file: BinaryIO, start: int, end: int) -> int:
 
 
 def _varint_at(data: bytes, start: int) -> tuple[int, int]:
-    """The varint that begins there, and where it ends."""
+    """Return the varint at `start`, and the offset after it. Raises Truncated."""
     value = 0
     for position, byte in enumerate(data[start : start + MAX_VARINT]):
         value |= (byte & 0x7F) << 7 * position

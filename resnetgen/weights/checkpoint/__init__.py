@@ -1,7 +1,7 @@
-"""Weight files of five worlds, read tensor by tensor: what they hold is known before any of it is in memory.
+"""Readers of five weight file formats: the list of tensors is read first, the values only when asked for.
 
-Nothing here knows a graph, a spec or a target; a file is a list of named tensors. A file is told by its content, never
-by its suffix, and is not trusted: every size is checked against the file before memory is taken for it.
+This package knows no graph, spec or target; a file is a list of named tensors. The format is told by the content, never
+by the suffix. Files are not trusted: every size is checked against the file before memory is allocated for it.
 """
 
 from resnetgen.weights.checkpoint.entry import Checkpoint, Entry

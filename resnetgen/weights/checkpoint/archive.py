@@ -1,6 +1,6 @@
-"""The directory of a zip file: where its members lie. What is stored there is read from the file itself.
+"""Directory of a zip file: the positions of its members. Stored members are read from the file directly.
 
-zipfile reads the directory and inflates; what it would take on trust is held against the file here.
+zipfile reads the directory and inflates; the claims that it does not check are checked here.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from resnetgen.weights.checkpoint.entry import MAX_TENSORS
 from resnetgen.weights.checkpoint.ranges import Place, Ranges
 
 MAX_MEMBERS = MAX_TENSORS + 1000
-"""A member a tensor, and what the format adds."""
+"""One member per tensor, and those that the format adds."""
 _MAX_DIRECTORY = 16 << 20
-"""Bytes; so many members take less, and a directory becomes ten times its size in memory."""
+"""Limit in bytes: MAX_MEMBERS members need less, and a directory takes ten times its size in memory."""
 _LOCAL = struct.Struct("<4s22xHH")
-"""The head of a member as far as it is needed: signature, and the lengths of the name and the extra field behind it."""
+"""The fields of a member's header that are needed: signature, and the lengths of the name and of the extra field."""
 _MAX_END = (1 << 16) + 256
-"""Bytes from the end of the file in which its end records lie; the last of them may hold a long comment."""
+"""Bytes at the end of the file that are searched for the end records, which may contain a long comment."""
 _ENCRYPTED = 0x1
 _BROKEN = (BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, zlib.error)
-"""What zipfile raises for bytes that are no zip file."""
+"""Exceptions that zipfile raises for bytes that are not a zip file."""
 
 
 class Member(Frozen):
     info: ZipInfo
     start: int
-    """Where its bytes begin in the file, as they are stored there."""
+    """Offset of its stored bytes in the file."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class Member(Frozen):
 
     @property
     def size(self) -> int:
-        """Bytes that it holds: more than it takes in the file where it is deflated."""
+        """Size in bytes of the uncompressed contents; larger than the stored size if it is deflated."""
         return self.info.file_size
 
     @property
@@ -53,8 +53,10 @@ class Member(Frozen):
 
 
 def read_members(ranges: Ranges) -> dict[str, Member]:
-    """By name, in the directory's order. Raises Failure (exit 4) for a file that is no zip file or only a part of one,
-    and for members that are encrypted, compressed by a rare method, or not where the directory says.
+    """Return the members by name, in the directory's order.
+
+    Raises Failure (exit 4) for a file that is not a zip file or truncated, and for members that are encrypted,
+    compressed by a rare method, or not where the directory says.
     """
     with ranges.open() as file:
         try:
@@ -74,7 +76,8 @@ def read_members(ranges: Ranges) -> dict[str, Member]:
 
 
 def read_member(ranges: Ranges, member: Member, limit: int) -> bytes:
-    """All of a small member that is stored. Raises Failure (exit 4)."""
+    """Return the contents of a small stored member. Raises Failure (exit 4) if it is compressed, larger than `limit`
+    bytes or damaged."""
     if member.is_deflated:
         raise ranges.refuse(f"the member {member.name!r} is compressed", member.place)
     if member.size > limit:
@@ -86,7 +89,10 @@ def read_member(ranges: Ranges, member: Member, limit: int) -> bytes:
 
 
 def verify(ranges: Ranges, member: Member, check: int) -> None:
-    """Hold the CRC-32 of a member against the directory's; 0 is what torch writes there if told not to compute it."""
+    """Compare the CRC-32 of a member with the directory's, unless that is 0: torch writes 0 if told not to compute it.
+
+    Raises Failure (exit 4) if they differ.
+    """
     if member.info.CRC not in (0, check):
         what = f"the member {member.name!r} is damaged: its CRC-32 is {check:08x}, not {member.info.CRC:08x}"
         raise ranges.refuse(what, member.place)
@@ -94,9 +100,9 @@ def verify(ranges: Ranges, member: Member, check: int) -> None:
 
 @contextmanager
 def inflating(ranges: Ranges, member: Member) -> Iterator[ZipExtFile]:
-    """What a deflated member holds, inflated as far as it is read, and never beyond the size that it claims.
+    """Open a deflated member as a stream that inflates as it is read, up to the claimed size.
 
-    Raises Failure (exit 4) where it is damaged.
+    Raises Failure (exit 4) if the member is damaged.
     """
     with ranges.open() as file:
         file.seek(member.start)
@@ -107,9 +113,8 @@ def inflating(ranges: Ranges, member: Member) -> Iterator[ZipExtFile]:
 
 
 def _announced(file: BinaryIO, size: int) -> int:
-    """How many members the record at the end of the file announces. zipfile does not look: it would pass over those
-    that a damaged directory hides.
-    """
+    """Return the number of members in the record at the end of the file. zipfile does not check it, and would miss
+    members that a damaged directory hides."""
     file.seek(max(0, size - _MAX_END))
     tail = file.read(_MAX_END)
     end = tail.rfind(b"PK\5\6")
@@ -138,7 +143,7 @@ def _member(ranges: Ranges, file: BinaryIO, info: ZipInfo) -> Member:
 
 
 class _Bounded:
-    """A file for zipfile to read a directory from: seeks that leave it and reads that are too long are refused."""
+    """A file from which zipfile reads the directory: seeks outside the file and very long reads are refused."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file

@@ -1,7 +1,7 @@
-"""Caffe's weights: a NetParameter whose layers hold blobs. Both layouts are read, that of today and `layers` of 2014.
+"""Reader of caffemodels: a NetParameter whose layers hold blobs, in today's layout or in that of 2014 (`layers`).
 
-A blob's tensor is called `<layer>.<index>`. Of a BatchNorm, which stores [mean f, variance f, f], the tensors are the
-mean and the variance themselves, `.0` and `.1`. The numbers are those of caffe.proto.
+A blob's tensor is called `<layer>.<index>`. A BatchNorm stores [mean * f, variance * f, f]; its tensors `.0` and `.1`
+are the mean and the variance themselves. Field numbers are those of caffe.proto.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _LEGACY_SHAPE, _DATA, _SHAPE, _DOUBLES = (1, 2, 3, 4), 5, 7, 8  # BlobProto; the
 _DIM = 1  # BlobShape
 
 _V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
-"""The types of V1LayerParameter that hold blobs, by today's names."""
+"""Types of V1LayerParameter that hold blobs, by their names in today's layout."""
 BATCH_NORM = "BatchNorm"
 _MAX_BLOBS = 16
-"""Of a layer; an LSTM has the most of Caffe's, 4."""
+"""Limit per layer; the most that a layer type of Caffe has is 4 (LSTM)."""
 
 
 class _Blob(Frozen):
@@ -43,12 +43,12 @@ def is_layer(field: Field) -> bool:
 
 
 def is_old_layer(field: Field) -> bool:
-    """In a caffemodel; in messages of other kinds it is something else."""
+    """Return True for a layer of the layout of 2014. The test holds in caffemodels only."""
     return field.number == _V1_LAYER and field.is_delimited
 
 
 def read(ranges: Ranges) -> Contents:
-    """Raises Failure (exit 4)."""
+    """Read the list of tensors of a caffemodel. Raises Failure (exit 4) if it is truncated or damaged."""
     contents = Contents(ranges, ranges.size)
     with ranges.open() as file:
         messages = Messages(ranges, file)
@@ -88,18 +88,19 @@ def _add(contents: Contents, messages: Messages, field: Field) -> None:
 
 
 def _divided(load: partial[Values], factor: Values) -> Values:
-    """As Caffe does it: times the reciprocal, and zeros where the factor is 0, as statistics were never taken."""
+    """Load statistics and divide them by their factor as Caffe does: multiplied by the reciprocal; zeros if the factor
+    is 0."""
     values = load()
     if factor == 0:
         values.fill(0)
         return values
-    with np.errstate(all="ignore"):  # values that are not finite are the caller's matter
+    with np.errstate(all="ignore"):  # the caller checks for values that are not finite
         values *= 1 / factor
     return values
 
 
 def _layer(messages: Messages, layer: Field) -> tuple[str, str, list[_Blob]]:
-    """Name, type and blobs."""
+    """Return a layer's name, type and blobs."""
     is_old = is_old_layer(layer)
     name = kind = ""
     blobs: list[Field] = []
@@ -137,7 +138,7 @@ def _blob(messages: Messages, name: str, blob: Field) -> _Blob:
             legacy[field.number] = messages.integers(field)[-1]
         elif field.number == _SHAPE and field.is_delimited:
             dims += _dims(messages, field)
-    # Caffe itself looks at `shape` only where there is none of the four.
+    # Caffe itself uses `shape` only if none of the four legacy fields is set.
     shape = tuple(legacy.get(number, 0) for number in _LEGACY_SHAPE) if legacy else tuple(dims)
     values = doubles if doubles.elements else floats
     if (floats.elements and doubles.elements) or len(shape) > MAX_RANK or prod(shape) != values.elements:

@@ -1,4 +1,4 @@
-"""The types of the tensors that are read, by numpy's names and bfloat16."""
+"""Types of the tensors that can be read, by their names in numpy, and bfloat16."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ BFLOAT16 = "bfloat16"
 _STORED = {
     **{name: name for name in ("float64", "float32", "float16", "int64", "int32", "int16", "int8")},
     **{name: name for name in ("uint64", "uint32", "uint16", "uint8")},
-    BFLOAT16: "uint16",  # numpy has none: its bits
-    "bool": "uint8",  # a byte of a file may be neither 0 nor 1
+    BFLOAT16: "uint16",  # numpy has no bfloat16: kept as bits
+    "bool": "uint8",  # in a file a byte may be other than 0 and 1
 }
 
 DTYPES = tuple(_STORED)
 
 
 def width(dtype: str) -> int:
-    """Bytes of a value in a file."""
+    """Return the bytes per value in a file."""
     return stored(dtype).itemsize
 
 
 Order = Literal["<", ">", "="]
-"""Of bytes: little-endian, big-endian, the machine's."""
+"""Byte order: little-endian, big-endian, or the machine's."""
 
 
 def stored(dtype: str, order: Order = "<") -> np.dtype[Any]:
-    """How the values of a file are read."""
+    """Return the numpy type for reading values from a file."""
     return np.dtype(_STORED[dtype]).newbyteorder(order)
 
 
 def loaded(values: Values, dtype: str) -> Values:
-    """Values as they were stored -> in the machine's byte order; bfloat16 as float32, of which it is the upper half."""
+    """Convert values as stored to the machine's byte order; bfloat16 becomes float32, of which it is the upper half."""
     if dtype == BFLOAT16:
         bits = values.astype(np.uint32)
         bits <<= 16

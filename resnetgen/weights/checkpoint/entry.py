@@ -1,4 +1,4 @@
-"""What a checkpoint is: named tensors, whose values are read when they are asked for."""
+"""Checkpoint: named tensors, whose values are read only when asked for."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from resnetgen.weights.checkpoint.dtypes import Values, width
 from resnetgen.weights.checkpoint.ranges import Place, Ranges
 
 MAX_TENSORS = 100_000
-"""In a file; ResNet-152 has 932, and a network of 20,000 nodes about 60,000."""
+"""Limit per file; ResNet-152 has 932, and a network of 20,000 nodes about 60,000."""
 MAX_RANK = 16
-"""Axes; a convolution's weight has 4, and numpy can do 64."""
+"""Limit of axes; a convolution's weight has 4, and numpy allows 64."""
 MAX_NAME = 1024
-"""Characters; the longest that a library writes have about 100."""
+"""Limit in characters; the longest names of common libraries have about 100."""
 _REUSE = 4
-"""How often over the tensors may name the bytes of their file: tied weights do, twice. Without it a small file could
-name the same bytes a hundred thousand times."""
+"""How many times the total size of all tensors may exceed the file: tied weights share bytes, usually between two
+tensors. Without this limit a small file could refer to the same bytes a hundred thousand times."""
 _SLACK = 1 << 20
-"""Bytes that are always allowed to be named again: numbers take less than the file's own frame."""
+"""Bytes that may always be shared: a tensor of a few values takes less than its entry in the file."""
 
 Load = Callable[[], Values]
-"""Reads the values of a tensor, each time anew."""
+"""Function that reads the values of a tensor, each time anew."""
 
 
 class Entry(Frozen):
-    """A tensor of a file. Its values are bytes `start` to `end` if they stand in one piece in order, else 0 to 0."""
+    """A tensor of a file. Bytes `start` to `end` are its values if they are contiguous and in order, else both
+    are 0."""
 
     name: str
     dtype: str
-    """float32, float16, bfloat16, float64, int64, ... as it is stored."""
+    """Type as stored: float32, float16, bfloat16, float64, int64, ..."""
     shape: tuple[int, ...]
     start: int = 0
     end: int = 0
     file: str = ""
-    """The name of the file beside this one that the bytes are of, where they are not of this one."""
+    """Name of the file next to this one that contains the bytes; empty for this one."""
 
     @property
     def elements(self) -> int:
@@ -46,13 +47,13 @@ class Entry(Frozen):
 
     @property
     def nbytes(self) -> int:
-        """Of the values as they are stored, uncompressed."""
+        """Bytes of the values as stored, uncompressed."""
         return self.elements * width(self.dtype)
 
 
 @dataclass
 class Contents:
-    """The tensors of a file while it is opened: each is held against the limits before it counts."""
+    """Tensors of a file that is being opened: each is checked against the limits when it is added."""
 
     ranges: Ranges
     capacity: int
@@ -63,11 +64,12 @@ class Contents:
     _named: int = 0
 
     def add(self, entry: Entry, load: Load) -> None:
-        """Raises Failure (exit 4) for a name that is there already, and for more than the limits allow."""
+        """Add a tensor. Raises Failure (exit 4) for a duplicate or invalid name, an invalid shape, and above a
+        limit."""
         place = (entry.start, entry.end) if entry.end and not entry.file else None
         if not 0 < len(entry.name) <= MAX_NAME:
             raise self.refuse(f"a tensor's name has {len(entry.name):,} characters, not 1 to {MAX_NAME:,}", place)
-        if not entry.name.isprintable():  # it will be shown, in an error if nowhere else
+        if not entry.name.isprintable():  # it will be printed, in an error if nowhere else
             raise self.refuse(f"the tensor {entry.name!r} has a name that cannot be printed", place)
         if entry.name in self.entries:
             raise self.refuse(f"two tensors are called {entry.name!r}", place)
@@ -75,7 +77,7 @@ class Contents:
             raise self.refuse(f"it has more than {MAX_TENSORS:,} tensors")
         if len(entry.shape) > MAX_RANK or any(dim < 0 for dim in entry.shape):
             raise self.refuse(f"the tensor {entry.name!r} has no sensible shape", place)
-        # What holds no value may say anything of its other axes, and numpy multiplies those.
+        # A tensor without elements may claim anything for its other axes, and numpy multiplies those.
         if prod(max(dim, 1) for dim in entry.shape) * width(entry.dtype) > max(self.capacity, _SLACK):
             what = f"the tensor {entry.name!r} claims {shown(entry.shape)}, more than the file can hold"
             raise self.refuse(what, place)
@@ -90,33 +92,33 @@ class Contents:
 
 
 class Checkpoint:
-    """A weight file whose list of tensors has been read and checked; their values have not."""
+    """A weight file whose list of tensors has been read and checked; the values are read when asked for."""
 
     def __init__(self, format: str, contents: Contents) -> None:
         self.path: Path = contents.ranges.path
         self.format = format
         """caffemodel, onnx, safetensors, torch or npz."""
         self.entries = contents.entries
-        """By name, in the file's order."""
+        """Tensors by name, in the file's order."""
         self.layers = contents.layers
-        """The type of each layer that has tensors, where a format has layers: a caffemodel alone."""
+        """Layer name -> its type, for layers with tensors; empty unless the file is a caffemodel."""
         self._ranges = contents.ranges
         self._loads = contents.loads
 
     def array(self, name: str) -> Values:
-        """The values of a tensor: a new C-contiguous array of its type and shape; bfloat16 as float32, exactly.
+        """Return the values of a tensor: a new C-contiguous array of its type and shape; bfloat16 as float32, exactly.
 
-        May be called from several threads at once. Raises Failure: exit 4 where the values are damaged, and exit 5
-        where the file cannot be read any more.
+        May be called from several threads at once. Raises Failure: exit 4 if the values are damaged, exit 5 if the file
+        can no longer be read.
         """
         return self._loads[name]()
 
     def checksum(self) -> str:
-        """The SHA-256 of the file, which is read for it."""
+        """Read the whole file and return its SHA-256."""
         return self._ranges.sha256()
 
 
 def shown(shape: tuple[int, ...]) -> str:
-    """A shape for an error; one of no sensible length is cut."""
+    """Return a shape as text for an error; one that is absurdly long is cut."""
     dims = [str(dim) if abs(dim) < 10**20 else "..." for dim in shape[: MAX_RANK + 1]]
     return "x".join(dims) or "a single value"

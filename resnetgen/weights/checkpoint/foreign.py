@@ -1,11 +1,11 @@
-"""What a file is that is no checkpoint that can be read, as far as its first bytes tell, and what to do about it."""
+"""Detection of files that are not supported checkpoints, by their first bytes, with advice for each."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 HEAD = 512
-"""Bytes that are looked at."""
+"""Bytes at the start of a file that are looked at."""
 
 
 class Kind(NamedTuple):
@@ -41,5 +41,5 @@ _KINDS = (
 
 
 def kind(head: bytes) -> Kind | None:
-    """What a file is by its first bytes; None where they do not tell."""
+    """Return the kind of a file by its first bytes; None if they are not known."""
     return next((kind for kind in _KINDS if head.startswith(kind.start, kind.at)), None)

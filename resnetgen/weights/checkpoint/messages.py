@@ -1,4 +1,4 @@
-"""Protobuf messages of a file by the numbers of their fields: what wire.py finds, decoded."""
+"""Protobuf messages of a file, by field number: the fields that wire.py finds, decoded."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from resnetgen.weights.checkpoint.ranges import Ranges
 from resnetgen.weights.wire import MAX_VARINT, Field, Truncated, fields
 
 _MAX_FIELDS = 1_000_000
-"""That are read of a file; a tensor has about ten, and so many take some four seconds."""
+"""Limit of fields read per file; a tensor has about ten, and reading this many takes about four seconds."""
 _MAX_TEXT = 64 << 10
-"""Bytes of a text; the longest are names."""
+"""Limit in bytes of a text; the longest are names."""
 
 
 class Messages:
-    """The fields of a file's messages, a bounded number of them. All methods raise Truncated for damaged ones."""
+    """Fields of a file's messages, up to a limit. All methods raise Truncated for damaged messages."""
 
     def __init__(self, ranges: Ranges, file: BinaryIO) -> None:
         self.ranges = ranges
@@ -33,7 +33,7 @@ class Messages:
             yield field
 
     def payload(self, field: Field) -> bytes:
-        """Of a small field."""
+        """Return the bytes of a small field."""
         if field.end - field.start > _MAX_TEXT:
             raise Truncated(f"a text of {field.end - field.start:,} bytes at byte {field.start:,}")
         return self.read(field.start, field.end - field.start)
@@ -45,23 +45,23 @@ class Messages:
             raise Truncated(f"the text at byte {field.start:,} is not UTF-8") from None
 
     def integers(self, field: Field) -> list[int]:
-        """Of a varint, or of many packed into one field."""
+        """Return the numbers of a varint field, or of a packed one."""
         return [int(value) for value in varints(self.payload(field))]
 
     def kind(self, field: Field) -> int:
-        """The wire type."""
+        """Return the wire type."""
         return self.read(field.head, 1)[0] & 7
 
     def read(self, start: int, size: int) -> bytes:
         self._file.seek(start)
         data = self._file.read(size)
-        if len(data) != size:  # it was longer when its fields were found
+        if len(data) != size:  # the file was longer when its fields were found
             raise Truncated(f"the file ends before byte {start + size:,}")
         return data
 
 
 def varints(data: bytes) -> Values:
-    """The numbers that are packed into some bytes, as int64. Raises Truncated."""
+    """Decode packed varints to int64. Raises Truncated."""
     octets = np.frombuffer(data, np.uint8)
     last = np.flatnonzero(octets < 0x80)
     if octets.size and octets[-1] >= 0x80:

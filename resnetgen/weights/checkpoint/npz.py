@@ -1,4 +1,4 @@
-"""numpy's .npz: a zip file of .npy members, each a header and its values, stored or deflated."""
+"""Reader of numpy's .npz: a zip file of .npy members, stored or deflated; each is a header and its values."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from resnetgen.weights.checkpoint.ranges import Ranges
 
 SUFFIX = ".npy"
 _MAX_HEADER = 2048
-"""Bytes; of a tensor's shape and type numpy makes 128. Of a damaged one it takes time that grows with the square."""
+"""Limit in bytes; numpy writes 128 for a tensor's shape and type. Parsing a damaged header takes quadratic time."""
 _BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
-"""What numpy and the parser of Python raise for a header that is none."""
+"""Exceptions that numpy and Python's parser raise for an invalid header."""
 _MAX_RATIO = 64
-"""How much a deflated file may grow. Weights hardly do; only constants do, up to a thousandfold."""
+"""Largest ratio by which a deflated file may grow. Weights hardly shrink; only constants do, up to a thousandfold."""
 _SLACK = 16 << 20
-"""Bytes that it may have besides, so that a small file may well be all zeros."""
+"""Bytes allowed beyond the ratio, so that a small file may be all zeros."""
 
 
 def read(ranges: Ranges, members: Mapping[str, Member]) -> Contents:
-    """Raises Failure (exit 4)."""
+    """Read the list of arrays of an npz file. Raises Failure (exit 4) if it is damaged or would inflate too much."""
     is_deflated = any(member.is_deflated for member in members.values())
     capacity = _MAX_RATIO * ranges.size + _SLACK if is_deflated else ranges.size
     claimed = sum(member.size for member in members.values())
@@ -75,13 +75,13 @@ def _head(ranges: Ranges, member: Member) -> bytes:
 
 
 def _parse(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, whether the first axis is the fastest, type, and the header's length."""
+    """Return the shape, True for Fortran order, the type, and the length of the header in bytes."""
     file = BytesIO(head)
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(version)
     parse = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    with catch_warnings():  # of a header that Python 2 has written
+    with catch_warnings():  # numpy warns about headers that Python 2 wrote
         simplefilter("ignore")
         shape, is_fortran, dtype = parse(file, max_header_size=_MAX_HEADER)
     return shape, is_fortran, dtype, file.tell()
@@ -95,7 +95,7 @@ def _load(
         target = values.reshape(-1).view(np.uint8).data
         with inflating(ranges, member) as stream:
             stream.read(len(head))
-            if stream.readinto(target) != len(target):  # reading to its end holds it against its CRC-32
+            if stream.readinto(target) != len(target):  # reading to the end makes zipfile check the CRC-32
                 raise ranges.refuse(f"the member {member.name!r} is cut short", member.place)
     else:
         verify(ranges, member, ranges.fill(values, member.start + len(head), zlib.crc32(head)))

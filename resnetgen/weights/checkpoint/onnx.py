@@ -1,6 +1,6 @@
-"""ONNX: the initializers of a model's graph, their values in the model or in a file beside it.
+"""Reader of the initializers of an ONNX model, with values in the model or in a file next to it.
 
-A model may come in fragments that a reader merges. The numbers are those of onnx.proto.
+A model may be written in fragments, which readers merge. Field numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _DTYPES = {
     13: "uint64",
     16: "bfloat16",
 }
-"""TensorProto.DataType"""
+"""TensorProto.DataType -> type."""
 _VARINTS = {"int64": _INT64S, "uint32": _UINT64S, "uint64": _UINT64S}
-"""The field of the values that are not raw; of types that are not here, and no float, it is int32_data."""
+"""Field of the values that are not raw. For the types that are not listed, and are not floats, it is int32_data."""
 _GROWTH = 8
-"""A byte can be a whole int64."""
+"""Growth of varints: one byte can become an int64."""
 _MAX_PLACES = 8
-"""Entries that say where external data lies; the format knows five."""
+"""Limit of entries that locate external data; the format defines five."""
 
 
 @dataclass
 class _Tensor:
-    """A TensorProto as far as it matters."""
+    """The fields of a TensorProto that matter."""
 
     place: Place
     name: str = ""
@@ -68,7 +68,7 @@ def is_graph(field: Field) -> bool:
 
 
 def read(ranges: Ranges) -> Contents:
-    """Raises Failure (exit 4)."""
+    """Read the list of initializers of a model. Raises Failure (exit 4) if it is truncated or damaged."""
     reader = _Reader(ranges)
     with ranges.open() as file:
         messages = Messages(ranges, file)
@@ -119,7 +119,7 @@ def _pair(messages: Messages, entry: Field) -> tuple[str, str]:
 
 
 class _Reader:
-    """Holds tensors against the file that has their values."""
+    """Reader that checks tensors against the file that contains their values."""
 
     def __init__(self, ranges: Ranges) -> None:
         self.contents = Contents(ranges, _GROWTH * ranges.size)

@@ -1,4 +1,4 @@
-"""A weight file -> its tensors. What it is is told by its content."""
+"""Detection of a weight file's format by its content, and its opening."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _HINT = "weights are read from .caffemodel, .onnx, .safetensors, torch's .pth an
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Read what a weight file holds, and none of its values.
+    """Read the list of tensors of a weight file, without their values.
 
-    Raises Failure: exit 4 for a file that is damaged, that holds no tensor, or that is none of the formats that are
-    read; exit 5 where there is no file, or it cannot be read.
+    Raises Failure: exit 4 for a file that is damaged, has no tensors, or is not in a supported format; exit 5 if it is
+    missing or cannot be read.
     """
     ranges = Ranges(path)
     name, read = _format(ranges)
@@ -36,7 +36,7 @@ def _format(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
         raise ranges.refuse("it is empty", hint=_HINT)
     if head.startswith(b"PK\3\4"):
         return _archive(ranges)
-    # A header of 16 MiB has three bytes of length that count; in a protobuf message they would be text.
+    # A header of at most 16 MiB leaves bytes 5 to 7 of its length zero; in a protobuf message they would be text.
     if head[5:8] == bytes(3) and head[8:9] == b"{":
         return "safetensors", lambda: safetensors.read(ranges)
     if foreign := kind(head):
@@ -54,7 +54,7 @@ def _archive(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
 
 
 def _message(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
-    """By the fields of the outermost message; both formats may come in fragments, in any order."""
+    """Detect the format by the fields of the outermost message; both formats may be in fragments, in any order."""
     why = ""
     has_old_layer = has_version = False
     with ranges.open() as file:
@@ -68,7 +68,7 @@ def _message(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
                 has_version |= field.number == 1 and not field.is_delimited
         except Truncated as error:
             why = f": {error}"
-    # What looks like a layer of old may be a text of ONNX or a graph of TensorFlow, but these have a version.
+    # A text of ONNX or a graph of TensorFlow can look like a layer of the old layout, but these have a version.
     if has_old_layer and not has_version:
         return "caffemodel", lambda: caffemodel.read(ranges)
     raise ranges.refuse(f"it is no weight file that is known, or only a part of one{why}", hint=_HINT)

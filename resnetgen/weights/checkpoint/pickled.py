@@ -1,9 +1,9 @@
-"""A pickle run by a small machine of our own: it builds plain values, and calls nothing that the pickle names.
+"""A small pickle interpreter that builds plain values and calls nothing that the pickle names.
 
-pickletools names the opcodes; those that are needed are below, and all others are refused. A pickle says what is to be
-made by global names (`torch._utils._rebuild_tensor_v2`); the caller gives a function for each that it knows, and a name
-that it does not know is refused. A dict keeps the entries whose key is text or a whole number: hashing others could
-be made to take for ever.
+pickletools decodes the opcodes; those that tensors need are implemented below, all others are refused. A pickle refers
+to functions by global name (`torch._utils._rebuild_tensor_v2`); the caller passes its own function for each name that
+it knows, and unknown names are refused. A dict keeps only entries whose key is a string or an integer, because hashing
+other keys could be made to take forever.
 """
 
 from __future__ import annotations
@@ -15,42 +15,41 @@ from typing import Any
 from resnetgen.frozen import Frozen
 
 MAX_OPCODES = 1_000_000
-"""A tensor takes about 30, and 1,000,000 are run in some two seconds."""
+"""Limit of opcodes; a tensor takes about 30, and this many run in about two seconds."""
 _MAX_BITS = 256
-"""Of a whole number; a size has 64, and the state of a generator of random numbers 128."""
+"""Limit in bits of an integer; a size has 64, and the state of a random number generator 128."""
 
-# What is made once can be used by every step after it: so nothing long may be copied or joined in one step.
+# A value made once can be used by every later step, so no step may copy or join anything long.
 _MAX_ARGUMENTS = 16
 _MAX_WORD = 200
 
 
 class BadPickle(ValueError):
-    """Not a pickle, or one that does what it need not do. The text says what."""
+    """Not a pickle, or one that needs a refused step. The message says which."""
 
 
 class Global(Frozen):
-    """A name, of which nothing was imported."""
+    """A global name. Nothing was imported for it."""
 
     name: str
 
 
 class Ignored:
-    """In place of a value that does not matter here: the arguments of a training script, a hook."""
+    """Placeholder for a value that is not needed: the arguments of a training script, a hook."""
 
 
 IGNORED = Ignored()
 
 Call = Callable[..., Any]
 Persistent = Callable[[Any], Any]
-"""What stands for a persistent id: where a pickle keeps values outside itself."""
+"""Function that resolves a persistent id, which refers to values stored outside the pickle."""
 
 
 def load(data: bytes, calls: Mapping[str, Call], names: Mapping[str, Any], persistent: Persistent) -> Any:
-    """The value of a pickle.
+    """Return the value of a pickle.
 
-    `calls`: functions by global name, called with the arguments that the pickle gives; `names`: globals that are
-    values. Functions refuse by raising BadPickle; a TypeError or a ValueError of theirs counts as that. Raises
-    BadPickle.
+    `calls`: functions by global name, called with the pickle's arguments; `names`: globals that are values. A function
+    refuses its arguments by raising BadPickle, TypeError or ValueError. Raises BadPickle.
     """
     machine = _Machine(calls, names, persistent)
     try:
@@ -77,7 +76,7 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def pop(self) -> Any:
-        """The uppermost value; what lies below a mark is not to be had."""
+        """Pop the top value. Raises BadPickle if there is none above the last mark."""
         if len(self._stack) <= (self._marks[-1] if self._marks else 0):
             raise BadPickle("it is damaged: it takes what is not there")
         return self._stack.pop()
@@ -156,14 +155,14 @@ class _Machine:
                 arguments, function = self.pop(), self.pop()
                 push(self._call(function, arguments))
             case "BUILD":
-                self.pop()  # what an object has besides its value: a state dict's `_metadata`, a script's arguments
+                self.pop()  # state of an object, such as a state dict's `_metadata` or a script's arguments: not needed
             case "BINPERSID":
                 push(self._persistent(self.pop()))
             case _:
                 raise BadPickle(f"it has the step {opcode}, which no tensor needs")
 
     def _pop_mark(self) -> list[Any]:
-        """What lies above the last mark."""
+        """Pop all values above the last mark."""
         if not self._marks:
             raise BadPickle("it is damaged: it takes what is not there")
         at = self._marks.pop()

@@ -1,4 +1,4 @@
-"""A file that is read by ranges of its bytes."""
+"""Random access to the bytes of a file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from resnetgen.inputs import open_input, read_failure
 from resnetgen.weights.checkpoint.dtypes import Order, Values, loaded, stored
 
 _CHUNK = 1 << 20
-"""Bytes at a time: what is summed is still in the processor's cache."""
+"""Bytes read at a time, few enough to be still in the processor's cache when they are summed."""
 
 Place = tuple[int, int]
-"""Bytes start to end, exclusive, of a file."""
+"""Start and end (exclusive) of a range of bytes of a file."""
 
 
 class Ranges:
-    """A file of a known size. Its ranges may be read in several threads at once: each read has a handle of its own.
+    """A file of known size. Several threads may read it at once: each read opens the file anew.
 
-    Raises Failure: exit 5 where there is no file or it cannot be read, exit 4 where it changes while it is read.
+    Raises Failure: exit 5 if the file is missing or cannot be read, exit 4 if it changes while it is read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class Ranges:
         self._version = _version(status)
 
     def refuse(self, what: str, place: Place | None = None, hint: str = "") -> Failure:
-        """The Failure of a file that is not what it should be, to be raised by the caller."""
+        """Return the Failure (exit 4) of an invalid file; the caller raises it."""
         where = f" (bytes {place[0]:,} to {place[1]:,})" if place else ""
         return fail(Exit.MODEL, Code.BAD_MODEL, f"{self.path}: {what}{where}", hint=hint)
 
@@ -49,19 +49,19 @@ class Ranges:
             yield file
 
     def bytes(self, start: int, end: int) -> bytes:
-        """Bytes start to end; less where the file ends before."""
+        """Return bytes start to end; fewer if the file ends before."""
         with self.open() as file:
             file.seek(start)
             return file.read(max(0, min(end, self.size) - start))
 
     def array(self, start: int, dtype: str, shape: tuple[int, ...], order: Order = "<") -> Values:
-        """The values that begin at byte `start`, which the caller has found to be within the file."""
+        """Return the values that begin at byte `start`. The caller has checked that they are within the file."""
         values = np.empty(shape, stored(dtype, order))
         self.fill(values, start)
         return loaded(values, dtype)
 
     def fill(self, values: Values, start: int, check: int = 0) -> int:
-        """Read the bytes from `start` on into a contiguous array; returns their CRC-32, continued from `check`."""
+        """Fill a contiguous array with the bytes from `start` on; return their CRC-32, continued from `check`."""
         target = values.reshape(-1).view(np.uint8).data
         with self.open() as file:
             file.seek(start)

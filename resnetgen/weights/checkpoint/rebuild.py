@@ -1,8 +1,8 @@
-"""What the pickle of torch.save names, and what is made of it: tensors as the pickle claims them.
+"""Functions for the global names in a pickle of torch.save: they make tensors as the pickle claims them.
 
-A storage is a persistent id, ("storage", type, key, device, elements); a tensor is made of one by
+A storage is a persistent id, ("storage", type, key, device, elements); a tensor is made from it by
 torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, ...), all counted in elements. Each function here gets
-the pickle's own arguments, and trusts none of them.
+the pickle's own arguments, and checks them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STORAGES = {
     "BoolStorage": "bool",
 }
 UNTYPED = "untyped"
-"""A storage counted in bytes; the tensor says the type."""
+"""Type of a storage counted in bytes; the tensor has the real type."""
 _IGNORED = (
     "argparse.Namespace",
     "numpy.core.multiarray.scalar",
@@ -41,11 +41,11 @@ _IGNORED = (
     "pathlib._local.PosixPath",
     "torch.device",
 )
-"""What training scripts put beside the weights: it is passed over, not made."""
+"""Objects that training scripts save next to the weights: skipped, not made."""
 
 
 class _Type(Frozen):
-    """A type of storages or of tensors."""
+    """Type of a storage or a tensor."""
 
     dtype: str
 
@@ -57,7 +57,7 @@ class Storage(Frozen):
 
 
 class Tensor(Frozen):
-    """As the pickle claims it; nothing of it has been held against the file."""
+    """A tensor as the pickle claims it, not yet checked against the file."""
 
     storage: Storage
     dtype: str
@@ -65,11 +65,11 @@ class Tensor(Frozen):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     is_view: bool
-    """Negated or conjugated when it is read."""
+    """True if it is a lazily negated or conjugated view."""
 
 
 def rebuild(pickle: bytes) -> Any:
-    """The value of a pickle, with a Tensor for each tensor. Raises BadPickle."""
+    """Return the value of a pickle, with a Tensor for each tensor. Raises BadPickle."""
     return load(pickle, _CALLS, _NAMES, _storage)
 
 
@@ -81,7 +81,7 @@ def _storage(identity: Any) -> Storage:
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> Tensor:
-    """The rest: whether it requires a gradient, hooks, and for a view what is to be done to it."""
+    """Return a tensor. `more` is: requires_grad, hooks, and for a view its pending operations."""
     view = len(more) > 2 and bool(more[2])
     if not isinstance(storage, Storage):
         raise BadPickle("it is damaged: a tensor has no storage")
@@ -89,7 +89,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> 
 
 
 def _typed_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> Tensor:
-    """The same of a storage without a type, as newer types have it; after the hooks comes the type."""
+    """Return a tensor of an untyped storage, as newer types have it; the type comes after the hooks."""
     if not isinstance(storage, Storage) or len(more) < 3 or not isinstance(more[2], _Type):
         raise BadPickle("it is damaged: a tensor has no storage or no type")
     return _checked(Tensor(storage, more[2].dtype, offset, shape, strides, any(more[3:])))

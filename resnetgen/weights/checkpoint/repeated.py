@@ -1,4 +1,4 @@
-"""Protobuf's repeated fields of numbers, which are what holds the values of a tensor."""
+"""Repeated number fields of protobuf, which hold the values of a tensor."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from resnetgen.weights.checkpoint.ranges import Place, Ranges
 from resnetgen.weights.wire import MAX_VARINT, Field, Truncated
 
 _RECORDS = 1 << 18
-"""Values that stand each in a field of their own, looked at in one go."""
+"""Number of unpacked values that are compared at once."""
 _MAX_PIECES = 1000
-"""Of a tensor's values; writers make one, or as many as there are values, which are one run."""
+"""Limit of pieces per tensor. Writers make one packed field, or one field per value, which counts as a single piece."""
 _CHUNK = 1 << 20
-"""Bytes of varints at a time: their numbers take many times as much."""
+"""Bytes of varints decoded at a time: the decoded numbers take many times as much."""
 _KINDS = {4: 5, 8: 1}
-"""Bytes of a number -> its wire type where it stands in a field of its own."""
+"""Bytes of a number -> its wire type when it is not packed."""
 
 
 class _Piece(Frozen):
@@ -33,14 +33,15 @@ class _Piece(Frozen):
 
 @dataclass
 class Repeated:
-    """The values of a repeated field of numbers of 4 or 8 bytes: packed into one field or several, or a field each."""
+    """Values of a repeated field of numbers of 4 or 8 bytes: packed into one field or several, or one field per
+    value."""
 
     dtype: str
     pieces: list[_Piece] = field(default_factory=list)
     elements: int = 0
 
     def add(self, messages: Messages, found: Field, end: int) -> int:
-        """Take up a field, and all that follow it at once before byte `end`; returns where they end."""
+        """Add a field and those of the same kind that follow it before byte `end`; return the offset after them."""
         size = width(self.dtype)
         if found.is_delimited:
             elements, rest = divmod(found.end - found.start, size)
@@ -56,7 +57,7 @@ class Repeated:
         return found.head + elements * step
 
     def place(self) -> tuple[int, int]:
-        """The bytes of the values where they stand in one piece, else 0 to 0."""
+        """Return the range of bytes of the values if they are contiguous, else (0, 0)."""
         if len(self.pieces) != 1 or self.pieces[0].step != width(self.dtype):
             return 0, 0
         return self.pieces[0].start, self.pieces[0].start + self.elements * width(self.dtype)
@@ -71,7 +72,7 @@ class Repeated:
             if piece.step == size:
                 ranges.fill(target, piece.start)
                 continue
-            # From the first value to the end of the last: between two of them stands the head of the second.
+            # Each record is a value and the head of the next one; the last value has no head after it.
             records = np.zeros((piece.elements, piece.step), np.uint8)
             ranges.fill(records.reshape(-1)[: (piece.elements - 1) * piece.step + size], piece.start)
             target.view(np.uint8).reshape(-1, size)[:] = records[:, :size]
@@ -86,7 +87,7 @@ class Repeated:
 
 @dataclass
 class Varints:
-    """The values of a repeated field of varints, packed into one field or several."""
+    """Values of a repeated field of varints, packed into one field or several."""
 
     places: list[Place] = field(default_factory=list)
 
@@ -102,7 +103,8 @@ class Varints:
         return sum(end - start for start, end in self.places)
 
     def load(self, ranges: Ranges, dtype: str, shape: tuple[int, ...]) -> Values:
-        """Each varint is a value, of a float its bits. Raises Failure (exit 4) where there are more or fewer."""
+        """Return the values; each varint is an integer, or the bits of a float. Raises Failure (exit 4) for too many or
+        too few."""
         elements = prod(shape)
         bits = np.empty(elements, f"u{width(dtype)}")
         at = 0
@@ -124,14 +126,14 @@ def _numbers(ranges: Ranges, start: int, end: int) -> Iterator[Values]:
     while start < end:
         data = rest + ranges.bytes(start, min(start + _CHUNK, end))
         start += _CHUNK
-        # The number that the next piece goes on with is kept for it.
+        # A varint that continues in the next piece is kept for it.
         begun = next((n for n in range(MAX_VARINT) if data[-1 - n] < 0x80), MAX_VARINT) if start < end else 0
         yield varints(data[: len(data) - begun])
         rest = data[len(data) - begun :]
 
 
 def _run(messages: Messages, found: Field, end: int, step: int) -> int:
-    """How many fields of the same head and length follow one another, the first of them included."""
+    """Return the number of consecutive fields with the same head and length, including the first."""
     size = found.start - found.head
     head = np.frombuffer(messages.read(found.head, size), np.uint8)
     count = 1

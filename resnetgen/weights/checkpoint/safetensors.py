@@ -1,4 +1,4 @@
-"""safetensors: eight bytes of length, a JSON header of that length, and the values in one piece.
+"""Reader of safetensors: eight bytes of length, a JSON header of that length, and the values.
 
 https://huggingface.co/docs/safetensors: the values of the tensors follow one another without a gap, and every byte
 belongs to one of them.
@@ -17,7 +17,7 @@ from resnetgen.weights.checkpoint.entry import MAX_RANK, MAX_TENSORS, Contents, 
 from resnetgen.weights.checkpoint.ranges import Ranges
 
 MAX_HEADER = 16 << 20
-"""Bytes: a hundred thousand tensors take less. The format's own library allows 100 MB."""
+"""Limit in bytes: the header of a hundred thousand tensors is smaller. The format's own library allows 100 MB."""
 
 DTYPES = {
     "F64": "float64",
@@ -37,7 +37,7 @@ DTYPES = {
 
 
 def read(ranges: Ranges) -> Contents:
-    """Raises Failure (exit 4)."""
+    """Read the list of tensors of a safetensors file. Raises Failure (exit 4) if it is truncated or damaged."""
     header, data = _header(ranges)
     contents = Contents(ranges, ranges.size - data)
     header.pop("__metadata__", None)
@@ -57,7 +57,7 @@ def read(ranges: Ranges) -> Contents:
 
 
 def _header(ranges: Ranges) -> tuple[dict[str, Any], int]:
-    """The header and where the values begin."""
+    """Return the header and the offset of the values."""
     size = int.from_bytes(ranges.bytes(0, 8), "little")
     end = 8 + size
     if size > MAX_HEADER:
@@ -65,7 +65,7 @@ def _header(ranges: Ranges) -> tuple[dict[str, Any], int]:
     if end > ranges.size:
         raise ranges.refuse(f"its header ends beyond the file, which has {ranges.size:,} bytes", (8, end))
     text = ranges.bytes(8, end)
-    # Before it is parsed: sixteen megabytes of brackets would become half a gigabyte of lists.
+    # Checked before parsing: 16 MiB of brackets would become half a gigabyte of lists.
     if text.count(b"{") > MAX_TENSORS + 2 or text.count(b"[") > 2 * MAX_TENSORS:
         raise ranges.refuse(f"its header has more than {MAX_TENSORS:,} tensors", (8, end))
     if text.count(b'"') > 12 * MAX_TENSORS or text.count(b",") > (MAX_RANK + 4) * MAX_TENSORS:
@@ -81,7 +81,7 @@ def _header(ranges: Ranges) -> tuple[dict[str, Any], int]:
 
 
 class _Twice(ValueError):
-    """A key is there twice: which of the two counts depends on who reads it."""
+    """Duplicate key of a JSON object: readers differ in which of the two they use."""
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,5 +112,5 @@ def _entry(ranges: Ranges, name: str, value: Any, data: int) -> Entry:
 
 
 def _are_sizes(value: Any) -> bool:
-    """A list of whole numbers; `true` is none."""
+    """Return True for a list of integers of 0 to 2^63 - 1; booleans are not integers."""
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)

@@ -1,4 +1,4 @@
-"""Which of the dicts of a training script's checkpoint are the weights."""
+"""Choice of the dict of weights among the dicts of a training checkpoint."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from resnetgen.weights.checkpoint.pickled import BadPickle
 from resnetgen.weights.checkpoint.rebuild import Tensor
 
 _WRAPPERS = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name."""
+"""Prefixes that DataParallel and torch.compile put before every name."""
 _MAX_LISTED = 20
 
 
 def choose(value: Any) -> dict[str, Tensor]:
-    """The dict of tensors: the value itself, or what stands under one of its keys (`state_dict`, `model`).
+    """Return the dict of tensors: the value itself, or the dict under one of its keys (`state_dict`, `model`).
 
-    Raises BadPickle where there is none, and where there are several: which of them is meant cannot be told.
+    Raises BadPickle if there is none, or if there are several, of which any could be meant.
     """
     if not isinstance(value, dict):
         raise BadPickle("it holds no dict of tensors")
@@ -34,7 +34,7 @@ def choose(value: Any) -> dict[str, Tensor]:
 
 
 def unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefix that every name has because the network was wrapped when it was saved."""
+    """Remove the prefix that all names have because the network was wrapped when it was saved."""
     for prefix in _WRAPPERS * 2:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
@@ -46,7 +46,8 @@ def _tensors(values: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _are_weights(tensors: Mapping[str, Tensor]) -> bool:
-    """A single number may stand beside the weights: the best accuracy so far."""
+    """Return True if any tensor has more than one element. A single number may be saved next to the weights: the best
+    accuracy so far."""
     return any(prod(tensor.shape) > 1 for tensor in tensors.values())
 
 

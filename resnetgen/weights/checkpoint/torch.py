@@ -1,6 +1,6 @@
-"""What torch.save writes: a zip file of a pickle, data.pkl, and a member for the values of each storage.
+"""Reader of torch.save: a zip file of a pickle, data.pkl, and one member per storage.
 
-A storage is the member data/<key>, which is stored, not compressed; a record `byteorder` says `little` or `big`.
+A storage is the member data/<key>, which is stored, not compressed; a record `byteorder` is `little` or `big`.
 https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
 
@@ -23,11 +23,12 @@ from resnetgen.weights.checkpoint.states import choose, unwrap
 
 PICKLE = "data.pkl"
 MAX_PICKLE = 16 << 20
-"""Bytes; ResNet-152's takes 130 KB."""
+"""Limit in bytes; that of ResNet-152 has 130 KB."""
 
 
 def read(ranges: Ranges, members: Mapping[str, Member]) -> Contents:
-    """Raises Failure (exit 4)."""
+    """Read the list of tensors of a file of torch.save. Raises Failure (exit 4) if it is damaged or has more than
+    tensors."""
     pickle = next(member for name, member in members.items() if name == PICKLE or name.endswith(f"/{PICKLE}"))
     folder = pickle.name.removesuffix(PICKLE)
     if f"{folder}constants.pkl" in members:
@@ -49,7 +50,7 @@ def read(ranges: Ranges, members: Mapping[str, Member]) -> Contents:
 
 
 class _Reader:
-    """Holds tensors against the members that they name."""
+    """Reader that checks tensors against the members that they refer to."""
 
     def __init__(self, ranges: Ranges, members: Mapping[str, Member], folder: str, order: Order) -> None:
         self._ranges = ranges
@@ -96,7 +97,7 @@ class _Reader:
 
 
 def _span(tensor: Tensor) -> int:
-    """Elements of the storage from the tensor's first to its last."""
+    """Return the number of elements of the storage from the tensor's first to its last."""
     if 0 in tensor.shape:
         return 0
     return 1 + sum((dim - 1) * stride for dim, stride in zip(tensor.shape, tensor.strides, strict=True))

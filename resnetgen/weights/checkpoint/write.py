@@ -1,6 +1,6 @@
-"""Weight files in the formats of other worlds, streamed: what holds one tensor at a time can write them.
+"""Writers of safetensors and npz files, streamed: only one tensor is in memory at a time.
 
-A caffemodel is written with its prototxt, by targets/caffe/emit.py.
+targets/caffe/emit.py writes caffemodels, together with their prototxt.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from resnetgen.weights.checkpoint.safetensors import DTYPES
 
 
 class Head(NamedTuple):
-    """What is known of a tensor before its values are."""
+    """Type and shape of a tensor, known before its values."""
 
     dtype: str
-    """A type of numpy's."""
+    """Name of a numpy type."""
     shape: tuple[int, ...]
 
     @property
@@ -39,24 +39,24 @@ Heads = Mapping[str, Head]
 
 
 def write_checkpoint(path: Path, format: str, heads: Heads, tensors: Tensors, create: Create = Output) -> None:
-    """Write a new file, `safetensors` or `npz`. `tensors` are those of `heads`, in that order; each is asked for when
-    the one before it has been written. The same tensors give the same bytes.
+    """Write a new file, `safetensors` or `npz`. The same tensors give the same bytes.
 
-    Raises ValueError for a tensor that is not as `heads` says, OSError.
+    `tensors` are those of `heads`, in that order; each is asked for when the one before it is written. Raises OSError,
+    and ValueError for a tensor that differs from its head.
     """
     _WRITERS[format](path, heads, tensors, create)
 
 
 def write_safetensors(path: Path, heads: Heads, tensors: Tensors, create: Create = Output) -> None:
     names = {dtype: name for name, dtype in DTYPES.items()}
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers reads no file that does not say so
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers reads only files that say so
     at = 0
     for name, head in heads.items():
         end = at + head.nbytes
         header[name] = {"dtype": names[head.dtype], "shape": head.shape, "data_offsets": (at, end)}
         at = end
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the values are aligned
+    text += b" " * (-len(text) % 8)  # aligns the values
     with create(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, values in _checked(heads, tensors):
@@ -64,13 +64,13 @@ def write_safetensors(path: Path, heads: Heads, tensors: Tensors, create: Create
 
 
 def write_npz(path: Path, heads: Heads, tensors: Tensors, create: Create = Output) -> None:
-    """Stored, not deflated: weights hardly shrink."""
+    """Write an npz file. Members are stored, not deflated: weights hardly shrink."""
     with create(path) as file, ZipFile(cast(Any, _Sink(file)), "w", ZIP_STORED) as archive:
         for name, values in _checked(heads, tensors):
             header = BytesIO()
             npy.write_array_header_1_0(header, npy.header_data_from_array_1_0(values))
-            info = ZipInfo(name + SUFFIX)  # of 1980: a time would make other bytes each time
-            info.create_system = 3  # on every system
+            info = ZipInfo(name + SUFFIX)  # dated 1980 by default: the current time would change the bytes
+            info.create_system = 3  # the same on every system
             info.file_size = header.tell() + values.nbytes
             with archive.open(info, "w") as member:
                 member.write(header.getvalue())
@@ -91,7 +91,7 @@ def _checked(heads: Heads, tensors: Tensors) -> Tensors:
 
 
 class _Sink:
-    """What zipfile writes to: a stream that does not seek."""
+    """Stream for zipfile to write to; it cannot seek."""
 
     def __init__(self, file: Output) -> None:
         self._file = file
