@@ -18,7 +18,7 @@ _MAX_CALLS = 3
 """Block calls allowed per node of the limit. A block makes several nodes, so a real network needs fewer calls than
 nodes."""
 _MAX_TEXT = 200
-"""Per node: characters of what is repeated and called, each time that it is, and names that are known there."""
+"""Characters evaluated per node of the limit: those of repeated rows and called blocks, and the names defined there."""
 
 
 class Builder:
@@ -58,9 +58,9 @@ class Builder:
             raise fail(Exit.LIMIT, Code.LIMIT, f"the network has more than {self.max_nodes:,} nodes", span, hint)
 
     def count_call(self, span: Span, text: int) -> None:
-        """Bound the work of repetitions and blocks, which need not add nodes: `text` is what is evaluated each time.
+        """Count a block call or a repetition, of which `text` characters are evaluated.
 
-        Raises Failure (exit 6).
+        Raises Failure (exit 6) for too many: they cost time even if they add no nodes.
         """
         self._calls += 1
         self._text += text
