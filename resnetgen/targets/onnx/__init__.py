@@ -1,1 +1,1 @@
-"""ONNX: a model file whose weights are streamed into it, or stand beside it past 2 GB."""
+"""ONNX target: a model file with its weights streamed into it, or in a file next to it above 2 GB."""

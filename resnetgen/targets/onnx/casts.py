@@ -1,4 +1,4 @@
-"""The casts around a network that computes in another type than it takes and gives, read back."""
+"""Reader of the casts around a network that computes in another type than its input and output have."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from resnetgen.targets.onnx.schema import GraphProto, NodeProto, ValueInfoProto
 
 
 class Casts(Frozen):
-    """What is left of a model's nodes between its casts."""
+    """Nodes of a model between its casts."""
 
     nodes: Sequence[NodeProto]
     source: str
-    """The tensor that the network reads."""
+    """Name of the tensor that the network reads."""
     result: str
-    """The tensor that it gives."""
+    """Name of the tensor that the network produces."""
     inner: Element
-    """What the network computes in."""
+    """Type in which the network computes."""
     outer: Element
-    """What the model gives; and takes, unless it takes bytes."""
+    """Type of the model's output, and of its input unless that is bytes."""
 
 
 def read_casts(graph: GraphProto, source: str, given: Element, before: int) -> Casts:
-    """What stands between the first cast and the last.
+    """Return the nodes between the first cast and the last.
 
-    `source`: the tensor, of the type `given`, that the nodes from `before` on read. Raises Failure (exit 4) for casts
-    that no network of ours has.
+    `source` is the tensor, of type `given`, that the nodes from index `before` on read. Raises Failure (exit 4) for
+    casts that this program does not write.
     """
     nodes = list(graph.node[before:])
     result, inner = graph.output[0].name, given
@@ -47,7 +47,7 @@ def read_casts(graph: GraphProto, source: str, given: Element, before: int) -> C
 
 
 def element_of(value: ValueInfoProto) -> Element:
-    """Raises Failure (exit 4) for a type in which no network of ours computes."""
+    """Return the type of a tensor. Raises Failure (exit 4) if it is not a supported one."""
     return _known(value.type.tensor_type.elem_type)
 
 

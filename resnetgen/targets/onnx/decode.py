@@ -1,6 +1,6 @@
-"""The structure of an ONNX file as a graph of the IR.
+"""Decoder of an ONNX file's structure to a graph of the IR.
 
-Of what the emitter imports this imports the schema and the table of number types alone.
+It shares with the emitter only the schema and the table of number types, so that it finds the emitter's mistakes.
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ _ATTRIBUTES: dict[str, tuple[dict[str, int], ...]] = {
     "Softmax": ({"axis": 1},),
     "Concat": ({"axis": 1},),
 }
-"""Kind of node -> its attributes, and how many numbers each has: one more or one less would mean something else."""
+"""Kind of node -> sets of attributes that it may have, each with its count of numbers; any other set would mean
+something else."""
 
 
 class Found(Frozen):
-    """What a model says."""
+    """Contents of a model."""
 
     graph: Graph
     weights: dict[str, list[str]]
-    """Node -> the weights that it is given, in their order."""
+    """Node -> names of its weights, in order."""
     prelude: Prelude | None
-    """What is done to an image before the network."""
+    """Preprocessing of an image before the network; None if the model has none."""
     casts: Casts
 
 
 def read_graph(file: OnnxFile) -> Found:
-    """The network as the IR says it. Raises Failure (exit 4) for what the IR has no word for."""
+    """Return the network as a graph of the IR. Raises Failure (exit 4) for nodes that the IR cannot express."""
     return _Decoder(file).found()
 
 
@@ -63,13 +64,13 @@ class _Decoder:
         self.elements = {name: tensor.element for name, tensor in file.tensors.items()}
         self.constants = {tensor.name: _constant(tensor) for tensor in self.source.initializer}
         self.shapes = {v.name: tuple(_dims(v)[1:]) for v in (*self.source.value_info, *self.source.input)}
-        """Tensor -> its shape as the file declares it; `_check_values` compares it with the true one."""
+        """Tensor -> its shape as the file declares it; `_check_values` compares it with the computed one."""
         self.nodes: list[Node] = []
         self.weights: dict[str, list[str]] = {}
-        """Node -> its weights, in their order."""
+        """Node -> names of its weights, in order."""
         self.forms: dict[str, Form] = {}
         self.ends: dict[str, Pair] = {}
-        """Pooling -> its padding at the bottom and the right, an overhang included."""
+        """Pooling -> its padding at the bottom and the right, with the overhang."""
 
     def found(self) -> Found:
         if len(self.source.input) != 1 or len(_dims(self.source.input[0])) != 4 or len(self.source.output) != 1:
@@ -92,7 +93,7 @@ class _Decoder:
         return Found(graph, self.weights, prelude, casts)
 
     def _check_values(self, graph: Graph, casts: Casts) -> None:
-        """What the file says of its tensors must be what the ops compute."""
+        """Check that the file declares of its tensors what the ops compute. Raises Failure (exit 4)."""
         if [casts.result] != [node.name for node in graph.outputs]:
             raise unreadable("its outputs are not the tensors that no node reads")
         for value in self.source.value_info:
@@ -113,7 +114,7 @@ class _Decoder:
 
     def _call(self, proto: NodeProto, element: Element) -> Call:
         if not all(isinstance(name, str) for name in (*proto.input, *proto.output)):
-            raise unreadable("a name is not UTF-8 text")  # protobuf then gives bytes
+            raise unreadable("a name is not UTF-8 text")  # protobuf returns bytes for it
         at = {attribute.name: _value(attribute) for attribute in proto.attribute}
         counts = {name: _count(value) for name, value in at.items()}
         if proto.domain or counts not in _ATTRIBUTES.get(proto.op_type, ({},)):
@@ -132,7 +133,7 @@ class _Decoder:
         return Call(proto.op_type, proto.output[0], at, data, weights, shapes, held)
 
     def _read(self, call: Call) -> None:
-        """A node of the graph is called as its output is."""
+        """Add a node of the file to the graph, under the name of its output."""
         forms = [self.forms[name] for name in call.data if name in self.forms]
         if forms and len(call.data) != 1 and not isinstance(forms[0], Softplus):
             raise unreadable(f"the IR has no word for {call.kind} of what is half done")
@@ -158,7 +159,7 @@ class _Decoder:
         self.nodes.append(Node(call.tensor, op, inputs))
         self.weights[call.tensor] = list(weights)
 
-    # What is one node
+    # Ops that are one node
 
     def _op(self, call: Call) -> Op:
         kind, at, weights = call.kind, call.at, call.weights
@@ -184,7 +185,7 @@ class _Decoder:
             case "Gelu":
                 return ops.Gelu()
             case "Identity":
-                return ops.Dropout(0.5)  # whichever: inference does not see it
+                return ops.Dropout(0.5)  # any ratio: inference ignores it
             case "Sigmoid":
                 return ops.Sigmoid()
             case "MaxPool":
@@ -223,7 +224,7 @@ class _Decoder:
         )
 
     def _maxpool(self, call: Call) -> ops.MaxPool:
-        """Padding at the end beyond that at the start is the overhang of a pooling that rounds up."""
+        """Return the pooling. More padding at the end than at the start is the overhang of a pooling that rounds up."""
         top, left, bottom, right = call.at["pads"]
         self.ends[call.tensor] = (bottom, right)
         rounds_up = (bottom, right) != (top, left)
@@ -250,7 +251,7 @@ def _dims(value: ValueInfoProto) -> list[int]:
 
 
 def _constant(tensor: TensorProto) -> Constant:
-    """Typed data, of the type and the size that it says."""
+    """Return the values of a constant with typed data. Raises Failure (exit 4) for an unknown type or a wrong size."""
     match tensor.data_type:
         case TensorProto.FLOAT:
             values = np.array(tensor.float_data, np.float32)
@@ -266,7 +267,7 @@ def _constant(tensor: TensorProto) -> Constant:
 
 
 def _count(value: Any) -> int:
-    """How many numbers an attribute has; text has none."""
+    """Return the count of numbers of an attribute; text has none."""
     return len(value) if isinstance(value, tuple) else int(not isinstance(value, bytes))
 
 

@@ -1,4 +1,4 @@
-"""The types of a network's numbers, as an ONNX file stores them."""
+"""Number types of a network, as an ONNX file stores them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Element(StrEnum):
 
     @property
     def proto(self) -> int:
-        """TensorProto.DataType"""
+        """TensorProto.DataType of the type."""
         return TensorProto.FLOAT if self is Element.FP32 else TensorProto.FLOAT16
 
     @property
@@ -26,16 +26,16 @@ class Element(StrEnum):
 
     @property
     def largest(self) -> float:
-        """The largest finite value: 65504 in fp16."""
+        """Largest finite value: 65504 in fp16."""
         return float(np.finfo(self.dtype).max)
 
 
 def of_proto(data_type: int) -> Element | None:
-    """None: not a type that a network's numbers have."""
+    """Return the type of a TensorProto.DataType; None if it is not a type of a network's numbers."""
     return next((element for element in Element if element.proto == data_type), None)
 
 
 def stored(values: Array, element: Element) -> Stored:
-    """Each value rounded to the nearest one of the type; what lies beyond its range becomes infinite."""
+    """Round each value to the nearest one of the type; values beyond its range become infinite."""
     with np.errstate(over="ignore"):
         return values.astype(np.float16) if element is Element.FP16 else values

@@ -1,10 +1,10 @@
-"""Preprocessing as a model's first nodes: N x H x W x C of uint8 in the order RGB -> the network's N x C x H x W.
+"""Preprocessing as the first nodes of a model: uint8, N x H x W x C in RGB order -> the network's N x C x H x W.
 
-    value = (pixel - divide * mean) * (1 / (divide * std))
+  value = (pixel - divide * mean) * (1 / (divide * std))
 
-Bytes are moved while they are bytes, a quarter of what floats would be. Nothing goes into the first convolution: its
-zeros around the image are the mean, which only an image that is normalised already can have around it. All of it is
-computed in float32, and rounded once where the network computes in less.
+Values are transposed while they are bytes, a quarter of the size of floats. The scale is not folded into the first
+convolution: its zero padding stands for the mean, which only a normalised image can be padded with. All is computed in
+float32, and rounded once if the network computes in fp16.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resnetgen.targets.onnx.steps import Constant, Step
 
 
 def embedded(preprocess: Preprocess, x: str, output: str, element: Element = Element.FP32) -> Iterator[Step]:
-    """The nodes from a model's input to the network's, which computes in `element`."""
+    """Yield the nodes from a model's input to the network's, which computes in `element`."""
     calls: list[tuple[str, list[Constant], dict[str, Any]]] = [("Transpose", [], {"perm": [0, 3, 1, 2]})]
     if preprocess.color is Color.BGR:
         calls.append(("Gather", [Constant("order", np.array([2, 1, 0], np.int64))], {"axis": 1}))

@@ -1,4 +1,5 @@
-"""The model's file, its weights streamed into their place in it; or into a file beside it, past 2 GB or on demand."""
+"""Writer of ONNX models: the weights are streamed to their place in the file, or into a file next to it above 2 GB or
+on demand."""
 
 from __future__ import annotations
 
@@ -23,57 +24,57 @@ from resnetgen.weights.draw import Drawing, keys, payload
 from resnetgen.weights.source import Array, Stored, Weights, checksum
 
 MAX_PROTOBUF = 2**31 - 2
-"""The most bytes of a message that ONNX Runtime reads: of 2 GiB less one, which protobuf allows, it says that parsing
+"""Largest message in bytes that ONNX Runtime reads; of one byte more, which protobuf allows, it reports that parsing
 failed (seen with 1.31)."""
 _ALIGNMENT = 4096
-"""Of a tensor in the external file, so that a runtime may map it into memory."""
+"""Alignment in bytes of a tensor in the external file, so that a runtime may map it into memory."""
 
 Progress = Callable[[int], None]
-"""Called with the number of bytes of weights written since the last call."""
+"""Function that is called with the number of bytes of weights written since the last call."""
 
 
 class OnnxOptions(Frozen):
     opset: int = DEFAULT_OPSET
     batch: int | None = None
-    """None: dynamic."""
+    """Fixed batch size; None if it is dynamic."""
     names: Names = field(default_factory=Names)
     metadata: dict[str, str] = field(default_factory=dict)
     late_metadata: Callable[[], dict[str, str]] = dict
-    """What is known only once the weights are written, such as a checksum that is computed meanwhile."""
+    """Function that returns the metadata known only after the weights are written, such as a checksum."""
     producer_version: str = ""
     embed: Preprocess | None = None
-    """What the model is to do itself to the pixels of an image."""
+    """Preprocessing that the model applies to the pixels of an image; None for none."""
     runtime: Profile | None = None
-    """Who must be able to load it."""
+    """Server that must be able to load the model; None for no particular one."""
     elements: Elements = field(default_factory=Elements)
     late_bytes: int = 0
-    """The most that the late metadata take in the file."""
+    """Largest size in bytes of the late metadata in the file."""
     external: bool = False
-    """Whether the weights are to lie in a file beside the model, which a runtime maps into memory."""
+    """True if the weights go into a file next to the model, which a runtime maps into memory."""
 
 
 class OnnxPlan(Frozen):
-    """A model that is ready to be written: everything that can be refused has been."""
+    """A model that is ready to be written: everything that can be refused has been checked."""
 
     skeleton: ModelProto
     shapes: dict[tuple[str, str], tuple[int, ...]]
-    """(node, parameter) -> shape, in the order in which they are written."""
+    """(node, parameter) -> shape, in the order of writing."""
     dims: dict[tuple[str, str], tuple[int, ...]]
-    """(node, parameter) -> shape of the initializer, which holds the same values."""
+    """(node, parameter) -> shape of the initializer, which has the same values."""
     around: tuple[bytes, bytes]
-    """What stands before and after the initializers, if they stand in the model."""
+    """Bytes before and after the initializers, if they are in the model."""
     size: int
-    """Bytes of the model with its weights, at most; where there is no late metadata, exactly."""
+    """Size in bytes of the model with its weights; an upper limit if there is late metadata, else exact."""
     external: bool
-    """Whether the weights lie in a file beside the model: since that was asked for, or one file may not be so large."""
+    """True if the weights go into a file next to the model: on demand, or because one file would be too large."""
     element: Element
-    """What the weights are stored as."""
+    """Type in which the weights are stored."""
     places: dict[str, Span | None]
     """Node -> its place in the spec."""
     late_metadata: Callable[[], dict[str, str]] = dict
 
     def stamp(self) -> ModelProto:
-        """A ModelProto that holds nothing but the late metadata: it stands last."""
+        """Return a ModelProto with the late metadata alone, which comes last in the file."""
         return _with_metadata(ModelProto(), self.late_metadata())
 
     @property
@@ -82,7 +83,10 @@ class OnnxPlan(Frozen):
 
 
 def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxPlan:
-    """Translate a graph, or refuse it. External data is decided here, before anything is written."""
+    """Translate a graph to a plan; external data is decided here, before anything is written.
+
+    Raises Failure (exit 2 or 3) for an opset, a name or an op that cannot be written.
+    """
     version = ir_version(options.opset, options.runtime)
     elements = options.elements
     made = Translation(graph, options.opset, options.names, options.batch, options.embed, options.runtime, elements)
@@ -129,11 +133,10 @@ def write(
     progress: Progress = lambda _: None,
     create: Create = Output,
 ) -> dict[str, int]:
-    """Write the model to `path`, and its weights to `path`.data before it where they are external.
+    """Write the model to `path`; external weights are written to `path`.data before it.
 
-    A drawing that has begun may be given instead of the weights: that of `planned.shapes`, in their order. Returns
-    initializer -> checksum of its values as they were drawn, or rounded. Raises Failure (exit 4) for a weight that is
-    beyond the range of its type.
+    `weights` may be a drawing that has begun: that of `planned.shapes`, in order. Return initializer -> checksum of its
+    values as drawn, or as rounded. Raises Failure (exit 4) for a weight beyond the range of its type.
     """
     checksums: dict[str, int] = {}
     tensors = _tensors(planned, weights, checksums)
@@ -154,7 +157,7 @@ def write(
 
 
 Named = tuple[str, tuple[int, ...], Stored]
-"""The name of an initializer, its shape and its values."""
+"""Name of an initializer, its shape and its values."""
 
 
 def _tensors(planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str, int]) -> Iterator[Named]:
@@ -172,7 +175,8 @@ def _tensors(planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str,
 
 
 def _rounded(name: str, values: Array, element: Element, place: Span | None) -> Stored:
-    """Raises Failure (exit 4) for a weight that would become infinite; one that is not finite stays as it is."""
+    """Round values. Raises Failure (exit 4) if a finite one would become infinite; values that are not finite
+    are kept."""
     rounded = stored(values, element)
     lost = values[np.isinf(rounded) & np.isfinite(values)]
     if lost.size:
@@ -194,7 +198,7 @@ def _write_tensor(file: Output, head: TensorProto, values: Stored) -> None:
 def _write_external(
     planned: OnnxPlan, tensors: Iterable[Named], path: Path, progress: Progress, create: Create
 ) -> ModelProto:
-    """Write the values alone; returns the model that says where each of them stands."""
+    """Write the values alone; return the model, which refers to the place of each of them."""
     model = ModelProto()
     model.CopyFrom(planned.skeleton)
     with create(path) as data:

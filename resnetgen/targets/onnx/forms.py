@@ -1,7 +1,7 @@
-"""What ONNX says in several nodes, put together again step by step.
+"""Ops that ONNX writes as several nodes, recognised step by step.
 
-Until the last of its nodes is met, a tensor inside is a form: it says what has been done so far to which tensor. Each
-function takes a node and gives the next form, or the op of the IR that is then done.
+Until the last of its nodes is read, a tensor inside an op is a form: a record of the steps applied so far, and of the
+tensor that they were applied to. Each function takes a node and returns the next form, or the finished op of the IR.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from resnetgen.ir import ops
 from resnetgen.ir.ops import Op, Pair, Shape
 
 Constant: TypeAlias = npt.NDArray[Any]
-"""float32, float16 or int64."""
+"""Values of float32, float16 or int64."""
 
 
 class Call(Frozen):
-    """A node of the file, its inputs told apart."""
+    """A node of the file, with its inputs sorted into data, weights and constants."""
 
     kind: str
     tensor: str
-    """Its output."""
+    """Name of its output."""
     at: dict[str, Any]
     data: tuple[str, ...]
     weights: tuple[str, ...]
@@ -38,28 +38,28 @@ class Call(Frozen):
 
 
 class Padded(Frozen):
-    """Zeros that count as the image's own around it."""
+    """Zero padding that counts as part of the image."""
 
     source: str
     pads: tuple[int, int, int, int]
-    """At the top, the left, the bottom and the right."""
+    """Padding at the top, the left, the bottom and the right."""
 
 
 class Reflected(Frozen):
-    """One pixel more on each side, as the second one is."""
+    """Padding by one pixel on each side that reflects the second one."""
 
     source: str
 
 
 class Taken(Frozen):
-    """Every so manyth pixel."""
+    """Every `stride`th pixel."""
 
     source: str
     stride: Pair
 
 
 class Sequence(Frozen):
-    """The channels of one pixel as a sequence; with a weight, once it is convolved."""
+    """Channels of one pixel as a sequence; after its convolution, with the weight."""
 
     source: str
     weight: str = ""
@@ -67,7 +67,7 @@ class Sequence(Frozen):
 
 
 class Grouped(Frozen):
-    """Groups of channels as sequences; with eps normalised, then an image again, then scaled by gamma."""
+    """Groups of channels as sequences; then normalised (eps is set), reshaped to an image, and scaled by gamma."""
 
     source: str
     groups: int
@@ -77,7 +77,7 @@ class Grouped(Frozen):
 
 
 class Softplus(Frozen):
-    """ln(1 + exp(x)); then the tanh of that."""
+    """ln(1 + exp(x)); with `tanh`, the tanh of it."""
 
     source: str
     tanh: bool = False
@@ -91,11 +91,11 @@ class Done(Frozen):
     source: str
     weights: tuple[str, ...] = ()
     end: Pair | None = None
-    """Of a pooling: its padding at the bottom and the right, an overhang included."""
+    """Padding of a pooling at the bottom and the right, with the overhang; None for other ops."""
 
 
 def begin(call: Call, shape: Shape) -> Form | Done:
-    """The first node, of a tensor of the graph whose shape the file says. Raises Failure."""
+    """Return the form or op after the first node, whose input has this shape by the file. Raises Failure (exit 4)."""
     source, constants = call.data[0], _lists(call)
     mode = call.at.get("mode", b"constant")
     match call.kind, constants:
@@ -119,7 +119,7 @@ def begin(call: Call, shape: Shape) -> Form | Done:
 
 
 def go_on(call: Call, form: Form, shape: Shape) -> Form | Done:
-    """The next node, of a form whose source has this shape. Raises Failure."""
+    """Return the form or op after the next node; `shape` is that of the form's source. Raises Failure (exit 4)."""
     source, constants, at = form.source, _lists(call), call.at
     match call.kind, form:
         case "Tanh", Softplus(tanh=False) if not call.weights and not constants:
@@ -139,7 +139,7 @@ def go_on(call: Call, form: Form, shape: Shape) -> Form | Done:
         case "Reshape", Sequence(weight=weight) if weight and constants == [(0, -1, 1, 1)]:
             return Done(ops.ChannelConv(form.kernel), source, (weight,))
         case "InstanceNormalization", Sequence(weight="") if constants == [(1.0,), (0.0,)]:
-            return Grouped(source, 1, at["epsilon"])  # the norm of one group begins as a channelconv does
+            return Grouped(source, 1, at["epsilon"])  # a norm of one group begins like a channelconv
         case "InstanceNormalization", Grouped(groups=n, eps=0) if constants == [(1.0,) * n, (0.0,) * n]:
             return replace(form, eps=at["epsilon"])
         case "Reshape", Grouped(is_image=False) if form.eps and constants == [(0, *shape)]:
@@ -160,7 +160,7 @@ def _lists(call: Call) -> list[tuple[Any, ...]]:
 
 
 def _scales(call: Call, shape: Shape) -> bool:
-    """Whether a product or a sum takes one value a channel."""
+    """Return True if a product or a sum takes one value per channel."""
     return call.weight_shapes == ((*shape[:1], 1, 1),) and not call.constants
 
 

@@ -1,7 +1,8 @@
-"""A model as the bytes that protobuf itself would write, in pieces: so its weights can be streamed into their place.
+"""Serialisation of a model in pieces, byte for byte as protobuf would write it, so that weights can be streamed in
+between.
 
-One message with its fields in order is what a runtime loads fastest: the same model as a sequence of messages, which a
-reader merges, took ONNX Runtime a tenth longer.
+Runtimes load one message with its fields in order fastest: ONNX Runtime took a tenth longer for the same model as a
+sequence of messages, which a reader merges.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers of ModelProto, GraphP
 
 
 def around(skeleton: ModelProto, streamed: int) -> tuple[bytes, bytes]:
-    """What stands before the initializers that are streamed into the graph, `streamed` bytes of it, and after them."""
+    """Return the bytes before and after the initializers that are streamed into the graph, `streamed` bytes of them."""
     outer = ModelProto()
     outer.CopyFrom(skeleton)
     outer.ClearField("graph")
@@ -26,13 +27,13 @@ def around(skeleton: ModelProto, streamed: int) -> tuple[bytes, bytes]:
 
 
 def before_values(head: TensorProto, nbytes: int) -> bytes:
-    """What stands before the values of an initializer: `head` is the rest of it."""
+    """Return the bytes before the values of an initializer; `head` has its other fields."""
     tensor = head.SerializeToString(deterministic=True) + delimited(_RAW_DATA, nbytes)
     return delimited(_INITIALIZER, len(tensor) + nbytes) + tensor
 
 
 def _split(message: Message, last: int) -> tuple[bytes, bytes]:
-    """The fields of a number up to `last`, and those beyond it."""
+    """Return the serialised fields with numbers up to `last`, and those above."""
     parts = type(message)(), type(message)()
     for part in parts:
         part.CopyFrom(message)

@@ -1,6 +1,6 @@
-"""The first nodes of a model that takes bytes, read back: which pixel becomes which value.
+"""Reader of a model's preprocessing: the value that each pixel becomes.
 
-Shares nothing with embed.py but the schema. What was read is held against the formula by computing both.
+It shares nothing with embed.py but the schema. The comparison computes both the nodes and the formula.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ _RGB = "rgb"
 
 
 class Prelude(Frozen):
-    """What has been done so far to the bytes of an image N x H x W x C in the order RGB."""
+    """Steps applied so far to the bytes of an image, N x H x W x C in RGB order."""
 
     tensor: str
     shape: Shape
     """Channels, height, width."""
     order: tuple[int, ...]
-    """For each channel, which of the image's it is."""
+    """Index of the image's channel, for each channel of the network."""
     moved: bool = False
-    """Whether the channels have been put before height and width."""
+    """True if the channels are already before height and width."""
     values: npt.NDArray[np.float32] | None = None
-    """channels x 256: what each pixel has become; None as long as it is a byte."""
+    """channels x 256: the value of each pixel so far; None while it is a byte."""
     nodes: int = 0
 
 
 def read_prelude(graph: GraphProto, constants: dict[str, Constant]) -> Prelude | None:
-    """The nodes before the network, of a model that takes bytes. Raises Failure (exit 4) for others than ours."""
+    """Return the preprocessing of a model that takes bytes; None if it takes other values. Raises Failure (exit 4) for
+    nodes that this program does not write."""
     source = graph.input[0]
     if source.type.tensor_type.elem_type != TensorProto.UINT8:
         return None
@@ -57,7 +58,7 @@ def read_prelude(graph: GraphProto, constants: dict[str, Constant]) -> Prelude |
 
 
 def _step(done: Prelude, node: NodeProto, held: list[Constant | None]) -> Prelude | None:
-    """One node more, `held` its constants; None where the network begins."""
+    """Return the state after one more node with the constants `held`; None if the node belongs to the network."""
     at = _attributes(node)
     match node.op_type, held:
         case "Transpose", [] if not done.moved and at == {"perm": (0, 3, 1, 2)}:
@@ -71,7 +72,7 @@ def _step(done: Prelude, node: NodeProto, held: list[Constant | None]) -> Prelud
         case "Sub", [np.ndarray() as shift] if _is_per_channel(shift, done) and done.values is not None:
             return replace(done, values=done.values - shift[:, 0])
         case "Mul", [np.ndarray() as scale] if _is_per_channel(scale, done) and done.values is not None:
-            with np.errstate(all="ignore"):  # a scale that is broken is found by its values
+            with np.errstate(all="ignore"):  # the comparison finds a broken scale
                 return replace(done, values=done.values * scale[:, 0])
         case _:
             return None
@@ -86,7 +87,8 @@ def _attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def prelude_differences(found: Prelude | None, wanted: Preprocess | None) -> list[str]:
-    """What a model does to an image otherwise than it should; empty where both agree for every pixel."""
+    """Return the differences between a model's preprocessing and the wanted one; empty if they agree for every
+    pixel."""
     if wanted is None:
         return ["it preprocesses images, which it should not"] if found else []
     if found is None:
@@ -99,7 +101,7 @@ def prelude_differences(found: Prelude | None, wanted: Preprocess | None) -> lis
     for channel, (mean, std) in enumerate(zip(wanted.mean, wanted.std, strict=True)):
         values = (_PIXELS.astype(np.float64) / wanted.divide - mean) / std
         error = np.abs(found.values[channel] - values)
-        # Two roundings to float32, of the mean and of the scale, and two of the results.
+        # Tolerance: two roundings to float32 of the mean and the scale, and two of the results.
         if not error.max() <= 4 * np.finfo(np.float32).eps * np.abs(values).max():
             worst = int(error.argmax())
             have, want = found.values[channel][worst], values[worst]

@@ -1,4 +1,4 @@
-"""An ONNX file -> its structure and a checksum of each weight, whose values are never held."""
+"""Reader of an ONNX file's structure and of a checksum of each weight; the values are never all in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
 
 
 class Tensor(Frozen):
-    """A weight as the file has it."""
+    """A weight of a file, without its values."""
 
     shape: Shape
     element: Element
@@ -31,33 +31,34 @@ class Tensor(Frozen):
 
 class OnnxFile(Frozen):
     model: ModelProto
-    """Without the weights' values."""
+    """The model without the values of its weights."""
     tensors: dict[str, Tensor]
 
 
 def read_file(path: Path) -> OnnxFile:
-    """Structure and checksums of a model; the values are read in passing and never held.
+    """Return the structure of a model and the checksums of its weights, which are read in pieces.
 
-    Raises Failure (exit 4): truncated, not a model, a weight of another type or size than it says.
+    Raises Failure: exit 4 for a file that is truncated, not a model, or has a weight of another size than its shape;
+    exit 5 if it cannot be read.
     """
     with _opened(path) as (file, end), Sums() as sums:
         return _Reader(path, file, sums).read(end)
 
 
 def read_skeleton(path: Path) -> ModelProto:
-    """A model without its initializers, of whatever types they are. Raises Failure as `read_file`."""
+    """Return a model without its initializers, which may be of any type. Raises Failure like `read_file`."""
     with _opened(path) as (file, end):
         return _merged(file, end, lambda model, initializer: None)
 
 
 MAX_STRUCTURE = 8 << 20
-"""Bytes of a model's nodes and constants that are compared with a spec; ResNet-152's take 200 KB."""
+"""Limit in bytes of a model's nodes and constants that are compared with a spec; those of ResNet-152 take 200 KB."""
 
 
 def read_structure(path: Path, weights: Container[str], most: int) -> ModelProto:
     """Return a model with its nodes, `most` at most, and its constants: initializers other than the `weights`.
 
-    Raises Failure as `read_file`, and exit 6 for more nodes, or more than MAX_STRUCTURE bytes.
+    Raises Failure like `read_file`, and exit 6 for more nodes, or more than MAX_STRUCTURE bytes.
     """
     left = MAX_STRUCTURE
     fields_left = _FIELDS * most
@@ -86,7 +87,7 @@ def read_structure(path: Path, weights: Container[str], most: int) -> ModelProto
 
 
 _FIELDS = 8
-"""Fields of a graph for each of its nodes, at most: its tensors have types of their own, and constants."""
+"""Limit of fields of a graph per node: its tensors have types and constants besides."""
 
 
 def _of_number(file: BinaryIO, tensor: Field, name: str) -> Iterator[Field]:
@@ -100,12 +101,12 @@ def _text(file: BinaryIO, field: Field) -> str:
 
 
 _MAX_NAME = 4096
-"""Bytes of a name that are read; longer ones name no weight."""
+"""Limit in bytes of a name that is read; no weight has a longer one."""
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """The file and its length; what is no model is a Failure."""
+    """Open a file with its length; errors inside the block become Failures."""
     try:
         with open_input(path) as file:
             yield file, file.seek(0, 2)
@@ -125,9 +126,9 @@ def _merged(
     initializer: Callable[[ModelProto, Field], None],
     take: Callable[[Field], None] = lambda field: None,
 ) -> ModelProto:
-    """A model may come in fragments; without the weights they are one small message.
+    """Return a model without its initializers, merged if it is in fragments.
 
-    `take` is told of each field of the others before it is read.
+    `initializer` is called with each initializer, `take` with each other field before it is read.
     """
     model = ModelProto()
     graph_field = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
@@ -167,7 +168,7 @@ class _Reader:
             else:
                 head.MergeFromString(field_bytes(self.file, inner))
         element = of_proto(head.data_type)
-        if element is None or head.float_data or head.int32_data:  # a constant, which is no weight
+        if element is None or head.float_data or head.int32_data:  # a constant, not a weight
             model.graph.initializer.append(head)
             return
         if head.name in self.tensors:
@@ -177,7 +178,7 @@ class _Reader:
 
     def _checksum(self, head: TensorProto, raw: Field | None, size: int) -> Sum:
         if head.data_location == TensorProto.EXTERNAL:
-            # What is not UTF-8 text comes as bytes.
+            # protobuf returns bytes for a text that is not UTF-8.
             place = {str(entry.key): str(entry.value) for entry in head.external_data}
             if not all(place.get(key, "").isdecimal() for key in ("offset", "length")):
                 raise _bad(self.path, f"the weight {head.name} does not say where it lies")

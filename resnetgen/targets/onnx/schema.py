@@ -1,6 +1,6 @@
 """ONNX's messages as protobuf classes, without the rest of the onnx package.
 
-Importing the package takes a tenth of the time of a build, and nothing but verification needs more of it than these.
+Importing the whole package takes a tenth of the time of a build, and only verification needs more than the messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 else:
 
     def _messages() -> Any:
-        """The module of the messages alone; protobuf gives the same classes when onnx itself is imported later."""
+        """Import the module of the messages alone; protobuf returns the same classes if onnx itself is imported
+        later."""
         if "onnx" not in sys.modules and (package := find_spec("onnx")) and package.origin:
             found = spec_from_file_location("onnx.onnx_ml_pb2", Path(package.origin).with_name("onnx_ml_pb2.py"))
             if found and found.loader and Path(str(found.origin)).is_file():

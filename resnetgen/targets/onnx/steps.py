@@ -1,4 +1,4 @@
-"""What an op becomes that ONNX says in several nodes: each function gives the steps from its input to its output."""
+"""Ops that ONNX writes as several nodes: each function returns the nodes from the op's input to its output."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from resnetgen.ir.ops import Shape
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """An input of a node that no one trains: it stands in the file's skeleton, as `<node>.<label>`.
+    """An untrained input of a node, written into the model as `<node>.<label>`.
 
-    Numbers that the network computes with are rounded to the type that it computes in.
+    Float constants are rounded to the type in which the network computes.
     """
 
     label: str
     values: npt.NDArray[Any]
-    """int64 or float32."""
+    """Values of int64 or float32."""
 
 
 Tensor: TypeAlias = str | Constant
 
 
 class Step(Frozen):
-    """One ONNX node; it bears the name of its output."""
+    """One ONNX node, named like its output."""
 
     type: str
     inputs: list[Tensor]
     output: str
     attributes: dict[str, Any] = field(default_factory=dict)
     shape: Shape | None = None
-    """Of an output that is no node's of the graph."""
+    """Shape of an output that is not the output of a node of the graph."""
 
 
 def _ints(label: str, *values: int) -> Constant:
@@ -46,14 +46,18 @@ def _ints(label: str, *values: int) -> Constant:
 
 
 def window(op: ops.Pool, shape: Shape) -> dict[str, Any]:
-    """Explicit pads that give the same windows with floor: runtimes differ in their ceil_mode."""
+    """Return the attributes of a pooling, with explicit pads that give the same windows by floor: runtimes differ in
+    ceil_mode."""
     ends = [pad + op.overhang(size, axis) for axis, (pad, size) in enumerate(zip(op.pad, shape[1:], strict=True))]
     return {"kernel_shape": list(op.kernel), "strides": list(op.stride), "pads": [*op.pad, *ends]}
 
 
 def average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterator[Step]:
-    """ONNX counts all of its padding or none. Caffe counts the padding but not the overhang of the last window: where
-    both occur, the padding becomes zeros of its own and the rest is left uncounted."""
+    """Yield the nodes of an average pooling.
+
+    ONNX counts all padding or none. Caffe counts the padding but not the overhang of the last window: if both occur,
+    the padding is a Pad node, and the overhang is padding that does not count.
+    """
     if op.same and pads_apart(op, shape):
         yield from _same_average(op, shape, x, output)
         return
@@ -72,7 +76,8 @@ def average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterator[Step
 
 
 def _same_average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterator[Step]:
-    """Its zeros are a node of their own: ONNX Runtime up to 1.23 leaves uneven ones uncounted from opset 19 on."""
+    """Yield a Pad node and a pooling: ONNX Runtime up to 1.23 does not count uneven padding of a pooling from opset 19
+    on."""
     (top, bottom), (left, right) = op.pads(0), op.pads(1)
     padded = f"{output}/padded"
     inner = (shape[0], shape[1] + top + bottom, shape[2] + left + right)
@@ -82,7 +87,8 @@ def _same_average(op: ops.AvgPool, shape: Shape, x: str, output: str) -> Iterato
 
 
 def pads_apart(op: ops.AvgPool, shape: Shape) -> bool:
-    """Whether the padding of an average is a node of its own: it counts, and something else does not, or is uneven."""
+    """Return True if the padding of an average needs a Pad node: it counts and the overhang does not, or it is
+    uneven."""
     if op.same:
         return op.kernel != (1, 1)
     counted = op.pad != (0, 0) and not op.exclude_pad
@@ -90,7 +96,7 @@ def pads_apart(op: ops.AvgPool, shape: Shape) -> bool:
 
 
 def fc(shape: Shape, inputs: list[Tensor], output: str) -> Iterator[Step]:
-    """Gemm takes a matrix: an image is flattened before it."""
+    """Yield the nodes of an fc. Gemm takes a matrix, so an image is flattened first."""
     if len(shape) > 1:
         flat = f"{output}/flat"
         yield Step("Flatten", inputs[:1], flat, {"axis": 1}, (prod(shape),))
@@ -105,7 +111,7 @@ def silu(shape: Shape, x: str, output: str) -> Iterator[Step]:
 
 
 def mish(shape: Shape, x: str, output: str) -> Iterator[Step]:
-    """Before opset 18."""
+    """Yield the nodes of Mish, for opsets before 18."""
     softplus, gate = f"{output}/softplus", f"{output}/tanh"
     yield Step("Softplus", [x], softplus, shape=shape)
     yield Step("Tanh", [softplus], gate, shape=shape)
@@ -118,7 +124,8 @@ def relu6(x: str, output: str) -> Step:
 
 
 def groupnorm(op: ops.GroupNorm, shape: Shape, inputs: list[Tensor], output: str) -> Iterator[Step]:
-    """Each group as one channel of a sequence, whose norm has no scale of its own. Batch and size may be any."""
+    """Yield the nodes of a group norm: each group is one channel of a sequence, normalised without scale. Works for any
+    batch and size."""
     x, gamma, beta = inputs
     grouped, normed, image, scaled = (f"{output}/{what}" for what in ("grouped", "normed", "image", "scaled"))
     sequence = (op.groups, prod(shape) // op.groups)
@@ -133,7 +140,7 @@ def groupnorm(op: ops.GroupNorm, shape: Shape, inputs: list[Tensor], output: str
 
 
 def channelconv(op: ops.ChannelConv, shape: Shape, inputs: list[Tensor], output: str) -> Iterator[Step]:
-    """The channels as a sequence of one channel."""
+    """Yield the nodes of a channelconv: the channels are a sequence with one channel."""
     x, weight = inputs
     sequence, convolved = f"{output}/sequence", f"{output}/convolved"
     kernel = op.size(shape[0])

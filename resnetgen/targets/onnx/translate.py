@@ -1,4 +1,4 @@
-"""Graph -> ONNX nodes, without their weights."""
+"""Translation of a graph to ONNX nodes, without the values of its weights."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto
 from resnetgen.targets.onnx.steps import Step, Tensor
 
 MIN_OPSET = 9
-"""AveragePool, BatchNormalization, MaxPool and Flatten have had today's meaning since then."""
+"""Oldest opset in which AveragePool, BatchNormalization, MaxPool and Flatten have their present meaning."""
 _IR_VERSIONS = ((9, 4), (10, 5), (11, 6), (14, 7), (18, 8), (20, 9), (22, 10), (23, 11), (24, 12), (27, 13), (28, 14))
-"""The newest opset of each IR version, as onnx.helper.VERSION_TABLE has them."""
+"""Newest opset of each IR version, from onnx.helper.VERSION_TABLE."""
 MAX_OPSET = _IR_VERSIONS[-1][0]
 BATCH = "N"
 
 
 class Names(Frozen):
-    """What the tensors are called that a caller sees."""
+    """Names of a model's input and output."""
 
     input: str = "input"
     output: str = "output"
 
 
 class Elements(Frozen):
-    """The types of numbers that a model computes in, and that it takes and gives; casts stand where they differ."""
+    """Types in which a model computes (inner), and of its input and output (outer); casts are added if they differ."""
 
     inner: Element = Element.FP32
     outer: Element = Element.FP32
@@ -49,10 +49,10 @@ class Elements(Frozen):
 
 
 class Translation:
-    """The nodes and tensor types of a graph at an opset. A node's tensor has the node's name.
+    """Nodes and tensor types of a graph at an opset. A node's tensor has the node's name.
 
-    With a preprocessing to embed the input is an image of bytes, and the network's own input a tensor inside; so it is
-    with a cast behind it.
+    With embedded preprocessing the model's input is an image of bytes, and the network's own input an inner tensor; the
+    same goes for a cast of the input.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Translation:
         self.inner: list[ValueInfoProto] = []
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
-        """Inputs of nodes that are no weights, by name: they stand in the file's skeleton."""
+        """Inputs of nodes that are not weights, by name; they are written with the structure."""
         for node in graph.nodes:
             self.nodes += self._translated(node)
             if self.tensors[node.name] not in (names.input, names.output):
@@ -102,7 +102,8 @@ class Translation:
             raise fail(Exit.USAGE, Code.BAD_NAME, message)
 
     def value(self, name: str, shape: Shape, kind: int | None = None) -> ValueInfoProto:
-        """The type of a tensor of this shape, with the batch before it; of what the network computes, or `kind`."""
+        """Return the type of a tensor of this shape, with the batch axis before it; its numbers are of `kind`, by
+        default the type of the network."""
         info = ValueInfoProto(name=name)
         info.type.tensor_type.elem_type = kind or self.elements.inner.proto
         for extent in (self.batch, *shape):
@@ -139,7 +140,7 @@ class Translation:
         return name
 
     def _steps(self, node: Node, inputs: list[Tensor]) -> Iterator[Step]:
-        """The ONNX nodes of a node; `inputs` are its tensors, and behind them its weights."""
+        """Yield the ONNX nodes of a node; `inputs` are its tensors, followed by its weights."""
         op, shapes = node.op, self.graph.input_shapes(node)
         output = self.tensors[node.name]
         x = str(inputs[0]) if inputs else ""
@@ -155,7 +156,8 @@ class Translation:
                 yield from steps.channelconv(op, shapes[0], inputs, output)
             case ops.BatchNorm():
                 yield Step("BatchNormalization", inputs, output, {"epsilon": op.eps})
-            case ops.GroupNorm() if self.opset >= 21:  # that of opset 18 scales the groups, not the channels
+            # GroupNormalization of opset 18 scales the groups, not the channels
+            case ops.GroupNorm() if self.opset >= 21:
                 yield Step("GroupNormalization", inputs, output, {"epsilon": op.eps, "num_groups": op.groups})
             case ops.GroupNorm():
                 yield from steps.groupnorm(op, shapes[0], inputs, output)
@@ -215,7 +217,7 @@ class Translation:
                 assert_never(op)
 
     def _need(self, opset: int, node: Node, what: str) -> None:
-        """Raises Failure for what ONNX says from `opset` on, where that is too new."""
+        """Raise Failure (exit 3) if `what` needs opset `opset` and the model's is older."""
         if self.opset >= opset:
             return
         if self.runtime and self.runtime.opset < opset:
@@ -229,20 +231,21 @@ class Translation:
 
 
 def dims(node: Node, parameter: Parameter, opset: int) -> Shape:
-    """The shape of a weight's initializer: the parameter's own, but where a product or sum must broadcast it."""
+    """Return the shape of a weight's initializer: the parameter's own, with two axes added if a product or sum must
+    broadcast it."""
     return (*parameter.shape, 1, 1) if isinstance(node.op, ops.GroupNorm) and opset < 21 else parameter.shape
 
 
 def initializer(node: str, parameter: str) -> str:
-    """The name of a weight's initializer: conv3_x/0/main/conv2.weight."""
+    """Return the name of a weight's initializer: conv3_x/0/main/conv2.weight."""
     return f"{node}.{parameter}"
 
 
 def ir_version(opset: int, runtime: Profile | None = None) -> int:
-    """The oldest IR version that knows an opset, but not below 4, from which weights need not be inputs as well.
+    """Return the oldest IR version with an opset, but at least 4: earlier ones list weights as inputs as well.
 
-    Nor above what a runtime loads: ONNX Runtime 1.15 knows opset 19, but not IR version 9, which came with it. Nothing
-    that is written here needs more than IR version 4. Raises Failure for an opset that is not known here.
+    It is not above the version that a runtime loads: ONNX Runtime 1.15 has opset 19, but not IR version 9, which came
+    with it. No model written here needs more than IR version 4. Raises Failure (exit 2) for an unknown opset.
     """
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise fail(Exit.USAGE, Code.BAD_VALUE, f"opset {opset} lies outside {MIN_OPSET} to {MAX_OPSET}")
@@ -251,7 +254,7 @@ def ir_version(opset: int, runtime: Profile | None = None) -> int:
 
 
 def constant(name: str, values: npt.NDArray[Any]) -> TensorProto:
-    """The initializer of a constant; typed data, where weights have raw data."""
+    """Return the initializer of a constant, with typed data; weights have raw data."""
     if values.dtype == np.int64:
         return TensorProto(name=name, data_type=TensorProto.INT64, dims=values.shape, int64_data=values.tolist())
     if values.dtype == np.float16:
@@ -289,5 +292,6 @@ def _conv(op: ops.Conv) -> dict[str, Any]:
 
 
 def _place(node: Node) -> str:
-    """`resnet50.yaml:8 conv3_x/0/main/conv2`: the file's name without its folder, so that bytes do not depend on it."""
+    """Return the place of a node for its doc string, `resnet50.yaml:8 conv3_x/0/main/conv2`: without the folder, so
+    that the bytes do not depend on it."""
     return f"{node.span.short} {node.name}" if node.span else node.name

@@ -1,4 +1,4 @@
-"""Translation validation: the written model, read back, must say what the graph and the weights say."""
+"""Translation validation: the written model is read back and compared with the graph and the weights."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from resnetgen.targets.onnx.translate import BATCH, initializer
 
 
 def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, checksums: dict[str, int]) -> list[str]:
-    """What the model says otherwise than it should; empty where all agrees."""
+    """Return the differences between the written model and the graph, options and checksums; empty if all agree."""
     try:
         file = read_file(path)
         found = read_graph(file)
     except Failure as failure:
         if failure.exit is Exit.IO:
-            raise  # the disk fails; what was written is not at fault
+            raise  # a failing disk is not a fault of the file
         return [problem.message for problem in failure.problems]
     (source,), (result,) = graph.inputs, graph.outputs
     called: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in graph.nodes}
