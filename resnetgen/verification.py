@@ -9,6 +9,7 @@ from resnetgen.compiler import compile_spec
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
 from resnetgen.options import Compiled
+from resnetgen.precision.choice import Precision
 from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.spec.find import bundled
 from resnetgen.verify import REFERENCE, Network, Report, Settings, Subject, open_side, origin, verify_sides
@@ -61,7 +62,7 @@ def _subject(given: Verified) -> Subject:
     spec = compiled.spec
     stem = given.output_dir / spec.name / spec.stem
     build = f"resnetgen build {given.word} --output-dir {given.output_dir}"
-    files = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("onnx", "prototxt")}
+    files = {"onnx": _built_model(stem), "prototxt": stem.with_name(f"{stem.name}.prototxt")}
     read = {"onnx": origin.of_onnx, "prototxt": origin.of_caffe}
     built = {kind: read[kind](path) for kind, path in files.items() if path.is_file()}
     # Only a model says what was --set.
@@ -71,7 +72,23 @@ def _subject(given: Verified) -> Subject:
     # The reference's weights are those of the file that is run, where they have been drawn anew in between.
     kinds = sorted(built, reverse=set(given.on) == {"opencv"})
     network = next((_network(one, built[kind].made, given) for kind in kinds if (one := then[kind])), None)
-    return Subject(given.word, stem, network or _network(compiled, Made(), given), build, stale)
+    return Subject(given.word, stem, network or _network(compiled, Made(), given), build, stale, files["onnx"])
+
+
+def _built_model(stem: Path) -> Path:
+    """Return the ONNX model of a spec: in fp32, or the one of fewer bits where it stands alone.
+
+    Raises Failure (exit 2) where there are several, none of them in fp32.
+    """
+    whole = stem.with_name(f"{stem.name}.onnx")
+    lowered = [path for one in Precision if (path := stem.with_name(f"{stem.name}-{one}.onnx")).is_file()]
+    if whole.is_file() or not lowered:
+        return whole
+    if len(lowered) > 1:
+        names = ", ".join(path.name for path in lowered)
+        hint = f"name the model itself: resnetgen verify {lowered[0]}"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{stem.parent} holds several models: {names}", hint=hint)
+    return lowered[0]
 
 
 def _network(compiled: Compiled, made: Made, given: Verified) -> Network:

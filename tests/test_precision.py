@@ -13,6 +13,7 @@ from helpers import Result, Run
 from onnx import ModelProto, TensorProto, numpy_helper
 from PIL import Image
 
+from resnetgen import verify as verify_room
 from resnetgen.errors import Exit, Failure
 from resnetgen.precision import calibration, lower, quantise
 from resnetgen.precision.agreement import measure
@@ -376,3 +377,37 @@ def test_too_large_for_the_quantiser(monkeypatch: pytest.MonkeyPatch) -> None:
         lower.plan(Lowering(Precision.INT8, GATES[Precision.INT8]), whole, None)
     assert caught.value.exit is Exit.LIMIT
     assert lower.plan(Lowering(Precision.FP16, GATES[Precision.FP16]), whole, None).images.origin == "16 random images"
+
+
+@pytest.mark.parametrize(("build", "name"), [(INT8, "tiny-int8.onnx"), (FP16, "tiny-fp16.onnx")])
+def test_the_report_of_a_build_is_that_of_the_published_file(
+    build: tuple[str, ...], name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, bytes]] = []
+    verify = verify_room.verify_against_spec
+
+    def watched(model: Path, *rest: Any) -> Any:
+        ran.append((model.name, model.read_bytes()))
+        return verify(model, *rest)
+
+    monkeypatch.setattr(verify_room, "verify_against_spec", watched)
+    said = passed(run(*build, "--verify"))
+    assert said.startswith(f"{name}: equal\n")
+    assert [each for each, _ in ran] == [name, name], "the model in fp32, and the one that was made of it"
+    assert ran[0][1] != ran[1][1] == (FOLDER / name).read_bytes()
+    assert "tolerance 1e-01" in said or "tolerance 1e-02" in said
+    # The same figures as a run of the file gives.
+    (figures,) = [line for line in said.splitlines() if line.startswith(" onnxruntime:cpu  ") and "/1" in line]
+    assert figures in passed(run("verify", "tiny.yaml"))
+
+
+def test_verify_of_a_spec_finds_its_only_model(run: Run) -> None:
+    passed(run(*FP16))
+    assert passed(run("verify", "tiny.yaml")).startswith("tiny-fp16.onnx: equal\n")
+    passed(run(*INT8))
+    result = run("verify", "tiny.yaml")
+    assert result.code == Exit.USAGE
+    assert "generated/tiny holds several models: tiny-fp16.onnx, tiny-int8.onnx" in result.err
+    assert "hint: name the model itself: resnetgen verify generated/tiny/tiny-fp16.onnx" in result.err
+    passed(run(*BUILD))
+    assert passed(run("verify", "tiny.yaml")).startswith("tiny.onnx: equal\n")

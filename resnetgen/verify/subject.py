@@ -44,10 +44,13 @@ class Subject(Frozen):
     """The command that builds them, but for --target; empty where they are somebody else's."""
     stale: tuple[str, ...] = ()
     """The suffixes of files that were built from another state of the spec."""
+    model: Path | None = None
+    """The ONNX model, where it is not stem.onnx."""
 
     def file(self, suffix: str) -> Path:
         """One of its files. Raises Failure where it is not there (exit 5), or was built from another spec (exit 7)."""
         path = self.stem.with_name(f"{self.stem.name}.{suffix}")
+        path = self.model if suffix == "onnx" and self.model else path
         build = f"{self.build} --target {'onnx' if suffix == 'onnx' else 'caffe'}"
         if suffix in self.stale:
             message, hint = f"{path} was built from another state of the spec", f"build it anew: {build}"
