@@ -44,6 +44,8 @@ class Cost:
     seconds: float
     peak: float
     """MiB."""
+    processor: float = 0
+    """Seconds of the processor, of all threads."""
 
 
 def in_turn(runners: Sequence[Callable[[], T]], rounds: int) -> list[tuple[T, ...]]:
@@ -67,8 +69,11 @@ def columns(rounds: Sequence[tuple[T, ...]]) -> list[tuple[T, ...]]:
     return list(zip(*rounds, strict=True))
 
 
-def process(command: Sequence[str]) -> Cost:
-    """Wall time and peak memory of a process, as the kernel counts them, in an empty folder. Raises RuntimeError."""
+def process(command: Sequence[str], code: int = 0) -> Cost:
+    """Return what a process costs, as the kernel counts it, in an empty folder.
+
+    Raises RuntimeError where it does not end with the exit code `code`.
+    """
     assert peak() < _SMALL, "what measures whole processes must be small itself"
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
@@ -76,10 +81,10 @@ def process(command: Sequence[str]) -> Cost:
         _, status, usage = os.wait4(running.pid, 0)
         seconds = time.perf_counter() - start
         running.returncode = os.waitstatus_to_exitcode(status)
-        if running.returncode:
+        if running.returncode != code:
             errors.seek(0)
             raise RuntimeError(f"{' '.join(command)} failed with {running.returncode}: {errors.read()[-2000:]}")
-    return Cost(seconds, _mebibytes(usage))
+    return Cost(seconds, _mebibytes(usage), usage.ru_utime + usage.ru_stime)
 
 
 def duration(command: Sequence[str]) -> float:

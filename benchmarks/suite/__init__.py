@@ -13,6 +13,7 @@ SUITE = (
     "emission",
     "prototxt",
     "matching",
+    "hostile",
     "compile_time",
     "inference",
     "verification",
