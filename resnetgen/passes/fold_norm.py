@@ -42,25 +42,25 @@ def fold_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
 class Fold(Frozen):
     norm: str
     span: Span | None
-    """Of the norm."""
+    """Place of the norm in the spec."""
     eps: float
     bias: bool
-    """Whether the convolution had a bias of its own."""
+    """True if the convolution had a bias of its own."""
 
 
 class Folded(Frozen):
-    """Weights of the folded graph, computed from the others when they are asked for."""
+    """Weights of the folded graph, computed when asked for."""
 
     weights: Weights
     folds: dict[str, Fold]
 
     def tensor(self, node: str, parameter: str) -> Array:
-        """Raise Failure (exit 4) where finite weights become infinite or NaN."""
+        """Return a parameter. Raises Failure (exit 4) if folding makes finite weights infinite or NaN."""
         fold = self.folds.get(node)
         if fold is None:
             return self.weights.tensor(node, parameter)
         faults: list[str] = []
-        # The processor notes an overflow as it computes; a look at every value would cost a tenth of a build.
+        # The processor flags an overflow as it computes; checking every value would make a build a tenth slower.
         with np.errstate(all="call", under="ignore", call=lambda fault, _: faults.append(fault)):
             folded = self._folded(fold, node, parameter)
         if faults and not np.isfinite(folded).all() and self._are_finite(fold, node):
@@ -68,7 +68,7 @@ class Folded(Frozen):
         return folded
 
     def _are_finite(self, fold: Fold, node: str) -> bool:
-        """Return whether all weights that are folded are finite: with --allow-nonfinite they need not be."""
+        """Return True if all weights that are folded are finite; with --allow-nonfinite they need not be."""
         own = [(node, name) for name in ("weight", *(("bias",) if fold.bias else ()))]
         keys = [*own, *((fold.norm, name) for name in ("gamma", "beta", "mean", "variance"))]
         return all(np.isfinite(self.weights.tensor(*key)).all() for key in keys)

@@ -1,1 +1,1 @@
-"""A model in fewer bits than it was trained in, and how far it then is from what it was."""
+"""Models of lower precision, fp16 or int8, and their measured agreement with fp32."""

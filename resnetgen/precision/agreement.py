@@ -1,4 +1,4 @@
-"""How far a model of fewer bits is from what it was, on the same images."""
+"""Agreement of a model of lower precision with its fp32 original, on the same images."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Measured(Frozen):
     gate: Gate
     images: int
     origin: str
-    """Where they are from."""
+    """Source of the images."""
     same: int | None
-    """Images whose first class is the same; None where the outputs are no scores of classes."""
+    """Number of images with the same first class; None if the outputs are not class scores."""
     cosine: float
-    """Of all outputs; 0 where one is not finite."""
+    """Cosine of all outputs with those of fp32; 0 if one is not finite."""
     faults: tuple[str, ...] = ()
 
     @property
@@ -35,7 +35,7 @@ class Measured(Frozen):
 
     @property
     def said(self) -> str:
-        """top-1 of 30 of 30 images as in fp32, cosine 0.999664"""
+        """The result as text: top-1 of 30 of 30 images as in fp32, cosine 0.999664"""
         first = "" if self.same is None else f"top-1 of {self.same} of {self.images} images as in fp32, "
         return f"{first}cosine {self.cosine:.6f}" + "".join(f"; {fault}" for fault in self.faults)
 
@@ -49,7 +49,7 @@ class Measured(Frozen):
         }
 
     def failure(self) -> Failure:
-        """Of one that has not passed. Exit 7."""
+        """Return the Failure (exit 7) of a model that has not passed."""
         message = f"{self.precision} is too far from fp32: {self.said} ({self.origin})"
         ways = "--calibrate with images like those that will be served" if self.precision is Precision.INT8 else ""
         wanted = f"top-1 {self.gate.top1:g} and cosine {self.gate.cosine:g} are wanted"
@@ -58,7 +58,7 @@ class Measured(Frozen):
 
 
 def measure(whole: Path, lowered: Path, images: Images, lowering: Lowering) -> Measured:
-    """Run both models on ONNX Runtime's CPU provider. Raises Failure where one of them does not load."""
+    """Run both models on ONNX Runtime's CPU provider and compare the outputs. Raises Failure if one does not load."""
     before, after = Session(whole, Device()), Session(lowered, Device())
     distance, agreement = Distance(), Agreement()
     first = before.input.shape[0]

@@ -1,4 +1,4 @@
-"""The images by which a quantiser finds the ranges of activations, and on which two precisions are compared."""
+"""Images for calibration, by which a quantiser finds the ranges of activations, and for comparing two precisions."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from resnetgen.verify.inputs import Format, make, random_images
 from resnetgen.verify.settings import Settings
 
 RANDOM = 16
-"""Images, where they are random: their ranges hardly differ."""
+"""Number of random images; more hardly change the ranges."""
 AT_MOST = 256
-"""Images of a folder; taken evenly from all, since folders are often in the order of classes."""
+"""Limit of images from a folder; taken at even steps, since folders are often sorted by class."""
 
 
 class Images(Frozen):
     data: npt.NDArray[Any]
-    """As the model takes them; or pictures yet to be normalised, N x H x W x C of bytes: a quarter of the memory."""
+    """Images in the model's input format; or pictures not yet normalised, N x H x W x C of uint8, a quarter of the
+    size."""
     origin: str
-    """16 random images; 12 images of pictures/; 256 of the 4,000 images of pictures/."""
+    """Source, as text: 16 random images; 12 images of pictures/; 256 of the 4,000 images of pictures/."""
     preprocess: Preprocess | None = None
-    """What is left to be done to `data`."""
+    """Preprocessing still to be applied to `data`; None for none."""
 
     def batches(self, size: int) -> Iterator[npt.NDArray[Any]]:
-        """As the model takes them, `size` at once; the last ones again where they do not come out even."""
+        """Yield the images in the model's input format, `size` at a time; the last batch is filled up by repeating its
+        last image."""
         for start in range(0, len(self.data), size):
             part = self.data[start : start + size]
             part = np.pad(part, [(0, size - len(part)), *[(0, 0)] * (part.ndim - 1)], mode="edge")
@@ -47,10 +49,11 @@ class Images(Frozen):
 
 
 def load(given: Path | None, count: int | None, wanted: Format, preprocess: Preprocess | None) -> Images:
-    """`given`: a folder of pictures, a .npy or .npz file of images as the model takes them; None: random ones.
+    """Load images: from a folder of pictures, or from a .npy or .npz file in the model's input format; None for random
+    ones.
 
-    Raises Failure: exit 2 where nothing says how the network is to see a picture; 5 for what holds no images, and for
-    each picture that cannot be read.
+    Raises Failure: exit 2 for pictures without a preprocessing; exit 5 if there are no images, and for each picture
+    that cannot be read.
     """
     if given is None:
         number = count or RANDOM
@@ -74,7 +77,7 @@ def load(given: Path | None, count: int | None, wanted: Format, preprocess: Prep
 
 
 def _pictures(paths: list[Path], preprocess: Preprocess) -> npt.NDArray[np.uint8]:
-    """Raises Failure (exit 5) that names each one that is broken."""
+    """Return the pixels of pictures. Raises Failure (exit 5) that lists every one that cannot be read."""
     problems: list[Problem] = []
     read = [pixels for _, pixels in readable(paths, preprocess, problems)]
     if problems:
@@ -87,7 +90,7 @@ def _some(taken: int, found: int) -> str:
 
 
 def _evenly(found: Any, count: int) -> Any:
-    """At most so many, from the first to the last in equal steps."""
+    """Return at most `count` items, from the first to the last in equal steps."""
     if len(found) <= count:
         return found
     picked = [index * len(found) // count for index in range(count)]

@@ -1,4 +1,4 @@
-"""What a user chooses of a model's precision."""
+"""Options of a model's precision."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from resnetgen.profiles import Profile, who_loads
 from resnetgen.targets.onnx.elements import Element
 
 INT8_OPSET = 13
-"""From here on DequantizeLinear has an axis, by which each channel of a weight has a scale of its own."""
+"""Opset from which DequantizeLinear has an axis, which gives each channel of a weight its own scale."""
 
 
 class Precision(StrEnum):
     FP16 = "fp16"
-    """All numbers, casts at both ends."""
+    """All numbers in fp16, with casts at both ends."""
     INT8 = "int8"
-    """Activations of eight bits without a sign, weights of eight with one, a scale for each channel."""
+    """Unsigned 8-bit activations; signed 8-bit weights with a scale per channel."""
 
 
 class Gate(Frozen):
-    """How far a model may be from what it was in fp32; beyond, nothing is published."""
+    """Required agreement of a model with fp32; a model below it is not published."""
 
     top1: float
-    """The share of images whose first class must stay the same."""
+    """Smallest share of images whose first class stays the same, 0 to 1."""
     cosine: float
-    """Of the outputs of all images with what they were."""
+    """Smallest cosine of the outputs of all images with those in fp32, -1 to 1."""
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for what no share or cosine is, NaN among it."""
+        """Raise Failure (exit 2) for a value out of range, or NaN."""
         for option, smallest, value in (("--min-top1", 0, self.top1), ("--min-cosine", -1, self.cosine)):
             if not smallest <= value <= 1:
                 raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{option}: {value} is outside {smallest} to 1")
 
 
 GATES = {Precision.FP16: Gate(0.99, 0.9999), Precision.INT8: Gate(0.9, 0.99)}
-"""Where a user says nothing."""
+"""Default thresholds."""
 
 
 class Lowering(Frozen):
-    """A precision below fp32, and how a model comes to it."""
+    """A precision below fp32, and the options for reaching it."""
 
     precision: Precision
     gate: Gate
     images: Path | None = None
-    """A folder of pictures, or a .npy or .npz file, to calibrate and to compare with; None: random images."""
+    """Folder of pictures, or .npy or .npz file, for calibration and comparison; None for random images."""
     count: int | None = None
-    """How many images at most; None: as `calibration` says."""
+    """Limit of images; None for the default of `calibration`."""
     outer: Element = Element.FP32
-    """What an fp16 model takes and gives."""
+    """Type of an fp16 model's input and output."""
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for a number of images outside its range."""
+        """Raise Failure (exit 2) for a number of images out of range."""
         ranges.IMAGES.require(self.count, "--calibration-images")
 
 
 def check_opset(precision: Precision, opset: int, runtime: Profile | None) -> None:
-    """Raises Failure (exit 2) for an opset, or a runtime, that cannot carry a precision."""
+    """Raise Failure (exit 2) if a precision needs a newer opset than the one chosen or the runtime's."""
     if precision is not Precision.INT8 or opset >= INT8_OPSET:
         return
     if runtime and runtime.opset < INT8_OPSET:

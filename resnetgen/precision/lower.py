@@ -1,4 +1,4 @@
-"""fp32 -> a model of fewer bits: planned, written, and measured against what it was."""
+"""Lowering of an fp32 model to fp16 or int8: planned, written, and measured against the original."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from resnetgen.weights.source import Weights
 
 
 class Whole(Frozen):
-    """The model in fp32, as it is planned."""
+    """The planned fp32 model."""
 
     graph: Graph
     weights: Weights
@@ -35,9 +35,12 @@ class Whole(Frozen):
 
 
 def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Half | Quantised:
-    """What can be refused is refused here: an opset, a size, images that cannot be read. Raises Failure.
+    """Plan a model of lower precision.
 
-    `preprocess`: what is done to a picture before the network sees it.
+    Everything that can be refused is refused here. Raises Failure: exit 2 for an opset or option that cannot be used,
+    exit 5 for images that cannot be read, exit 6 above a size limit.
+
+    `preprocess`: preprocessing of pictures for the network; None if the spec has none.
     """
     graph, options = whole.graph, whole.options
     choice.check_opset(lowering.precision, options.opset, options.runtime)
@@ -50,7 +53,7 @@ def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Hal
     (source,) = graph.inputs
     channels, *extent = graph.shapes[source.name]
     shape, dtype = ((*extent, channels), np.uint8) if options.embed else ((channels, *extent), np.float32)
-    require_room(options.batch or 1, shape, "--batch")  # the last images are filled up to a whole batch
+    require_room(options.batch or 1, shape, "--batch")  # the last batch is filled up to its full size
     images = calibration.load(lowering.images, lowering.count, Format(shape, np.dtype(dtype)), preprocess)
     metadata = options.metadata | {"resnetgen.precision": lowering.precision.value}
     if lowering.precision is Precision.INT8:
@@ -66,29 +69,30 @@ class Half(Frozen):
 
     images: Images
     made: Whole
-    """What becomes of it in fp16."""
+    """The same network, planned in fp16."""
 
     def write(self, whole: Path, path: Path, create: Create) -> list[str]:
-        """Write the model to `path`, given that in fp32; returns what is otherwise than it should be."""
+        """Write the model to `path`; `whole` is the one in fp32. Return the differences from the plan, empty if there
+        are none."""
         made = self.made
         checksums = emit.write(made.planned, made.weights, path, create=create)
         return validate(path, made.graph, made.planned, made.options, checksums)
 
 
 class Quantised(Frozen):
-    """The model in fp32, quantised."""
+    """The fp32 model, quantised to int8."""
 
     images: Images
     batch: int
     metadata: dict[str, str]
 
     def write(self, whole: Path, path: Path, create: Create) -> list[str]:
-        """As Half.write."""
+        """Write the model to `path`, as Half.write does."""
         from resnetgen.precision.quantise import differences, quantise, read
 
         before = read(whole)
         made = quantise(whole, self.images, self.batch)
-        # Of the checkpoint, say: what was known only when the weights had been written.
+        # Metadata known only after the weights were written, such as the checkpoint's checksum.
         late = {entry.key: entry.value for entry in before.metadata_props}
         for key, value in (late | self.metadata).items():
             made.metadata_props.add(key=key, value=value)

@@ -1,6 +1,6 @@
-"""fp32 -> int8 by ONNX Runtime's own quantiser: QDQ, activations U8, weights S8 with a scale for each channel.
+"""Quantisation from fp32 to int8 by ONNX Runtime: QDQ, activations U8, weights S8 with a scale per channel.
 
-On a CPU with VNNI, U8 times S8 is one instruction; S8 times S8 is several.
+On a CPU with VNNI, U8 times S8 is one instruction; S8 times S8 takes several.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.precision.calibration import Images
 
 _PRELUDE = {"Transpose", "Gather", "Cast", "Sub", "Mul"}
-"""What makes numbers of an image's bytes: it has its values exactly, and costs little."""
+"""Ops of the embedded preprocessing: exact for bytes, and cheap."""
 _WHOLE = {"Softmax"}
-"""Eight bits leave no probability below 1/510."""
+"""Ops that stay in fp32: 8 bits would round probabilities below 1/510 to 0."""
 
 
 def read(path: Path) -> ModelProto:
@@ -33,8 +33,8 @@ def read(path: Path) -> ModelProto:
 def quantise(whole: Path, images: Images, batch: int) -> ModelProto:
     """Return the quantised model, without metadata; `batch` is the number of images that it takes at once.
 
-    The scores are left in fp32: of two that became the same number of eight bits, none would be the first. Raises
-    Failure (exit 4) where the quantiser finds no range, since activations are NaN or infinite.
+    Scores stay in fp32: two that round to the same 8-bit number would have no first. Raises Failure (exit 4) if the
+    quantiser finds no range because activations are NaN or infinite.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -60,7 +60,7 @@ def quantise(whole: Path, images: Images, batch: int) -> ModelProto:
 
 
 class _Reader:
-    """What the quantiser asks for one feed after the other."""
+    """Feeds for the quantiser, one after another."""
 
     def __init__(self, name: str, batches: Iterator[npt.NDArray[Any]]) -> None:
         self._feeds = ({name: batch} for batch in batches)
@@ -71,12 +71,12 @@ class _Reader:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """The quantiser advises to prepare the model first, which is what folding was, at each call."""
+    """Silence the quantiser's advice, at each call, to prepare the model first: folding has done that."""
     root = logging.getLogger()
     root.addFilter(_nothing_below_an_error)
     try:
         with catch_warnings():
-            simplefilter("ignore")  # of numpy: about activations that are NaN, which are refused
+            simplefilter("ignore")  # numpy warns about NaN activations, which are refused
             yield
     finally:
         root.removeFilter(_nothing_below_an_error)
@@ -84,7 +84,7 @@ def _silent() -> Iterator[None]:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turn what the quantiser raises of ranges that are no numbers into a Failure."""
+    """Turn the quantiser's exceptions for ranges that are not numbers into a Failure (exit 4)."""
     try:
         yield
     except (AssertionError, ValueError, ArithmeticError) as error:
@@ -97,11 +97,12 @@ def _nothing_below_an_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-# What the quantiser was to do, looked at in what it did
+# Check of the quantiser's result
 
 
 def differences(made: ModelProto, whole: ModelProto) -> list[str]:
-    """What a caller would notice, and every product that is still one of floats; empty where all is as it should be."""
+    """Return the differences in interface, and every product that is still computed in float; empty if there
+    are none."""
     lines = []
     if (list(made.graph.input), list(made.graph.output)) != (list(whole.graph.input), list(whole.graph.output)):
         lines.append("its inputs or outputs differ")

@@ -1,1 +1,1 @@
-"""Caffe: prototxt and caffemodel."""
+"""Caffe target: prototxt and caffemodel."""

@@ -1,4 +1,4 @@
-"""What the blobs of a caffemodel are called, and which parameters of the graph they hold."""
+"""Names of a caffemodel's blobs, and the parameters of the graph that they hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from resnetgen.weights.names import load_name_map
 
 
 def blob_naming(graph: Graph, world: str | None) -> Naming:
-    """`<layer>.<number of the blob>`. Raises Failure where the map does not name a node, or Caffe cannot say it."""
+    """Return the naming `<layer>.<index of the blob>` of a graph, by a name map or by the paths of nodes.
+
+    Raises Failure (exit 3) if the map does not name a node, or Caffe cannot express one.
+    """
     found, fixed = {}, set()
     for layer in translate(graph, load_name_map(world) if world else None).layers:
         for number, blob in enumerate(layer.blobs):

@@ -1,4 +1,4 @@
-"""The readers of Caffe files: each is given only what it knows."""
+"""Dialects of Caffe: the features of each reader of its files."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from enum import StrEnum
 
 
 class Dialect(StrEnum):
-    """Whose files are written. A feature below is a layer type, or a field, that not every reader has."""
+    """Reader for which files are written. Each property is a feature that not every reader has."""
 
     BVLC = "bvlc"
     """BVLC's master of 2018 and later."""
     BVLC_1_0 = "bvlc-1.0"
     """BVLC's release 1.0 of 2017, which most vendors' forks follow."""
     OPENCV = "opencv"
-    """The importer of OpenCV 4."""
+    """Importer of OpenCV 4."""
 
     @property
     def round_mode(self) -> bool:
-        """Whether a pooling may round down. Elsewhere what rounding up adds is cut off."""
+        """True if a pooling may round down. For other readers the rows and columns added by rounding up are cut off."""
         return self is Dialect.BVLC
 
     @property
     def silence(self) -> bool:
-        """Whether a top that nothing reads must be silenced. OpenCV has no need of it, and takes the last layer for the
+        """True if a top that no layer reads must be silenced. OpenCV does not need it, and takes the last layer for the
         output."""
         return self is not Dialect.OPENCV
 
@@ -36,7 +36,7 @@ class Dialect(StrEnum):
 
     @property
     def exact_mvn(self) -> bool:
-        """Whether MVN adds eps to the variance, as norms do. BVLC's adds it to the standard deviation."""
+        """True if MVN adds eps to the variance, as norms do. BVLC's adds it to the standard deviation."""
         return self is Dialect.OPENCV
 
     @property

@@ -1,4 +1,4 @@
-"""The Caffe files: a prototxt from the template, and a caffemodel whose blobs are streamed into it."""
+"""Writer of Caffe files: a prototxt from the template, and a caffemodel whose blobs are streamed."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Progress = Callable[[int], None]
 
 
 class CaffePlan(Frozen):
-    """Files that are ready to be written: everything that can be refused has been."""
+    """Files that are ready to be written: everything that can be refused has been checked."""
 
     graph: Graph
     net: CaffeNet
     text: str
     names: dict[str, tuple[str, ...]]
     shapes: dict[Key, Shape]
-    """Of every parameter of the graph."""
+    """Shape of every parameter of the graph."""
 
     def message(self) -> Any:
-        """The NetParameter that the text says: a copy of one's own."""
+        """Return the NetParameter of the text, a new copy each time."""
         return message("NetParameter").FromString(self._serialised)
 
     @cached_property
@@ -60,7 +60,8 @@ def plan(
     with_weights: bool,
     dialect: Dialect = Dialect.BVLC,
 ) -> CaffePlan:
-    """Translate a graph, or refuse it. A caffemodel of 2 GB or more is refused here (exit 6)."""
+    """Translate a graph to a plan. Raises Failure: exit 3 for a node that cannot be translated, exit 6 for a caffemodel
+    of 2 GB or more."""
     shapes = keys(graph)
     net = translate(graph, names, batch or 1, dialect)
     fixed = (blob.shape for layer in net.layers for blob in layer.blobs if isinstance(blob, Fixed))
@@ -79,7 +80,7 @@ def write_caffemodel(
     progress: Progress = lambda _: None,
     create: Create = Output,
 ) -> dict[Key, int]:
-    """Write each layer with its blobs; returns the checksum of each tensor as it was drawn."""
+    """Write each layer with its blobs; return the checksum of each tensor as it was drawn."""
     net = planned.message()
     layers = list(net.layer)
     del net.layer[:]
@@ -107,7 +108,7 @@ def _values(layer: Layer, drawn: Iterator[Drawn], checksums: dict[Key, int]) -> 
 
 
 def _write_layer(file: Output, head: bytes, blobs: list[Array]) -> None:
-    """A NetParameter that holds nothing but one layer."""
+    """Write a NetParameter with one layer and nothing else."""
     heads = []
     for blob in blobs:
         shape: Any = message("BlobProto")()

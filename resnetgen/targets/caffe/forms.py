@@ -1,7 +1,8 @@
-"""What Caffe says in several layers, put together again layer by layer.
+"""Ops that Caffe writes as several layers, recognised layer by layer.
 
-Until the last of its layers is met, a blob inside is a form: it says what has been done so far to which node's output.
-`begin` and `go_on` take a layer and give for each of its tops the next form, or the op of the IR that is then done.
+Until the last of its layers is read, a blob inside an op is a form: a record of the steps applied so far, and of the
+node whose output they were applied to. `begin` and `go_on` take a layer and return, for each of its tops, the next form
+or the finished op of the IR.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from resnetgen.ir.graph import Node
 from resnetgen.ir.ops import Op, Shape
 
 Lines: TypeAlias = tuple[int, ...]
-"""Numbers of rows or columns, in their order."""
+"""Indices of rows or columns, in their order."""
 
 
 class Unscaled(Frozen):
-    """A norm that lacks its Scale."""
+    """A norm without its Scale."""
 
     source: str
     op: ops.BatchNorm
 
 
 class Turned(Frozen):
-    """6 - max(x, 0); once it is cut, the positive part of that."""
+    """6 - max(x, 0); with `is_cut`, the positive part of it."""
 
     source: str
     relu: str
@@ -37,14 +38,14 @@ class Turned(Frozen):
 
 
 class Softplus(Frozen):
-    """ln(1 + exp(x)); then the tanh of that."""
+    """ln(1 + exp(x)); with `tanh`, the tanh of it."""
 
     source: str
     tanh: bool = False
 
 
 class Cut(Frozen):
-    """Some rows and some columns of a node's output."""
+    """Some rows and columns of a node's output."""
 
     source: str
     rows: Lines
@@ -52,14 +53,14 @@ class Cut(Frozen):
 
 
 class Column(Frozen):
-    """The channels of one pixel below each other; with a kernel, once they are convolved."""
+    """Channels of one pixel as rows; with `kernel`, after their convolution."""
 
     source: str
     kernel: int = 0
 
 
 class Grouped(Frozen):
-    """Each group of channels as one channel; with eps normalised; then an image again."""
+    """Each group of channels as one channel; then normalised (eps is set), then reshaped to an image."""
 
     source: str
     dims: Shape
@@ -74,14 +75,14 @@ class Done(Frozen):
     op: Op
     inputs: tuple[str, ...]
     replaces: str = ""
-    """A node that turned out to be a part of this one."""
+    """Node that turned out to be a part of this op; empty for none."""
 
 
 Made: TypeAlias = tuple[Form | Done, ...]
 
 
 class Value(Frozen):
-    """What a layer reads: a node's output, or a form whose source has this shape."""
+    """Bottom of a layer: a node's output, or a form whose source has this shape."""
 
     node: Node | None
     form: Form | None
@@ -89,7 +90,8 @@ class Value(Frozen):
 
 
 def begin(layer: Any, values: list[Value], batch: int) -> Made | None:
-    """What a layer of nodes' outputs begins, or ends at once; None: it is an op on its own. Raises Failure."""
+    """Return the forms or ops after a layer that reads nodes' outputs; None if the layer is an op on its own. Raises
+    Failure (exit 4)."""
     first = values[0].node
     assert first is not None
     shape = values[0].shape
@@ -113,7 +115,7 @@ def begin(layer: Any, values: list[Value], batch: int) -> Made | None:
 
 
 def go_on(layer: Any, values: list[Value]) -> Made:
-    """The next layer of a form. Raises Failure."""
+    """Return the forms or ops after the next layer of a form. Raises Failure (exit 4)."""
     forms = [value.form for value in values if value.form]
     form, shape = forms[0], values[0].shape
     match layer.type, form:
@@ -160,7 +162,7 @@ def go_on(layer: Any, values: list[Value]) -> Made:
 
 
 def unfinished(form: Form) -> str:
-    """How a form that nothing went on with is called in an error."""
+    """Return the name of an unfinished form for an error."""
     return "BatchNorm without a Scale" if isinstance(form, Unscaled) else type(form).__name__.lower()
 
 
@@ -169,7 +171,7 @@ def bad(what: str) -> Failure:
 
 
 def _gated(layer: Any, values: list[Value]) -> Done:
-    """The product with a flattened gate."""
+    """Return the product with a flattened gate."""
     param = layer.scale_param
     if len(values) != 2 or param.axis != 0 or param.bias_term:
         raise bad(f"the Scale {layer.name} is not the second half of a norm")
@@ -185,7 +187,8 @@ def _shifts(layer: Any) -> bool:
 
 
 def _uses_own_statistics(param: Any) -> bool:
-    """Said outright: without a word a net that is run uses the stored ones."""
+    """Return True if the layer explicitly uses statistics of the batch; by default a net at inference uses
+    stored ones."""
     return param.HasField("use_global_stats") and not param.use_global_stats
 
 
@@ -216,7 +219,7 @@ def _reshaped(layer: Any, source: str, shape: Shape, batch: int) -> Form:
 
 
 def _slice(layer: Any, node: Node | None, cut: Cut) -> Made:
-    """Pieces of rows or of columns. The first piece of a pooling that rounds up may be what rounding down gives."""
+    """Return the pieces of rows or columns, one for each top."""
     param = layer.slice_param
     lines = cut.rows if param.axis == 2 else cut.columns
     points = [0, *param.slice_point, len(lines)]
@@ -230,7 +233,8 @@ def _slice(layer: Any, node: Node | None, cut: Cut) -> Made:
 
 
 def rounded_down(node: Node, shape: Shape, cut: Cut) -> Done | None:
-    """The pooling of which a piece is left, if that is what rounding down leaves. `shape` is its input's."""
+    """Return the pooling that rounds down if it leaves exactly this piece, else None. `shape` is that of the pooling's
+    input."""
     if not isinstance(node.op, ops.Pool) or not node.op.ceil:
         return None
     op = replace(node.op, ceil=False)
@@ -248,7 +252,8 @@ def _joined(layer: Any, parts: list[Cut]) -> Cut:
 
 
 def _blurs(layer: Any, cut: Cut, shape: Shape) -> bool:
-    """A fixed depthwise 3x3 convolution of what is reflected at its edges. Its values stand in the caffemodel."""
+    """Return True for a fixed depthwise 3x3 convolution of a reflected image; its values are checked in the
+    caffemodel."""
     param, (channels, height, width) = layer.convolution_param, shape
     reflected = [(1, *range(size), size - 2) for size in (height, width)]
     depthwise = param.num_output == param.group == channels and list(param.kernel_size) == [3] and not param.bias_term
@@ -258,14 +263,14 @@ def _blurs(layer: Any, cut: Cut, shape: Shape) -> bool:
 
 
 def _slides(param: Any) -> bool:
-    """A kernel that slides over the rows of one channel and keeps their number."""
+    """Return True for a kernel that slides over the rows of one channel and keeps their number."""
     one = (param.num_output, param.group, param.kernel_w, param.pad_w, param.bias_term) == (1, 1, 1, 0, False)
     strides = list(param.stride) in ([], [1]) and not param.dilation
     return bool(one) and strides and param.kernel_h % 2 == 1 and param.pad_h == param.kernel_h // 2
 
 
 def _cropped(layer: Any, node: Node, op: ops.AvgPool) -> Done:
-    """An average padded as much before as behind, less what is cut off before."""
+    """Return the average whose padding before is as large as behind, with the excess rows and columns cropped."""
     param = layer.crop_param
     same = ops.AvgPool(op.kernel, same=True)
     behind = (same.pads(0)[1], same.pads(1)[1])

@@ -1,4 +1,4 @@
-"""The layers of a caffemodel without their blobs: how the network was built."""
+"""Reader of a caffemodel's layers without their blobs: the structure of the network."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from resnetgen.targets.caffe.schema import message
 from resnetgen.weights.wire import Truncated, field_bytes, fields
 
 MAX_HEADS = 8 << 20
-"""Bytes of all layers without their blobs; ResNet-152's take 90 KB."""
+"""Limit in bytes of all layers without their blobs; those of ResNet-152 take 90 KB."""
 _LAYER, _V1_LAYER, _BLOBS = 100, 2, 7  # NetParameter and LayerParameter
 
 
 _SMALL = 4096
-"""Bytes of a layer that is read with its blobs, which then go."""
+"""Largest layer in bytes that is read with its blobs, which are then dropped."""
 
 
 def read_heads(path: Path, most: int) -> Any:
-    """Return the NetParameter of a caffemodel, without blobs: `most` layers at most.
+    """Return the NetParameter of a caffemodel without blobs, with `most` layers at most.
 
-    Raises Failure: exit 4 for layers that the schema cannot read, such as those of the layout of 2014; exit 5 where the
+    Raises Failure: exit 4 for layers that the schema cannot read, such as those of the layout of 2014; exit 5 if the
     file cannot be read; exit 6 for more layers, or more than MAX_HEADS bytes.
     """
     net = message("NetParameter")()

@@ -1,4 +1,4 @@
-"""Caffe's layers, and what an op becomes that Caffe says in several: each function gives the layers in their order."""
+"""Layers of Caffe: each function returns the layers of an op, in order."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from resnetgen.weights.source import Array
 
 
 class Enum(str):
-    """The name of an enum's value, which is printed without quotes."""
+    """Name of an enum's value, which is printed without quotes."""
 
 
 Value: TypeAlias = Union[int, float, str, bool, Enum, "Params"]
 Params: TypeAlias = tuple[tuple[str, Value], ...]
-"""Fields of a message, in the order in which they are printed."""
+"""Fields of a message, in the order of printing."""
 
 
 class Weight(Frozen):
-    """A blob that holds a parameter of the node."""
+    """A blob with a parameter of the node."""
 
     parameter: str
     shape: Shape | None = None
-    """The blob's; None: the parameter's."""
+    """Shape of the blob; None for that of the parameter."""
 
 
 class Fixed(Frozen):
-    """A blob that no one trains."""
+    """A blob with untrained, fixed values."""
 
     shape: Shape
     fill: Callable[[Shape], Array]
@@ -49,13 +49,14 @@ class Layer(Frozen):
     params: Params = ()
     blobs: tuple[Blob, ...] = ()
     in_place: bool = False
-    """Whether it may write its top over its bottom, where it is that blob's only consumer."""
+    """True if the layer may overwrite its bottom with its top, provided that no other layer reads it."""
     reads: tuple[str, ...] = ()
-    """"0", "1" ... are the node's inputs. Empty: what the layer before it writes; the first layer reads every input."""
+    """Labels of the bottoms; "0", "1" ... are the node's inputs. Empty: the tops of the layer before, or every input
+    for the first layer."""
     writes: tuple[str, ...] = ("",)
-    """What is called "out" is the node's output, else the first top of its last layer."""
+    """Labels of the tops. "out" is the node's output; without it, the first top of the last layer is."""
     frozen: bool = False
-    """Whether training must leave its blobs alone."""
+    """True if training must not change its blobs."""
     name: str = ""
     bottoms: tuple[str, ...] = ()
     tops: tuple[str, ...] = ()
@@ -79,7 +80,7 @@ def zeros(shape: Shape) -> Array:
 
 
 def pair(what: str, values: Pair) -> Params:
-    """A kernel, a stride or a padding: one field where height and width agree."""
+    """Return a kernel, a stride or a padding: one field if height and width are equal, else two."""
     height, width = values
     if height == width:
         return (("kernel_size" if what == "kernel" else what, height),)
@@ -101,7 +102,8 @@ def convolution(op: ops.Conv) -> Layers:
 
 
 def batchnorm(op: ops.BatchNorm) -> Layers:
-    """The norm, whose third blob divides the other two, and its gamma and beta."""
+    """Return a BatchNorm, whose third blob is the factor that divides the other two, and a Scale with gamma and
+    beta."""
     eps: Params = () if op.eps == 1e-5 else (("eps", op.eps),)
     statistics = (Weight("mean"), Weight("variance"), Fixed((1,), ones))
     return (
@@ -115,10 +117,11 @@ def _scale_and_shift() -> Layer:
 
 
 def groupnorm(op: ops.GroupNorm, shape: Shape, batch: int, dialect: Dialect) -> Layers:
-    """Each group of each image as one channel, whose own statistics normalise it.
+    """Return the layers of a group norm: each group of each image becomes one channel, normalised by its own
+    statistics.
 
-    BVLC's MVN is not exact, but a BatchNorm with the statistics of its batch is; it sees one image of batch x groups
-    channels, so that the batch stands in the file.
+    BVLC's MVN is not exact, but a BatchNorm with the statistics of the batch is; its input is one image of batch x
+    groups channels, so that the batch size is fixed in the file.
     """
     channels, height, width = shape
     if dialect.exact_mvn:
@@ -143,7 +146,7 @@ def lrn(op: ops.Lrn) -> Layers:
 
 
 def channelconv(op: ops.ChannelConv, shape: Shape) -> Layers:
-    """The channels as the rows of an image of one channel."""
+    """Return the layers of a channelconv: the channels become rows of an image of one channel."""
     kernel = op.size(shape[0])
     params: Params = (
         ("num_output", 1),
@@ -163,7 +166,7 @@ def silu(dialect: Dialect) -> Layers:
 
 
 def mish() -> Layers:
-    """BNLL is ln(1 + exp(x))."""
+    """Return the layers of Mish; BNLL is ln(1 + exp(x))."""
     return (
         Layer("BNLL", reads=("0",)),
         Layer("TanH", writes=("gate",), in_place=True),
@@ -172,7 +175,7 @@ def mish() -> Layers:
 
 
 def relu6(dialect: Dialect) -> Layers:
-    """min(x, 6) is 6 - max(6 - x, 0)."""
+    """Return a Clip, or two ReLUs and two Powers for dialects without it: min(x, 6) is 6 - max(6 - x, 0)."""
     if dialect.clip:
         return (Layer("Clip", (("min", 0.0), ("max", 6.0)), in_place=True),)
     relu, turn = Layer("ReLU", in_place=True), Layer("Power", (("scale", -1.0), ("shift", 6.0)), in_place=True)
@@ -184,7 +187,8 @@ def _product(*reads: str) -> Layer:
 
 
 def gate(image: str, values: str) -> Layers:
-    """An image times one value a channel. Eltwise cannot broadcast; a Scale of two bottoms, the second NxC, can."""
+    """Return the product of an image with one value per channel. Eltwise cannot broadcast; a Scale with two bottoms,
+    the second N x C, can."""
     return (
         Layer("Flatten", reads=(values,), writes=("flat",)),
         Layer("Scale", (("axis", 0),), reads=(image, "flat")),
@@ -192,7 +196,8 @@ def gate(image: str, values: str) -> Layers:
 
 
 def pooling(op: ops.Pool, method: str, shape: Shape, dialect: Dialect) -> Layers:
-    """Caffe rounds up; where that adds a row or a column, it is told not to, or the row and the column are cut off."""
+    """Return a pooling. Caffe rounds up; if that adds a row or a column, round_mode is set or the addition is
+    cut off."""
     pad = pair("pad", op.pad) if op.pad != (0, 0) else ()
     params: Params = (*pair("kernel", op.kernel), *pad, *pair("stride", op.stride), ("pool", Enum(method)))
     if op.ceil or not op.rounds(shape):
@@ -211,7 +216,7 @@ def pooling(op: ops.Pool, method: str, shape: Shape, dialect: Dialect) -> Layers
 
 
 def same_average(op: ops.AvgPool) -> Layers:
-    """As much padding before as behind; then, where less belongs before, the first row and column are cut off."""
+    """Return an average with equal padding on both sides; excess rows and columns at the start are cropped."""
     (top, bottom), (left, right) = op.pads(0), op.pads(1)
     pad = pair("pad", (bottom, right)) if (bottom, right) != (0, 0) else ()
     params: Params = (*pair("kernel", op.kernel), *pad, ("stride", 1), ("pool", Enum("AVE")))
@@ -226,7 +231,7 @@ def same_average(op: ops.AvgPool) -> Layers:
 
 
 def channelpad(op: ops.ChannelPad, shape: Shape) -> Layers:
-    """A fixed convolution: each channel is one of the input's, or none."""
+    """Return a fixed convolution: each output channel is one of the input's, or zero."""
 
     def identity(blob: Shape) -> Array:
         return np.eye(blob[0], blob[1], -op.before(shape[0]), np.float32).reshape(blob)
@@ -242,7 +247,7 @@ def channelpad(op: ops.ChannelPad, shape: Shape) -> Layers:
 
 
 def blurpool(op: ops.BlurPool, shape: Shape) -> Layers:
-    """Rows and columns are cut and joined so that the second one stands before the first, too; then a fixed blur."""
+    """Return the reflection of the image, by slices and concatenations, and a fixed blur."""
     channels, height, width = shape
 
     def binomial(blob: Shape) -> Array:
@@ -262,7 +267,8 @@ def blurpool(op: ops.BlurPool, shape: Shape) -> Layers:
 
 
 def _reflect(axis: int, size: int) -> Layers:
-    """The second line before the first, and the last but one behind the last. The image's size is thereby fixed."""
+    """Return the layers that add the second line before the first, and the last but one after the last. They fix the
+    image's size."""
     points = sorted({1, 2, size - 2, size - 1} - {0, size})
     pieces = tuple(f"{'rows' if axis == 2 else 'columns'}{number}" for number in range(len(points) + 1))
     cut: Params = (("axis", axis), *(("slice_point", point) for point in points))

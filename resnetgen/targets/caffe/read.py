@@ -1,4 +1,5 @@
-"""A prototxt's message as a graph of the IR. It shares no module with the emitter."""
+"""Reader of a prototxt's message as a graph of the IR. It shares no module with the emitter, so that it finds its
+mistakes."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from resnetgen.targets.caffe.forms import Cut, Done, Form, Made, Value, bad, beg
 
 
 def read_graph(net: Any) -> Graph:
-    """The network as the IR says it; a node bears the name of its (last) layer.
+    """Return the network as a graph of the IR; a node has the name of its (last) layer.
 
-    A fixed convolution that pads channels is a convolution here: what it does stands in the caffemodel. Raises Failure
-    (exit 4) for what the IR has no word for.
+    A fixed convolution that pads channels stays a convolution: only the caffemodel has its values. Raises Failure (exit
+    4) for layers that the IR cannot express.
     """
     return _Reader(net).graph()
 
@@ -26,11 +27,11 @@ class _Reader:
         self.nodes: dict[str, Node] = {}
         self.shapes: dict[str, Shape] = {}
         self.forms: dict[str, Form] = {}
-        """What is half done, by the layer and the number of its top."""
+        """Forms, by the layer and the name of its top."""
         self.pending: dict[str, Form] = {}
-        """The forms that no layer has read yet."""
+        """Forms that no layer has read yet."""
         self.writer: dict[str, str] = {}
-        """Blob -> the node or the form that was written last: layers may work in place."""
+        """Blob -> the node or form that was written to it last: layers may work in place."""
 
     def graph(self) -> Graph:
         if len(self.net.input) != 1 or len(self.net.input_dim) != 4:
@@ -76,7 +77,7 @@ class _Reader:
             raise bad(f"{layer.name}: {error}") from None
 
     def _value(self, name: str) -> Value:
-        """Taken from what is pending, too: somebody goes on with it."""
+        """Return the value of a node or form, and mark the form as read."""
         form = self.pending.pop(name, None) or self.forms.get(name)
         node = None if form else self.nodes.get(name)
         if form is None and node is None:
@@ -92,7 +93,7 @@ class _Reader:
                 continue
             name = f"{layer.name} ({top})"
             self.forms[name] = done
-            if number == 0:  # what is cut off need not be read
+            if number == 0:  # later tops are the parts cut off, which need not be read
                 self.pending[name] = done
             self.writer[top] = name
 
@@ -102,7 +103,7 @@ class _Reader:
 
 
 def layer_op(layer: Any) -> Op:
-    """The op of a layer that is one op on its own. Raises Failure for any other."""
+    """Return the op of a layer that is one op on its own. Raises Failure (exit 4) for any other."""
     match layer.type:
         case "Convolution":
             return _conv(layer.convolution_param)
@@ -176,7 +177,7 @@ def _pooling(param: Any) -> Op:
 
 
 def _pair(param: Any, what: str, values: list[int], default: Pair) -> Pair:
-    """A pair from `kernel_h` and `kernel_w`, or from one or two values of the repeated field."""
+    """Return a pair from `kernel_h` and `kernel_w`, or from one or two values of the repeated field."""
     if param.HasField(f"{what}_h") or param.HasField(f"{what}_w"):
         return (getattr(param, f"{what}_h"), getattr(param, f"{what}_w"))
     return _both(values, default)

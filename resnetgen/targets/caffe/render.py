@@ -1,4 +1,4 @@
-"""Caffe layers -> prototxt, by templates/caffe/net.prototxt.j2."""
+"""Rendering of Caffe layers as a prototxt, by templates/caffe/net.prototxt.j2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnetgen.targets.caffe.translate import CaffeNet
 
 
 def render(net: CaffeNet) -> str:
-    """The text of the prototxt. A name the template lacks is an error, never an empty space."""
+    """Return the text of the prototxt. A name that the template lacks is an error, never an empty text."""
     return _template().render(net=net)
 
 
@@ -22,7 +22,7 @@ def _template() -> Template:
 
 
 def literal(value: Value) -> str:
-    """A value in protobuf's text format."""
+    """Return a value in protobuf's text format."""
     match value:
         case bool():
             return "true" if value else "false"

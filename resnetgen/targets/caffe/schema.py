@@ -1,4 +1,4 @@
-"""Caffe's messages as protobuf classes, from the descriptor that caffe.proto was compiled to."""
+"""Caffe's messages as protobuf classes, from the compiled descriptor of caffe.proto."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnetgen.errors import Code, Exit, fail
 
 @cache
 def _messages() -> dict[str, Any]:
-    # A pool of our own: another package of the process may have registered messages called caffe.*
+    # A separate pool: another package in the process may have registered messages called caffe.*
     pool = descriptor_pool.DescriptorPool()
     data = Path(__file__).with_name("caffe.binpb").read_bytes()
     files = descriptor_pb2.FileDescriptorSet.FromString(data).file
@@ -23,15 +23,16 @@ def _messages() -> dict[str, Any]:
 
 
 def message(name: str) -> Any:
-    """The class of a message, such as NetParameter."""
+    """Return the class of a message, such as NetParameter."""
     return _messages()[f"caffe.{name}"]
 
 
 def parse_prototxt(text: str, shown: str) -> Any:
-    """Return the NetParameter of a prototxt. Raises Failure (exit 4) with the line for what the schema lacks."""
+    """Return the NetParameter of a prototxt. Raises Failure (exit 4), with the line, for text that the schema does not
+    allow."""
     try:
         return text_format.Parse(text, message("NetParameter")())
-    except (text_format.ParseError, SystemError) as error:  # SystemError: protobuf, of a word that is not UTF-8
+    except (text_format.ParseError, SystemError) as error:  # protobuf raises SystemError for a word that is not UTF-8
         raise fail(Exit.MODEL, Code.PROTOTXT_SYNTAX, f"{shown}: {error}") from None
 
 
@@ -53,4 +54,4 @@ PARAM_FIELDS = {
     "Scale": "scale_param",
     "Slice": "slice_param",
 }
-"""Layer type -> the field of its layer that holds its parameters, of the types that resnetgen emits."""
+"""Layer type -> the field of its parameters, for the types that resnetgen writes."""

@@ -1,4 +1,5 @@
-"""Graph -> Caffe layers: types, parameters in the order in which the authors print them, blobs, in-place tops."""
+"""Translation of a graph to Caffe layers: types, parameters in the order of the authors' prototxts, blobs, in-place
+tops."""
 
 from __future__ import annotations
 
@@ -18,18 +19,19 @@ from resnetgen.weights.names import NameMap, layer_names
 
 
 class CaffeNet(Frozen):
-    """What the template prints and the caffemodel's writer fills."""
+    """A net for the template and the caffemodel's writer."""
 
     name: str
     input: str
     dims: tuple[int, ...]
     layers: Layers
     names: dict[str, tuple[str, ...]]
-    """Node -> the names of its layers; of the input, of its blob."""
+    """Node -> names of its layers; input -> name of its blob."""
 
 
 def translate(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect = Dialect.BVLC) -> CaffeNet:
-    """Raises Failure for a node that the dialect cannot say exactly, or that the name map does not name."""
+    """Translate a graph. Raises Failure (exit 3) for a node that the dialect cannot express exactly, or that the name
+    map does not name."""
     made = {node.name: _layers(graph, node, batch, dialect) for node in graph.nodes}
     counts = {name: max(1, len(layers)) for name, layers in made.items()}
     called = layer_names(graph, names, counts)
@@ -47,7 +49,7 @@ def translate(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dial
 def _place(
     graph: Graph, node: Node, made: Layers, names: tuple[str, ...], blobs: dict[str, str], top_first: bool
 ) -> Iterator[Layer]:
-    """Names, bottoms and tops of a node's layers; the blob of its output is added to `blobs`."""
+    """Yield a node's layers with names, bottoms and tops; the blob of the node's output is added to `blobs`."""
     here = {str(number): blobs[name] for number, name in enumerate(node.inputs)}
     before = tuple(here.values())
     sole = _may_be_written_over(graph, node, blobs)
@@ -63,10 +65,10 @@ def _place(
 
 
 def _may_be_written_over(graph: Graph, node: Node, blobs: dict[str, str]) -> bool:
-    """Whether a node may work in place on its input.
+    """Return True if a node may work in place on its input.
 
-    Flatten's top shares the memory of its bottom, which others may still read. The net's input is never written over: a
-    second forward pass would start from it.
+    Flatten's top shares the memory of its bottom, which others may still read. The net's input is never overwritten: a
+    second forward pass would read it again.
     """
     producer = graph.by_name[node.inputs[0]]
     sole = len(node.inputs) == 1 and graph.consumers[producer.name] == (node,)
@@ -146,7 +148,7 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
 
 
 def _check_norm(graph: Graph, node: Node, dialect: Dialect) -> None:
-    """Of OpenCV's, silu and mish end in a product as well."""
+    """Refuse a norm after a product of vectors for OpenCV; silu and mish end in a product as well."""
     merged = isinstance(graph.by_name[node.inputs[0]].op, ops.Add | ops.Mul | ops.Silu | ops.Mish)
     if merged and len(graph.shapes[node.name]) == 1 and not dialect.norm_after_vectors:
         why = "it merges a norm wrongly with the sum or product of vectors before it"

@@ -1,4 +1,4 @@
-"""Translation validation: the written files, read back, must say what the graph and the weights say."""
+"""Translation validation: the written files are read back and compared with the graph and the weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
 
 
 def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]:
-    """What the prototxt says otherwise than the graph; empty where they agree."""
+    """Return the differences between the prototxt and the graph; empty if they agree."""
     try:
         net = parse_prototxt(path.read_text(encoding="utf-8"), path.name)
         found = read_graph(net)
@@ -41,7 +41,8 @@ def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]
 
 
 def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int]) -> list[str]:
-    """What the caffemodel says otherwise than the prototxt and the checksums of the weights as they were drawn."""
+    """Return the differences between the caffemodel and the prototxt, and the checksums of the weights as drawn; empty
+    if they agree."""
     net = planned.message()
     layers = list(net.layer)
     del net.layer[:]
@@ -49,7 +50,7 @@ def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int
         rest, found = read_caffemodel(path)
     except Failure as failure:
         if failure.exit is Exit.IO:
-            raise  # the disk fails; what was written is not at fault
+            raise  # a failing disk is not a fault of the file
         return [problem.message for problem in failure.problems]
     lines = [] if len(found) == len(layers) else [f"{len(found)} layers instead of {len(layers)}"]
     if rest != net:
@@ -64,7 +65,8 @@ def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int
 
 
 def _as_text(graph: Graph) -> Graph:
-    """The graph as far as a prototxt can say it: what a fixed convolution does stands in the caffemodel."""
+    """Return the graph as far as a prototxt expresses it: a channelpad becomes a convolution, whose fixed values are in
+    the caffemodel."""
     nodes = (
         replace(node, op=ops.Conv((1, 1), node.op.out_channels, node.op.stride))
         if isinstance(node.op, ops.ChannelPad)
@@ -75,7 +77,7 @@ def _as_text(graph: Graph) -> Graph:
 
 
 def _wanted(layer: Any, node: str, planned: CaffePlan, checksums: dict[Key, int]) -> list[Blob]:
-    """The blobs of a layer, as Caffe's layers take them: nothing here is asked of the emitter."""
+    """Return the expected blobs of a layer by Caffe's rules, independently of the emitter."""
 
     def weight(parameter: str) -> list[Blob]:
         key = (node, parameter)
@@ -103,7 +105,7 @@ def _wanted(layer: Any, node: str, planned: CaffePlan, checksums: dict[Key, int]
 
 
 def _picked(op: ops.ChannelPad, channels: int) -> Array:
-    """The kernel that gives the input's channels, one after another, and zeros around them."""
+    """Return the kernel that copies the input's channels in order, with zeros around them."""
     kernel = np.zeros((op.out_channels, channels, 1, 1), np.float32)
     for channel in range(channels):
         kernel[op.before(channels) + channel, channel] = 1
@@ -119,9 +121,11 @@ Blob = tuple[Shape, int]
 
 
 def read_caffemodel(path: Path) -> tuple[Any, list[tuple[Any, list[Blob]]]]:
-    """A net without its layers; each layer without its blobs, and the shape and checksum of each blob. Holds no values.
+    """Return a net without layers, and each layer without blobs with the shape and checksum of each blob. Values are
+    not kept.
 
-    Raises Failure (exit 4) for a truncated file, and for a blob whose size is not its shape's.
+    Raises Failure: exit 4 for a truncated file, and for a blob whose size does not match its shape; exit 5 if it cannot
+    be read.
     """
     try:
         with path.open("rb") as file, Sums() as sums:
