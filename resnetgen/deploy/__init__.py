@@ -1,1 +1,2 @@
-"""From a spec to what a server loads: a model repository for Triton, or a folder for ONNX Runtime."""
+"""Deployment of a spec: a model repository for Triton, the same with a manifest for KServe, or a folder for ONNX
+Runtime."""

@@ -1,4 +1,4 @@
-"""config.pbtxt, parsed back, against the model's file: what Triton would find when it loads both."""
+"""Check of config.pbtxt: it is parsed back and compared with the model's file, as Triton does when it loads both."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _TYPES: dict[int, str] = {
 
 
 def differences(text: str, folder: str, model: Path, labels: str | None) -> list[str]:
-    """What Triton would refuse, or serve otherwise than the model is; empty where all agrees.
+    """Return what Triton would refuse, or serve differently from the model; empty if all agrees.
 
-    `folder`: the name of the model's directory; `labels`: that of the file of labels.
+    `folder`: name of the model's directory; `labels`: name of the labels file, None for none.
     """
     config = parse(Source("config.pbtxt", text))
     graph = read_file(model).model.graph
@@ -56,7 +56,7 @@ def _tensors(field: str, config: Message, wanted: Iterable[ValueInfoProto], limi
 
 
 def _batches(config: Message, limit: int) -> Iterator[str]:
-    """Sizes that no batch can have."""
+    """Yield the batch sizes above the limit."""
     asked = [
         int(size) for each in messages(config, "dynamic_batching") for size in scalars(each, "preferred_batch_size")
     ]
@@ -77,6 +77,6 @@ def scalars(message: Message, name: str) -> list[str]:
 
 
 def one(message: Message, name: str) -> str | None:
-    """A field that stands once; None where it does not."""
+    """Return the value of a field that occurs once, else None."""
     found = scalars(message, name)
     return found[0] if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""What config.pbtxt says of a model, and its text by templates/triton/config.pbtxt.j2."""
+"""Configuration of a model for Triton, and its text by templates/triton/config.pbtxt.j2."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
-    """What TensorRT computes in."""
+    """Precision of TensorRT."""
 
     FP16 = "fp16"
     FP32 = "fp32"
 
 
 class Serving(Frozen):
-    """How Triton is to run a model."""
+    """Options of a model in Triton."""
 
     max_batch: int = 0
-    """The most images that it puts into one batch; 0: it batches nothing."""
+    """Largest batch that Triton forms; 0 for no batching."""
     preferred: tuple[int, ...] = ()
-    """Sizes at which a batch need not wait for more."""
+    """Batch sizes that do not wait for more requests."""
     queue_delay: int = 0
-    """Microseconds that a request may wait for others, until a batch is full."""
+    """Time in microseconds that a request may wait for others to fill the batch."""
     instances: int = 1
     device: Device = Device.CPU
     tensorrt: Precision | None = None
-    """None: ONNX Runtime's own kernels."""
+    """Precision of TensorRT; None for ONNX Runtime's own kernels."""
     latest: int = 1
-    """How many versions are served at a time."""
+    """Number of versions that are served at a time."""
 
 
 class Tensor(Frozen):
     name: str
     type: str
     dims: tuple[int, ...]
-    """Without the batch where Triton batches."""
+    """Shape; without the batch axis if Triton batches."""
 
 
 class Sample(Frozen):
-    """What is run before the server says that it is ready."""
+    """Warm-up request, run before the server reports that it is ready."""
 
     name: str
     batch: int
-    """0 where Triton does not batch, and `dims` has the batch."""
+    """Batch size; 0 if Triton does not batch, and `dims` includes the batch."""
     dims: tuple[int, ...]
 
 
@@ -63,12 +63,12 @@ class Config(Frozen):
     input: Tensor
     output: Tensor
     labels: str | None
-    """The name of their file."""
+    """Name of the labels file; None for none."""
     serving: Serving
 
     @property
     def warmup(self) -> tuple[Sample, ...]:
-        """The smallest batch and the largest: kernels are chosen by shape."""
+        """Warm-up with the smallest and the largest batch: kernels are chosen by shape."""
         largest, dims = self.serving.max_batch, self.input.dims
         if not largest:
             return (Sample("one batch", 0, tuple(1 if dim == DYNAMIC else dim for dim in dims)),)
@@ -81,7 +81,7 @@ class Config(Frozen):
 
 
 def configure(name: str, compiled: Compiled, options: Options, serving: Serving, labels: str | None) -> Config:
-    """By the graph, not by the model's file, which is held against it."""
+    """Return the configuration of a graph. The model's file is not read: it is checked against the result."""
     graph = compiled.graph
     (source,), (result,) = graph.inputs, graph.outputs
     batch = () if serving.max_batch else (options.batch or DYNAMIC,)

@@ -1,4 +1,4 @@
-"""A spec as model.onnx, planned and ready to be written into whatever a server wants around it."""
+"""The model.onnx of a deployment, planned and ready to be written."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from resnetgen.job import Job
 from resnetgen.options import Compiled, Options, Progress
 
 STEM = "model"
-"""What servers call a model's file unless they are told otherwise."""
+"""Default name of a model's file in servers."""
 MODEL = f"{STEM}.onnx"
 
 
 @contextmanager
 def planned(compiled: Compiled, options: Options, progress: Progress) -> Iterator[Job]:
-    """A job that has refused all that can be refused. Raises Failure."""
+    """Plan a job; everything that can be refused is refused. Raises Failure."""
     job = Job(compiled, options, progress, STEM)
     job.begin()
     try:

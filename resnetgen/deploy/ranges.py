@@ -1,9 +1,9 @@
-"""Ranges of the integers that servers read, from the servers' own schemas; checked whatever packages are installed.
+"""Ranges of the integers that servers read, from the servers' own schemas; checked whichever packages are installed.
 
 - Triton's configuration: protobuf/model_config.proto in triton-inference-server/common (83adf7c) gives the types;
   ValidateModelConfig in src/model_config_utils.cc of triton-inference-server/core (73aad7c) gives the lower bounds.
 - A version's directory: VersionsToLoad in src/model_repository_manager/model_lifecycle.cc of the same repository reads
-  its name as an int64, and does not survive a larger number.
+  its name as an int64, and crashes on a larger number.
 - KServe's replicas and targets: ComponentExtensionSpec in pkg/apis/serving/v1beta1/component.go of kserve/kserve
   (aaac4e2).
 - Kubernetes' quantities: pkg/api/resource/quantity.go in kubernetes/apimachinery (eed236c) allows 2^63 - 1 at most.
@@ -15,18 +15,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 INT32, UINT32, INT64, UINT64 = 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1
-"""The largest number of each type."""
+"""Largest number of each type."""
 
 
 class ServerField(NamedTuple):
-    """The integers that a server accepts in a field."""
+    """Range of the integers that a server accepts in a field."""
 
     option: str
-    """The option of `resnetgen deploy` that sets the field."""
+    """Option of `resnetgen deploy` that sets the field."""
     low: int
     high: int
     field: str
-    """The field's name and type in the schema."""
+    """Name and type of the field in the schema."""
 
 
 RANGES = {
@@ -44,8 +44,8 @@ RANGES = {
 
 
 def require_in_range(**given: int | Sequence[int] | None) -> None:
-    """Check numbers, named as in RANGES; None is a field that is not set. Raises Failure (exit 2)."""
-    from resnetgen.errors import Code, Exit, fail  # here, since `--help` reads the table and must start fast
+    """Check numbers by their names in RANGES; None is a field that is not set. Raises Failure (exit 2)."""
+    from resnetgen.errors import Code, Exit, fail  # imported here because `--help` reads the table and must start fast
 
     for name, numbers in given.items():
         option, low, high, field = RANGES[name]

@@ -1,4 +1,4 @@
-"""Triton's own schema of config.pbtxt, where the package tritonclient, which brings it, is installed."""
+"""Triton's own schema of config.pbtxt, from the package tritonclient if it is installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def violations(text: str) -> list[str]:
-    """What the schema does not allow; empty where it allows all, or is not at hand."""
+    """Return the violations of the schema; empty if there are none, or if it is not installed."""
     if (schema := messages()) is None:
         return []
     from google.protobuf import text_format
@@ -21,7 +21,7 @@ def violations(text: str) -> list[str]:
 
 
 def messages() -> Any:
-    """The module of the messages alone, since the package imports gRPC, which nothing here needs; None: not at hand."""
+    """Return the module of the messages alone; the whole package would import gRPC. None if it is not installed."""
     package = find_spec("tritonclient")
     if not package or not package.origin:
         return None
@@ -34,6 +34,6 @@ def messages() -> Any:
     module = module_from_spec(found)
     try:
         found.loader.exec_module(module)
-    except VersionError:  # tritonclient 2.73 says that protobuf 6.30 is enough for it, and needs 6.33.5
+    except VersionError:  # tritonclient 2.73 declares protobuf 6.30 as enough, but needs 6.33.5
         return None
     return module

@@ -1,4 +1,4 @@
-"""A folder for ONNX Runtime: model.onnx, labels.txt, preprocess.json and manifest.json, as `predict` reads them."""
+"""Folder for ONNX Runtime: model.onnx, labels.txt, preprocess.json and manifest.json, as `predict` reads them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from resnetgen.options import Built, Options, Progress, Quiet
 from resnetgen.predict.folder import PREPROCESS
 
 _OPTIONAL = (LABELS, PREPROCESS, f"{MODEL}.data")
-"""What the next model of a folder may lack, and must then not find there."""
+"""Files that the next model of a folder may not have; old ones are then removed."""
 
 
 def deploy(word: str, options: Options, labels: Path | None = None, progress: Progress | None = None) -> Built:
-    """Write the folder `options.output_dir`, or write it anew where it is one of these already. Raises Failure."""
+    """Write the folder `options.output_dir`, or rewrite it if an earlier deploy wrote it. Raises Failure."""
     folder = options.output_dir
     _refuse_foreign(folder)
     compiled = compile_spec(word, options.settings, options.max_nodes, options.image)
@@ -44,7 +44,8 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
 
 
 def _publish(stage: Staging, folder: Path) -> None:
-    """A new folder appears at once: a model without its manifest would be another's to the next deploy."""
+    """Publish the files. A new folder appears at once: the next deploy would take a model without its manifest for a
+    foreign one."""
     if not folder.exists():
         try:
             return stage.publish_folder({name: name for name in stage.outputs}, folder)
@@ -55,7 +56,7 @@ def _publish(stage: Staging, folder: Path) -> None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Files that another program or another command put there are not overwritten."""
+    """Raise Failure (exit 5) if the folder has files of another program or command, which are not overwritten."""
     if MODEL in manifest.read(folder):
         return
     if taken := [name for name in (MODEL, manifest.MANIFEST, *_OPTIONAL) if (folder / name).exists()]:

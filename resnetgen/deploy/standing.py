@@ -1,4 +1,4 @@
-"""A model that stands in a repository already: whether a version may be added to it, and which."""
+"""Check of a model that is already in a repository: whether a version may be added to it, and its number."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from resnetgen.targets.caffe.text import Field, Scalar, parse, read
 
 _HINT = "--name gives the new model another name"
 _INTERFACE = ("input", "output")
-"""What clients of a model rely on: it stays the same from version to version."""
+"""Fields that clients of a model rely on: they stay the same from version to version."""
 
 
 def next_version(model: Path) -> int:
-    """Return the newest version plus one, or 1 for a new model. Raises Failure (exit 5) where there is none left."""
+    """Return the newest version plus one, or 1 for a new model. Raises Failure (exit 5) if there is none left."""
     standing = [path.name for path in model.iterdir()] if model.is_dir() else []
     newest = max((int(name) for name in standing if name.isascii() and name.isdigit()), default=0)
     if newest >= RANGES["version"].high:
@@ -27,12 +27,13 @@ def next_version(model: Path) -> int:
 
 
 def changed(model: Path, texts: dict[str, str]) -> dict[str, str]:
-    """Those that say something else than the files that stand there."""
+    """Return the texts that differ from the existing files."""
     return {name: text for name, text in texts.items() if (model / name).read_bytes() != text.encode()}
 
 
 def accept(model: Path, config: str, labels: str | None) -> None:
-    """Raises Failure (exit 5) where another's model stands, or one of ours that takes or gives something else."""
+    """Raise Failure (exit 5) if the model is not one of resnetgen, or has other inputs, outputs or labels than the new
+    version."""
     if not (model / CONFIG).is_file():
         raise fail(Exit.IO, Code.OUTPUT, f"{model} stands there and has no {CONFIG}", hint=_HINT)
     source = read(model / CONFIG)
@@ -47,7 +48,7 @@ def accept(model: Path, config: str, labels: str | None) -> None:
             raise _refused(Span(source, 0, 1), f"the model that stands there has no {name}")
     path = model / LABELS
     if labels is not None and not (path.is_file() and path.read_bytes() == labels.encode()):
-        # They belong to all versions: other labels would rename the classes of those that are served.
+        # Labels are shared by all versions: other labels would rename the classes of the versions in service.
         raise fail(Exit.IO, Code.OUTPUT, f"the new version has other labels than {path}", hint=_HINT)
 
 
@@ -56,5 +57,5 @@ def _refused(span: Span, message: str) -> Failure:
 
 
 def _plain(found: list[Field]) -> list[object]:
-    """Without the places."""
+    """Return fields without places in the source."""
     return [(f.name, f.value.text if isinstance(f.value, Scalar) else _plain(list(f.value.fields))) for f in found]

@@ -1,4 +1,4 @@
-"""A model repository for Triton: <repository>/<name>/{config.pbtxt, labels.txt, <version>/model.onnx}."""
+"""Model repository for Triton: <repository>/<name>/{config.pbtxt, labels.txt, <version>/model.onnx}."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
 class Wanted(Frozen):
-    """What is to stand in the repository."""
+    """Options of a model in the repository."""
 
     name: str | None = None
-    """None: the spec's own."""
+    """Name of the model; None for the spec's."""
     version: int | None = None
-    """None: the next one that is free."""
+    """Version; None for the next free one."""
     labels: Path | None = None
     serving: Serving = field(default_factory=Serving)
 
@@ -43,7 +43,7 @@ class Wanted(Frozen):
 def deploy(word: str, options: Options, wanted: Wanted, progress: Progress | None = None) -> Built:
     """Add a model, or a version of one, to the repository `options.output_dir`. Raises Failure.
 
-    Either appears by the renaming of a finished folder; no version that stands there is changed.
+    Both appear by renaming a finished folder; existing versions are never changed.
     """
     with staged(prepare(word, options, wanted), progress or Quiet()) as model:
         model.publish()
@@ -51,31 +51,31 @@ def deploy(word: str, options: Options, wanted: Wanted, progress: Progress | Non
 
 
 class Prepared(Frozen):
-    """A model for a repository: compiled, and refused where it could not be served; nothing is written yet."""
+    """A model for a repository: compiled and checked; nothing is written yet."""
 
     compiled: Compiled
     options: Options
     place: Path
-    """<repository>/<name>."""
+    """Folder of the model: <repository>/<name>."""
     config: Config
     texts: dict[str, str]
-    """config.pbtxt and labels.txt, which belong to all versions."""
+    """config.pbtxt and labels.txt, which are shared by all versions."""
     wanted: int | None
-    """The version; None: the next one that is free."""
+    """Version; None for the next free one."""
 
     def version(self) -> Path:
-        """Where it will stand. Raises Failure (exit 5) where it may not."""
+        """Return the folder of the version. Raises Failure (exit 5) if it may not be added."""
         if self.place.exists() or self.place.is_symlink():
             standing.accept(self.place, self.texts[CONFIG], self.texts.get(LABELS))
         version = self.place / str(self.wanted or standing.next_version(self.place))
-        if self.wanted and version.exists():  # else another deploy has taken it just now, and there is a next one
+        if self.wanted and version.exists():  # otherwise another deploy has just taken it, and the next one is free
             hint = "leave out --model-version for the next one that is free"
             raise fail(Exit.IO, Code.OUTPUT, f"{version} stands there, and a version is never changed", hint=hint)
         return version
 
 
 def prepare(word: str, options: Options, wanted: Wanted) -> Prepared:
-    """`options.output_dir`: the repository. Raises Failure."""
+    """Compile and check a model for the repository `options.output_dir`. Raises Failure."""
     _refuse(options, wanted)
     compiled = compile_spec(word, options.settings, options.max_nodes, options.image)
     name = _checked(wanted.name or compiled.spec.stem)
@@ -89,9 +89,10 @@ def prepare(word: str, options: Options, wanted: Wanted) -> Prepared:
 
 @contextmanager
 def staged(prepared: Prepared, progress: Progress) -> Iterator[Staged]:
-    """Writes the model and holds its configuration against it. Raises Failure.
+    """Write the model into a staging folder and check its configuration against it. Raises Failure.
 
-    Unfinished files stand beside the repository, since a server that polls it takes each folder for a model.
+    The staging folder is next to the repository, since a server that polls the repository takes each folder for a
+    model.
     """
     repository, config = prepared.options.output_dir, prepared.config
     with planned(prepared.compiled, prepared.options, progress) as job, staging(beside(repository)) as stage:
@@ -101,24 +102,25 @@ def staged(prepared: Prepared, progress: Progress) -> Iterator[Staged]:
 
 
 class Staged:
-    """A model that is whole and checked, but not in its place yet."""
+    """A model that is complete and checked, but not in its place yet."""
 
     def __init__(self, prepared: Prepared, job: Job, stage: Staging) -> None:
         self.prepared, self._job, self._stage = prepared, job, stage
-        # Triton wants a model with external data to be a folder.
+        # Triton expects a model with external data to be a folder.
         inner = f"{MODEL}/" if len(stage.outputs) > 1 else ""
         self._layout = {file: f"{inner}{file}" for file in stage.outputs}
         self.bytes = sum(output.size for output in stage.outputs.values())
-        """Of the model's files."""
+        """Total size in bytes of the model's files."""
         for file, text in prepared.texts.items():
             stage.write_text(file, text)
         self._entries = job.entries(stage)
         self.sha256 = sha256("\n".join(entry.sha256 for entry in self._entries.values()).encode()).hexdigest()
-        """Of all that is to be published."""
+        """SHA-256 of all files to be published."""
         self._files: dict[Path, Entry] = {}
 
     def publish(self) -> Path:
-        """Gives the version's folder. Where another deploy is faster, what stands there then is looked at anew."""
+        """Publish and return the version's folder. If another deploy is faster, check the model again and take the next
+        version."""
         while True:
             is_new = not self.prepared.place.exists()
             version = self.prepared.version()
@@ -131,7 +133,8 @@ class Staged:
             return version
 
     def _move(self, version: Path, is_new: bool) -> Iterable[str]:
-        """Gives the names of the texts that were written. Raises FileExistsError, and has then changed nothing."""
+        """Move the files and return the names of the texts that were written. Raises FileExistsError before anything is
+        changed."""
         place, texts = version.parent, self.prepared.texts
         if is_new:
             inside = {file: f"{version.name}/{path}" for file, path in self._layout.items()}
@@ -145,12 +148,13 @@ class Staged:
         return changed
 
     def built(self) -> Built:
-        """What has been published."""
+        """Return the result, after `publish`."""
         return self._job.built(self._files)
 
 
 def _refuse(options: Options, wanted: Wanted) -> None:
-    """Refuse what no server could read, and what contradicts itself, before anything is compiled."""
+    """Raise Failure (exit 2) for options that contradict each other or are out of range, before anything is
+    compiled."""
     serving = wanted.serving
     require_in_range(
         version=wanted.version,
@@ -172,7 +176,7 @@ def _refuse(options: Options, wanted: Wanted) -> None:
     if serving.tensorrt and serving.device is not Device.GPU:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "TensorRT runs on a GPU alone", hint="add --device gpu")
     if options.lowering and options.lowering.precision is Precision.INT8 and serving.device is Device.GPU:
-        # TensorRT takes activations with a sign and a zero point of 0; CUDA's provider has no kernel for such products.
+        # TensorRT takes signed activations with a zero point of 0; CUDA's provider has no kernel for such products.
         message = "int8 is written for CPUs: activations of eight bits without a sign"
         raise fail(Exit.USAGE, Code.PRECISION, message, hint="--precision fp16, or --device cpu")
 

@@ -1,7 +1,7 @@
-"""Comparing networks by meaning: `compare(load(a), load(b))`.
+"""Comparison of networks by meaning: `compare(load(a), load(b))`.
 
-Prints nothing, and imports neither the compiler nor the command line. A net need not come from a prototxt: whatever
-can be said in Records can be compared.
+It prints nothing, and imports neither the compiler nor the command line. A net need not come from a prototxt: any
+Records can be compared.
 """
 
 from resnetgen.diff.compare import compare

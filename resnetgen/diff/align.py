@@ -1,4 +1,4 @@
-"""Aligning two nets as two texts are: in one order that depends on structure alone."""
+"""Alignment of two nets like two texts, in an order that depends on structure alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from resnetgen.diff.pair import Pair, nearby
 from resnetgen.diff.subsequence import common
 
 MAX_STEPS = 2_000_000
-"""Steps that the search for the longest alignments may take, in nets of any size."""
+"""Limit of steps for the longest alignments, plus STEPS_PER_RECORD for each record."""
 STEPS_PER_RECORD = 64
-"""As many more for each record."""
+"""Additional steps for each record."""
 
 
 def align(pair: Pair, matched: Container[int], keys: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
@@ -44,9 +44,9 @@ def _aligned(
 
 
 def _ordered(pair: Pair, nodes: range) -> list[int]:
-    """Return the records depth first from the outputs, inputs before what reads them: each branch in one piece.
+    """Return the records depth first from the outputs, each after its inputs, so that each branch is contiguous.
 
-    Where the inputs' order does not matter the shorter branch comes first: a changed attribute does not alter that.
+    If the inputs' order does not matter the shorter branch comes first: a changed attribute does not alter that.
     """
     near = nearby(pair, 1)
     depth = [0] * len(pair.records)

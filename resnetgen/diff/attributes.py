@@ -1,14 +1,14 @@
 """Attributes of a prototxt's message that differ from their defaults, each in one canonical form.
 
-Networks are compared by what they compute in the phase TEST. So these fields do not count: fillers (initial weights);
-`param` but for a name that layers share; `loss_weight`, `propagate_down`, `phase`; `moving_average_fraction`,
-`stable_prod_grad`, `dropout_ratio` (training); `engine`, `force_nd_im2col` (how, not what); `force_backward`,
-`debug_info`. This holds for messages of the schema; in others every field counts as it is written.
+Networks are compared by their computation in the phase TEST. So these fields are ignored: fillers (initial weights);
+`param` except for a name that layers share; `loss_weight`, `propagate_down`, `phase`; `moving_average_fraction`,
+`stable_prod_grad`, `dropout_ratio` (training); `engine`, `force_nd_im2col` (implementation); `force_backward`,
+`debug_info`. This holds for messages of the schema; in others every field is compared as it is written.
 
-Where Caffe accepts several ways to say one thing, these are the same: `kernel_size: 3`, `kernel_size: [3, 3]` and
-`kernel_h: 3 kernel_w: 3`, and pads, strides and dilations likewise; `concat_dim` and `axis` of a Concat, `slice_dim`
-and `axis` of a Slice; coefficients of 1 and none. BatchNorm's `use_global_stats` is true unless it is given: unset,
-Caffe goes by the phase. Under `global_pooling` neither the kernel nor the rounding matters.
+Where Caffe accepts several spellings, these are equal: `kernel_size: 3`, `kernel_size: [3, 3]` and `kernel_h: 3
+kernel_w: 3`, and pads, strides and dilations likewise; `concat_dim` and `axis` of a Concat, `slice_dim` and `axis` of a
+Slice; coefficients of 1 and none. BatchNorm's `use_global_stats` is true by default: if it is unset, Caffe goes by the
+phase. With `global_pooling` neither the kernel nor the rounding matters.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ _DEFAULTS: dict[tuple[str, str], Value] = {
     ("ConvolutionParameter", "pad"): 0,
     ("ConvolutionParameter", "stride"): 1,
 }
-"""Defaults that are in Caffe's code and not in its schema."""
+"""Defaults that are set in Caffe's code and not in its schema."""
 _EMPTY = Word("{}")
-"""Value of an empty message where that differs from no message."""
+"""Value of an empty message, where that differs from no message."""
 
 
 def attributes(fields: tuple[Field, ...], message: str) -> Found:
-    """Return what the fields of a message of the schema say.
+    """Return the attributes of the fields of a message of the schema.
 
-    Raises Failure (exit 4) with its place for a value of the wrong type, and for a field given twice that takes one.
+    Raises Failure (exit 4), with its place, for a value of the wrong type, and for a second value of a field that takes
+    one.
     """
     schema = known_fields(message)
     found: Found = {}
@@ -127,7 +128,7 @@ def _nested(name: str, known: Known, group: list[Field]) -> Found:
 
 
 def _add_foreign(found: Found, path: str, group: list[Field]) -> None:
-    """Add what is given for a field that the schema lacks, and all that is below it.
+    """Add the values of a field that the schema lacks, and all fields below it.
 
     One scalar is its value, several are a list; one message is a path, several are numbered. Paths are composed once,
     from the top, so that deep messages take no longer than flat ones.
@@ -155,7 +156,7 @@ def _window(found: Found) -> None:
     for base, stem in (("kernel_size", "kernel"), ("stride", "stride"), ("pad", "pad")):
         sides = [found[name] for side in "hw" if (name := f"{stem}_{side}") in found]
         if sides and base not in found:
-            # Caffe takes a side that is missing for 0, and refuses that where it makes no sense.
+            # Caffe takes a missing side for 0, and refuses 0 where it makes no sense.
             pair = tuple(found.pop(f"{stem}_{side}", Attribute(0, sides[0].span)).value for side in "hw")
             found[base] = Attribute(pair, sides[0].span)
     for base in ("kernel_size", "stride", "pad", "dilation"):
@@ -187,7 +188,8 @@ def _eltwise(found: Found) -> None:
 
 
 def _dropout(found: Found) -> None:
-    """Caffe's own Dropout copies its bottom in TEST. A foreign field may change that, and then the ratio counts."""
+    """Remove the ratio. Caffe's Dropout copies its bottom in TEST; a foreign field may change that, and then the ratio
+    counts."""
     if found.keys() == {"dropout_ratio"}:
         found.clear()
 
@@ -200,4 +202,4 @@ _ONE_FORM: dict[str, Callable[[Found], None]] = {
     "PoolingParameter": _pooling,
     "SliceParameter": _renamed("slice_dim", "axis"),
 }
-"""Message -> what brings the ways to say one thing into one."""
+"""Message -> function that replaces equivalent spellings by one."""

@@ -1,4 +1,4 @@
-"""The differences between two nets."""
+"""Comparison of two nets."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from resnetgen.errors import Span
 from resnetgen.escape import MAX_SHOWN
 
 Read = tuple[int, int]
-"""A producer and which of its outputs, as in Record.inputs."""
+"""Producer and index of its output, as in Record.inputs."""
 
 _MANY = 3
-"""Names that must differ, and be a quarter of all, for the hint to ignore names."""
+"""Smallest number of unmatched names for the hint to ignore names; it must also be a quarter of all."""
 
 
 def compare(a: Net, b: Net, ignore_names: bool = False) -> Difference:
-    """Compare each record of A with the one of B that it is matched with: type, attributes, what it reads.
+    """Compare each record of A with its match in B: type, attributes and inputs.
 
     With `ignore_names` records are matched by structure, and the names of the net, its inputs, its layers and its
-    shared parameters do not count. Else records are matched by name.
+    shared parameters are ignored. Otherwise records are matched by name.
     """
     matching = by_structure(a, b) if ignore_names else by_name(a, b)
     comparison = _Comparison(a, b, dict(matching), ignore_names)
     pairs = [LayerDifference(a.records[x], b.records[y], tuple(comparison.fields(x, y))) for x, y in matching]
     only_a = _only(a, {x for x, _ in matching})
     only_b = _only(b, {y for _, y in matching})
-    # Layers without a namesake in both nets, and namesakes that are something else.
+    # Layers without a namesake in both nets, and namesakes of another type.
     strangers = min(len(only_a), len(only_b)) + sum(pair.a.type != pair.b.type for pair in pairs)
     return Difference(
         a=a.source,
@@ -63,9 +63,9 @@ class _Comparison:
         self.group_a, self.group_b = (
             {member: at for at, group in enumerate(one) for member in group} for one in groups
         )
-        """(record, which of its parameters) -> the group that it is shared in."""
+        """(record, index of its parameter) -> group of parameters that are shared."""
         self.groups = [self._mapped_group(group, groups[1]) for group in groups[0]]
-        """Group of A -> the group of B whose members are matched with its own; None: there is no such group."""
+        """Group of A -> the group of B whose members are matched with its own; None if there is none."""
 
     def net(self) -> Iterator[FieldDifference]:
         if self.a.name != self.b.name and not self.ignore_names:
@@ -102,7 +102,7 @@ class _Comparison:
         return FieldDifference(path, side(self.a, a, b, value_a), side(self.b, b, a, value_b))
 
     def _bottoms(self, a: Record, b: Record) -> Iterator[FieldDifference]:
-        """Yield the inputs that come from different producers, each of A's beside the one that B reads instead."""
+        """Yield the inputs that come from different producers, each of A's paired with the one that B reads instead."""
         read_a = [(at, read, self._mapped(read)) for at, read in enumerate(a.inputs)]
         read_b = [(at, read, read) for at, read in enumerate(b.inputs)]
         if a.commutative and b.commutative:
@@ -116,7 +116,7 @@ class _Comparison:
             yield self._field(f"bottom[{at}]", a, b, *names)
 
     def _mapped(self, read: Read) -> Read:
-        """Return the output of B that is matched with one of A; of producer -1 where none is."""
+        """Return the output of B that is matched with one of A; its producer is -1 if there is none."""
         producer, index = read
         return self.match.get(producer, -1), index
 
@@ -126,7 +126,7 @@ class _Comparison:
         return found if not mapped and found is not None and len(groups_b[found]) == len(group) else None
 
     def _same_sharers(self, x: int, y: int, at: int) -> bool:
-        """Tell whether a parameter is shared with the same layers, whatever the name."""
+        """Return True if a parameter is shared with the same layers, under any name."""
         of_a, of_b = self.group_a.get((x, at)), self.group_b.get((y, at))
         if of_a is None or of_b is None:
             return of_a is of_b
@@ -148,9 +148,9 @@ def _without(reads: list[tuple[int, Read, Read]], taken: Counter[Read]) -> list[
 
 
 def _producer(net: Net, read: Read | None) -> Value | None:
-    """Return the name of what is read: `slice`, or `slice[1]` where it has several outputs.
+    """Return the name of a producer: `slice`, or `slice[1]` if it has several outputs.
 
-    A very long name is cut: each of the layers that read it may repeat it.
+    A very long name is cut, since every layer that reads it may repeat it.
     """
     if read is None:
         return None

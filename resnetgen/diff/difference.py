@@ -1,4 +1,4 @@
-"""Differences between two nets, as data, as JSON and as text. Names are escaped, and cut if long, in the text alone."""
+"""Differences between two nets, as data, JSON and text. Only the text has names escaped, and cut if long."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from resnetgen.frozen import Frozen
 
 
 class Side(Frozen):
-    """A value in one of the nets, None if it has none. `place` is file:line, or the file alone."""
+    """A value in one of the nets; None if it has none. `place` is file:line, or the file alone."""
 
     value: Value | None
     place: str
     default: bool = False
-    """True if the value is not written, but Caffe's default."""
+    """True if the value is Caffe's default and not written in the file."""
 
     def __str__(self) -> str:
         if self.value is None:
@@ -27,7 +27,8 @@ class Side(Frozen):
 
 
 class FieldDifference(Frozen):
-    """`path` is that of an attribute, or one of: name, type, tops, bottom[i], param[i].name."""
+    """Difference in one field. `path` is that of an attribute, or one of: name, type, tops, bottom[i],
+    param[i].name."""
 
     path: str
     a: Side
@@ -41,7 +42,7 @@ class FieldDifference(Frozen):
 
 
 class LayerDifference(Frozen):
-    """A layer, or an input, that is in both nets and not the same."""
+    """A layer or an input that is in both nets, with differences."""
 
     a: Record
     b: Record
@@ -59,7 +60,7 @@ class LayerDifference(Frozen):
 
 
 class Only(Frozen):
-    """A layer, or an input, of one net without a partner in the other."""
+    """A layer or an input of one net without a match in the other."""
 
     record: Record
     place: str
@@ -74,7 +75,7 @@ class Only(Frozen):
 
 
 class Difference(Frozen):
-    """Differences between the nets a and b. Where names are ignored, a name alone is none."""
+    """Differences between the nets a and b. With ignored names, a name alone is not a difference."""
 
     a: str
     b: str
@@ -84,7 +85,7 @@ class Difference(Frozen):
     only_a: tuple[Only, ...]
     only_b: tuple[Only, ...]
     renamed: tuple[tuple[str, str], ...]
-    """(name in a, name in b) of the records that are matched under other names."""
+    """(name in a, name in b) of records that are matched under different names."""
     equal_layers: int
     suggest_ignoring_names: bool = False
 
@@ -93,7 +94,7 @@ class Difference(Frozen):
         return not (self.net or self.layers or self.only_a or self.only_b)
 
     def to_json(self) -> dict[str, object]:
-        """Plain values for json.dumps. Inputs stand among the layers, with the type Input."""
+        """Return plain values for json.dumps. Inputs are listed with the layers, with the type Input."""
         return {
             "equal": self.equal,
             "a": self.a,
@@ -107,7 +108,7 @@ class Difference(Frozen):
         }
 
     def render(self) -> str:
-        """By layer and field, in the order of the first net; the counts last."""
+        """Return the differences as text, by layer and field in the order of net A; the counts come last."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:

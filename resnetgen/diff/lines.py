@@ -1,4 +1,4 @@
-"""A unified diff of two texts, in steps that are limited as those of `compare` are."""
+"""Unified diff of two texts, in a limited number of steps like `compare`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from resnetgen.diff.subsequence import common
 from resnetgen.diff.work import Work
 
 _CONTEXT = 3
-"""Equal lines that are shown around a change."""
+"""Number of equal lines shown around a change."""
 
 Change = tuple[int, int, int, int]
-"""Lines of A from and to, lines of B from and to, that differ; to is exclusive."""
+"""Range of lines of A and range of lines of B that differ; ends are exclusive."""
 
 
 def unified_diff(a: str, b: str, name_a: str, name_b: str, work: Work | None = None) -> str:
-    """Return the lines that differ, as `diff -u` writes them; nothing for equal texts.
+    """Return the lines that differ, in the format of `diff -u`; an empty text if there are none.
 
-    Python's difflib takes a time that grows with the square of the texts, or its cube. Here texts that differ in very
-    many lines give a diff that is right but may be longer than need be.
+    Python's difflib takes time that grows with the square or the cube of the texts. For texts that differ in very many
+    lines this diff is correct, but may be longer than necessary.
     """
     work = work or Work()
     old, new = a.splitlines(keepends=True), b.splitlines(keepends=True)
@@ -40,7 +40,7 @@ def _changes(pairs: list[tuple[int, int]], size_a: int, size_b: int) -> Iterator
 
 
 def _together(changes: Iterator[Change]) -> Iterator[list[Change]]:
-    """Yield the changes of each hunk: those whose context meets."""
+    """Yield the changes of each hunk: those whose context overlaps."""
     hunk: list[Change] = []
     for change in changes:
         if hunk and change[0] - hunk[-1][1] > 2 * _CONTEXT:
@@ -67,7 +67,7 @@ def _hunk(old: list[str], new: list[str], changes: list[Change]) -> str:
 
 
 def _range(start: int, end: int) -> str:
-    """Return first line and count as `diff -u` writes them: an empty range names the line before it."""
+    """Return first line and count in the format of `diff -u`: an empty range gives the line before it."""
     count = end - start
     first = start + (count > 0)
     return str(first) if count == 1 else f"{first},{count}"

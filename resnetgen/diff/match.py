@@ -1,4 +1,4 @@
-"""Which record of one net is which of another: by name, or by structure."""
+"""Matching of the records of two nets, by name or by structure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from resnetgen.diff.search import match_alike
 from resnetgen.diff.work import Work
 
 Matching = list[tuple[int, int]]
-"""(place in A's records, place in B's); each at most once."""
+"""(place in A's records, place in B's) of each match; each place at most once."""
 
 
 def by_name(a: Net, b: Net) -> Matching:
-    """Match records of the same name; of several with one name the first with the first. Inputs match inputs alone."""
+    """Match records by name; duplicates of a name are matched in order. Inputs match inputs alone."""
     places = {key: place for place, key in enumerate(_keys(b.records))}
     return [(place, places[key]) for place, key in enumerate(_keys(a.records)) if key in places]
 
@@ -31,19 +31,19 @@ def _keys(records: Iterable[Record]) -> Iterable[Hashable]:
 
 
 def by_structure(a: Net, b: Net, work: Work | None = None) -> Matching:
-    """Match records that do the same at the same place of the dataflow, whatever they are called.
+    """Match records that do the same at the same place of the dataflow, whatever their names.
 
-    1. Records are divided into classes by all that is above and below them (partition.py).
-    2. Where a class has as many members in A as in B these are matched, and what follows from a choice is settled
-       before the next is made (search.py). For two nets that are equal this matches everything.
-    3. The rest is put into one order that depends on structure alone and aligned (align.py): by what is near, then
-       by what a record does itself, then by its type.
-    4. What is left is matched along the edges from what is matched, where only one partner is possible.
+    1. Records are divided into classes by everything above and below them (partition.py).
+    2. A class with as many members in A as in B is matched; the consequences of one choice are settled before the
+       next (search.py). For two equal nets this matches everything.
+    3. The rest is put into one order that depends on structure alone and aligned (align.py): by neighbourhood, then
+       by each record's own attributes, then by its type.
+    4. What is left is matched along the edges of matched records, if only one partner is possible.
 
-    The steps grow with the size of the nets times its logarithm; `work` counts them. Two searches could take longer,
-    so they stop at a limit that is linear in the size: that of step 2 for choices that fit, after which a net may be
-    said to differ from itself renamed, and that of step 3 for the longest alignment. Different nets are never said
-    to be equal: `compare` checks every pair.
+    The steps grow with the size of the nets times its logarithm; `work` counts them. Two searches could take longer, so
+    they stop at a limit that is linear in the size: that of step 2, after which a net may be reported to differ from
+    itself renamed, and that of step 3 for the longest alignment. Different nets are never reported as equal: `compare`
+    checks every pair.
     """
     pair = Pair(a.records, b.records, work or Work())
     partition = Partition(pair)
@@ -61,9 +61,9 @@ def by_structure(a: Net, b: Net, work: Work | None = None) -> Matching:
 
 
 def _spread(pair: Pair, match: dict[int, int], key: Sequence[int]) -> None:
-    """Match the neighbours of what is matched, where they are of one class and nothing else of it is there.
+    """Match the neighbours of matched records, if exactly one in A and one in B are of the same class.
 
-    Each record is looked from once, when it has been matched.
+    Each record is visited once, after it has been matched.
     """
     todo = deque(x for x in match if x < pair.size_a)
     while todo:

@@ -1,4 +1,4 @@
-"""A protobuf message as the tree of fields that its text would be parsed to."""
+"""Conversion of a protobuf message to the tree of fields that parsing its text would give."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnetgen.targets.caffe.text import Field, Kind, Message, Scalar
 
 
 def fields_of(message: Any, span: Span) -> tuple[Field, ...]:
-    """Return the fields that are set, each with the same place; those that the schema lacks are left out."""
+    """Return the fields that are set, all with the same place; fields that the schema lacks are left out."""
     found: list[Field] = []
     for field, value in message.ListFields():
         is_one = isinstance(value, int | float | str | bytes) or (field.message_type and not hasattr(value, "append"))

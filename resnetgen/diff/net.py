@@ -1,4 +1,4 @@
-"""Nets as records that do not depend on the format that they were read from."""
+"""Nets as records, independent of the format that they were read from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resnetgen.frozen import Frozen
 
 
 class Word(Frozen):
-    """A value without quotes that is no number, true or false: the value of an enum, for example."""
+    """A value without quotes that is not a number, true or false: for example the value of an enum."""
 
     text: str
 
@@ -22,29 +22,29 @@ class Word(Frozen):
 Value: TypeAlias = bool | int | float | str | Word | tuple["Value", ...]
 
 INPUT = "Input"
-"""The type of the records that are the net's inputs. Their attribute `shape` is a tuple, where it is known."""
+"""Type of the records that are the net's inputs. Their attribute `shape` is a tuple, if it is known."""
 
 
 class Record(Frozen):
     """One layer, or one input.
 
-    `attributes` lists what differs from a default, by path, in Caffe's words: `convolution_param.stride`. Reals are
-    compared as float32, as Caffe holds them, and lists as tuples: so they are kept.
+    `attributes` has the values that differ from a default, by path, in Caffe's terms: `convolution_param.stride`. Reals
+    are stored as float32, as in Caffe, and lists as tuples.
     """
 
     name: str
     type: str
     attributes: Mapping[str, Value] = field(default_factory=dict)
     inputs: tuple[tuple[int, int], ...] = ()
-    """(producer, index): the place of the producer in its net's records, and which of its outputs is read."""
+    """(producer, index): place of the producer in its net's records, and index of its output."""
     span: Span | None = None
     places: Mapping[str, Span] = field(default_factory=dict)
-    """Places of the attributes; `span` is the place of any that is missing here."""
+    """Places of the attributes; `span` is the place of those missing here."""
     outputs: int = 1
     commutative: bool = False
-    """Whether the order of the inputs does not matter."""
+    """True if the order of the inputs does not matter."""
     shared: tuple[str, ...] = ()
-    """For each parameter the name under which layers share it, or nothing; may be shorter than the parameters are."""
+    """For each parameter the name under which layers share it, or an empty text; may be shorter than the parameters."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", {path: canonical(value) for path, value in self.attributes.items()})
@@ -55,9 +55,9 @@ class Record(Frozen):
 
 
 class Net(Frozen):
-    """Records in an order in which they can be computed. Names need not be unique.
+    """Records in topological order. Names need not be unique.
 
-    `source` is what differences call the net: the file's name. `attributes` are those of the net itself.
+    `source` is the name of the net in differences: its file. `attributes` are those of the net itself.
     """
 
     source: str
@@ -69,20 +69,20 @@ class Net(Frozen):
     places: Mapping[str, Span] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Verify. Raises ValueError where a record reads what none before it produces."""
+        """Raise ValueError if a record reads an output that no record before it has."""
         for at, record in enumerate(self.records):
             for producer, index in record.inputs:
                 if not (0 <= producer < at and 0 <= index < self.records[producer].outputs):
                     raise ValueError(f"{record.name} reads output {index} of record {producer}")
 
     def placed(self, spans: Mapping[str, Span | None]) -> Net:
-        """This net with other places: record name -> span. For a net whose text was never a file of the user."""
+        """Return the net with other places: record name -> span. For a net whose text was never a file of the user."""
         moved = (replace(record, span=spans.get(record.name), places={}) for record in self.records)
         return replace(self, records=tuple(moved), span=None, places={})
 
 
 def canonical(value: Value) -> Value:
-    """The one form of values that are equal: the nearest float32, and a NaN that equals itself."""
+    """Return the canonical form of a value: the nearest float32, and a NaN that equals itself."""
     if isinstance(value, tuple | list):
         return tuple(map(canonical, value))
     if not isinstance(value, float):
@@ -99,7 +99,7 @@ def float32(value: float) -> float:
 
 
 def show(value: Value) -> str:
-    """Return a value as a prototxt writes it; a list in brackets, a float32 by its shortest decimal."""
+    """Return a value as in a prototxt; a list in brackets, a float32 by its shortest decimal."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -10,14 +10,14 @@ from resnetgen.diff.net import Record, Value, Word
 from resnetgen.diff.work import Work
 
 Member = tuple[int, int]
-"""(record, which of its parameters)."""
+"""(record, index of its parameter)."""
 
 
 class Pair:
-    """The records of two nets as nodes of one graph: first those of A, then those of B.
+    """Records of two nets as nodes of one graph: first those of A, then those of B.
 
-    After the records comes a node for each parameter that layers share, with an edge to each of these layers: a group
-    of n layers takes n edges, not n². All steps are linear in the size of the nets, but for sorting.
+    After the records there is a node for each parameter that layers share, with an edge to each of these layers: a
+    group of n layers takes n edges, not n². All steps are linear in the size of the nets, except for sorting.
     """
 
     def __init__(self, a: Sequence[Record], b: Sequence[Record], work: Work) -> None:
@@ -27,9 +27,10 @@ class Pair:
         self.inputs = [record.inputs for record in a]
         self.inputs += [tuple((u + self.size_a, index) for u, index in record.inputs) for record in b]
         self.readers: list[list[tuple[int, int, int]]] = [[] for _ in self.records]
-        """For each record (reader, which of its inputs, which output is read); -1 for an input in any order."""
+        """For each record: (reader, index of its input, index of the output); the input is -1 if the order does not
+        matter."""
         self.edges: list[list[tuple[int, int]]] = [[] for _ in self.records]
-        """For each node (neighbour, kind of the edge)."""
+        """For each node: (neighbour, kind of the edge)."""
         self.in_b = [node >= self.size_a for node in range(len(self.records))]
         self._edge_kinds: dict[tuple[str, int, int], int] = {}
         for node, record in enumerate(self.records):
@@ -43,7 +44,7 @@ class Pair:
                 shares[node + offset].append(at)
         own = [f"{_own(record)} shares {sorted(shares[node])}" for node, record in enumerate(self.records)]
         self.labels = numbered(own + ["shared parameter"] * len(groups))
-        """Equal for nodes that are the same by themselves."""
+        """Label of each node, equal for nodes with the same type and attributes."""
         self.types = numbered([record.type for record in self.records])
         work.steps += sum(map(len, self.edges)) + len(self.edges)
 
@@ -66,7 +67,7 @@ class Pair:
 
 
 def sharing(records: Sequence[Record]) -> list[list[Member]]:
-    """Return the groups of parameters that are one. A name that is used once shares nothing."""
+    """Return the groups of parameters that share a name. A name used only once is not shared."""
     groups: dict[str, list[Member]] = defaultdict(list)
     for node, record in enumerate(records):
         for at, name in enumerate(record.shared):
@@ -76,16 +77,16 @@ def sharing(records: Sequence[Record]) -> list[list[Member]]:
 
 
 def numbered(texts: Sequence[str]) -> list[int]:
-    """Return a number for each text, the same for equal ones, in the order of first appearance.
+    """Return a number for each text, equal for equal texts, in the order of first appearance.
 
-    Texts, since Python seeds their hashes: a file cannot be built so that many of them collide.
+    Texts are used because Python seeds their hashes: a file cannot be built so that many of them collide.
     """
     numbers: dict[str, int] = {}
     return [numbers.setdefault(text, len(numbers)) for text in texts]
 
 
 def nearby(pair: Pair, radius: int) -> list[int]:
-    """Return a number for each node, the same for two nodes that look alike up to `radius` edges away."""
+    """Return a number for each node, equal for nodes that look alike up to `radius` edges away."""
     key = pair.labels
     for _ in range(radius):
         seen = [
@@ -102,14 +103,14 @@ def nearby(pair: Pair, radius: int) -> list[int]:
 
 
 def _own(record: Record) -> str:
-    """Return a text that is the same for records that do the same by themselves."""
+    """Return a text that is equal for records with the same type and attributes."""
     attributes = " ".join(f"{path!r}={_text(record.attributes[path])}" for path in sorted(record.attributes))
     sizes = f"{len(record.inputs)} {record.outputs} {record.commutative}"
     return f"{record.type!r} {sizes} {attributes}"
 
 
 def _text(value: Value) -> str:
-    """Return a text that is the same for equal values, and only for these: 1, 1.0 and true are equal."""
+    """Return a text that is equal for equal values and for no others: 1 and 1.0 are equal."""
     match value:
         case tuple():
             return f"({','.join(map(_text, value))})"

@@ -1,4 +1,4 @@
-"""Classes of nodes that look alike, divided until no class can be told apart further."""
+"""Partition of nodes into classes that look alike, refined until no class can be divided further."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from resnetgen.diff.pair import Pair
 
 
 class Partition:
-    """The nodes of a Pair in classes, first by their labels and then by their neighbours.
+    """Nodes of a Pair in classes, first by their labels and then by their neighbours.
 
-    A class is divided where its members have different neighbours in another class. Of the parts of a class all but
-    the largest are looked from again (Hopcroft's rule), so that a node is looked from at most log2(n) times, however
-    the classes come to be divided: O(edges * log(nodes)) steps over the whole life of a partition, and as many for
-    what is undone.
+    A class is divided if its members have different neighbours in another class. Of the parts of a class all but the
+    largest are processed again (Hopcroft's rule), so that each node is processed at most log2(n) times, however the
+    classes come to be divided: O(edges * log(nodes)) steps over the life of a partition, and as many for undone
+    choices.
     """
 
     def __init__(self, pair: Pair) -> None:
@@ -38,16 +38,16 @@ class Partition:
             for kind in range(1, count):
                 self._starts[side][kind] = self._starts[side][kind - 1] + self.sizes[side][kind - 1]
         self._parents: list[int] = []
-        """The class that each later class was a part of, in the order in which they were divided."""
+        """Class from which each later class was split off, in the order of splitting."""
         self._labels = count
         self._refine(range(count), strict=False)
 
     def is_even(self, kind: int) -> bool:
-        """Tell whether a class has as many members in A as in B."""
+        """Return True if a class has as many members in A as in B."""
         return self.sizes[0][kind] == self.sizes[1][kind]
 
     def is_open(self, kind: int) -> bool:
-        """Tell whether a class is even and leaves a choice."""
+        """Return True if a class is even and has more than one member in each net."""
         return self.is_even(kind) and self.sizes[0][kind] > 1
 
     def members(self, kind: int, side: int) -> list[int]:
@@ -60,7 +60,7 @@ class Partition:
         return self._nodes[side][self._starts[side][kind]]
 
     def pairs(self) -> Iterator[tuple[int, int]]:
-        """Yield the classes that hold one node of A and one of B."""
+        """Yield the members of classes with one node of A and one of B."""
         for kind, sizes in enumerate(zip(*self.sizes, strict=True)):
             if sizes == (1, 1):
                 yield self.first(kind, 0), self.first(kind, 1)
@@ -70,9 +70,9 @@ class Partition:
         return len(self._parents)
 
     def choose(self, x: int, y: int) -> bool:
-        """Match a node of A with one of B that looks the same, and divide the classes by what follows.
+        """Match a node of A with one of B in the same class, and divide the classes accordingly.
 
-        False, and nothing is changed, if a class that was even would not stay even: then no isomorphism matches them.
+        Return False, with nothing changed, if an even class would become uneven: then no isomorphism matches the two.
         """
         mark = self.mark()
         part = self._split(self.class_of[x], (x, y))
@@ -95,7 +95,8 @@ class Partition:
                 self.sizes[side][parent] += size
 
     def _refine(self, kinds: Iterable[int], strict: bool) -> bool:
-        """Divide classes until each is uniform towards each. `strict`: False at once if an even one becomes uneven."""
+        """Divide classes until each is uniform towards each. With `strict`, return False as soon as an even one becomes
+        uneven."""
         queue = deque(kinds)
         waiting = set(queue)
         while queue:
@@ -138,7 +139,7 @@ class Partition:
                 yield divided, parts
 
     def _split(self, kind: int, part: Iterable[int]) -> int:
-        """Make a class of some members of a class."""
+        """Split some members off a class; return the new class."""
         new = len(self.sizes[0])
         for side in (0, 1):
             self._starts[side].append(self._starts[side][kind])

@@ -1,4 +1,4 @@
-"""Reading a prototxt as the net that Caffe makes of it in the phase TEST."""
+"""Reader of a prototxt as the net that Caffe builds in the phase TEST."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from resnetgen.targets.caffe.text import Field, Message
 
 
 def load(path: Path) -> Net:
-    """Raises Failure: exit 4 for a file that is no prototxt or none that Caffe can run, 5 missing, 6 too large."""
+    """Load a prototxt. Raises Failure: exit 4 if it is invalid or Caffe cannot run it, 5 if it is missing, 6 if it is
+    too large."""
     source = text.read(path)
     return _Reader(source).net(text.parse(source).fields)
 
 
 def parse(written: str, name: str = "prototxt") -> Net:
-    """Return the net of a text; differences and errors call it `name`. Raises Failure, as load does."""
+    """Return the net of a text; `name` is its name in differences and errors. Raises Failure like load."""
     source = Source(name, written)
     return _Reader(source).net(text.parse(source).fields)
 
 
 def of_message(net: Any, name: str) -> Net:
-    """Return the net of a NetParameter, such as a caffemodel's; its records have no places. Raises Failure, as load."""
+    """Return the net of a NetParameter, such as a caffemodel's; its records have no places. Raises Failure like
+    load."""
     source = Source(name, "")
     return _Reader(source).net(fields_of(net, Span(source, 0, 0)))
 
 
 _STRUCTURE = ("name", "type", "bottom", "top", "include", "exclude", "param")
-"""The fields of a layer that are not its attributes."""
+"""Fields of a layer that are not its attributes."""
 MAX_AXES = 32
-"""Caffe's own limit for a blob."""
+"""Limit of axes of a blob in Caffe."""
 
 
 class _Reader:
@@ -44,7 +46,7 @@ class _Reader:
         self.source = source
         self.records: list[Record] = []
         self.writer: dict[str, tuple[int, int]] = {}
-        """Blob -> the record that wrote it last, and which of its outputs that was: layers may work in place."""
+        """Blob -> the record and the index of the output that wrote it last: layers may work in place."""
         self.left_out: dict[str, Span] = {}
         """Blob -> a layer of another phase that writes it."""
         self.level = 0
@@ -70,7 +72,7 @@ class _Reader:
         return Net(self.source.name, called, tuple(self.records), rest, name.span if name else None, places)
 
     def _state(self, found: Found) -> None:
-        """Take the state for include and exclude rules. The phase is TEST, whatever the file says."""
+        """Set the state for include and exclude rules. The phase is TEST, whatever the file sets."""
         for path in [path for path in found if path.startswith("state.")]:
             value = found.pop(path).value
             if path == "state.level" and isinstance(value, int):
@@ -79,7 +81,7 @@ class _Reader:
                 self.stages = set(map(str, value))
 
     def _declared(self, found: Found) -> None:
-        """The inputs that `input` declares, with `input_shape` or `input_dim`."""
+        """Add the inputs that `input` declares, with `input_shape` or `input_dim`."""
         names = found.pop("input", None)
         dims = found.pop("input_dim", None)
         shapes = _shapes(found, "input_shape")
@@ -164,7 +166,8 @@ class _Reader:
         raise _bad(message, bottom.span, hint)
 
     def _runs(self, groups: dict[str, list[Field]]) -> bool:
-        """Caffe's rule: any include rule that is met, or none given; and no exclude rule that is met."""
+        """Return True if a layer runs, by Caffe's rule: any include rule is met, or there is none; and no exclude rule
+        is met."""
         include, exclude = groups.get("include", ()), groups.get("exclude", ())
         return (not include or any(map(self._meets, include))) and not any(map(self._meets, exclude))
 
@@ -190,7 +193,7 @@ def _refuse_old(fields: tuple[Field, ...]) -> None:
 
 
 def _shapes(found: Found, path: str) -> list[Attribute]:
-    """Remove the BlobShapes at a path from what was found, and return them. One without dims is a scalar's shape."""
+    """Remove the BlobShapes at a path from `found`, and return them. One without dims is the shape of a scalar."""
     shapes: list[Attribute] = []
     while True:
         at = f"{path}[{len(shapes)}]"
@@ -203,7 +206,7 @@ def _shapes(found: Found, path: str) -> list[Attribute]:
 
 
 def _size(value: Value) -> int:
-    """Return how many values a value consists of; long texts count as several."""
+    """Return the number of scalars in a value; long texts count as several."""
     if isinstance(value, tuple):
         return sum(map(_size, value))
     return 1 + len(value) // 100 if isinstance(value, str) else 1
@@ -220,7 +223,7 @@ def _strings(groups: dict[str, list[Field]], name: str) -> tuple[str, ...]:
 
 
 def _places(groups: dict[str, list[Field]]) -> dict[str, Span]:
-    """Return the places of a layer's type, tops, bottoms and parameters, by the paths that differences use."""
+    """Return the places of a layer's type, tops, bottoms and parameters, by their paths in differences."""
     places: dict[str, Span] = {name: groups[name][0].span for name in ("type", "top") if name in groups}
     for name, path in (("bottom", "bottom[{}]"), ("param", "param[{}].name")):
         places |= {path.format(at): field.span for at, field in enumerate(groups.get(name, ()))}

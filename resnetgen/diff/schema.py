@@ -37,12 +37,12 @@ _RANGES = {
 
 
 class Known(Frozen):
-    """A field of a message that the schema has."""
+    """A field of a message of the schema."""
 
     kind: FieldKind
     repeated: bool
     default: Value | None
-    """The default that the schema states; None where it states none."""
+    """Default in the schema; None if there is none."""
     limits: tuple[int, int]
     words: Mapping[int, str]
     """Names of an enum's values by their numbers."""
@@ -68,7 +68,7 @@ def _known(field: Any) -> Known:
 
 
 def typed(field: Field, known: Known) -> Value:
-    """Return the value of a field that is no message. Raises Failure (exit 4) for a value of another type."""
+    """Return the value of a field that is not a message. Raises Failure (exit 4) for a value of another type."""
     match field.value:
         case Scalar(Kind.STRING, text) if known.kind == "text":
             return text
@@ -91,7 +91,7 @@ def typed(field: Field, known: Known) -> Value:
 
 
 def foreign(value: Scalar) -> Value:
-    """Return the value of a field that the schema lacks: numbers as numbers, the rest as it is written."""
+    """Return the value of a field that the schema lacks: numbers as numbers, others as written."""
     if value.kind is Kind.STRING:
         return value.text
     if value.kind is Kind.NUMBER:
@@ -117,7 +117,7 @@ def _whole(text: str) -> int | None:
 
 
 def _real(text: str) -> float | None:
-    """Decimals, 1f, inf, -nan; a hexadecimal is no real."""
+    """Return the value of a decimal, 1f, inf or -nan; None for anything else, also a hexadecimal number."""
     sign, body = (-1.0, text[1:]) if text.startswith("-") else (1.0, text)
     body = body.lower()
     if body.endswith("f") and body != "inf":

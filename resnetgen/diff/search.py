@@ -1,4 +1,4 @@
-"""Choosing among nodes that look alike."""
+"""Choice among nodes that look alike."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from resnetgen.diff.partition import Partition
 
 MAX_WASTED = 1_000_000
-"""Steps that may be spent on choices which are taken back, in nets of any size."""
+"""Limit of steps for choices that are undone, plus WASTED_PER_EDGE for each end of an edge."""
 WASTED_PER_EDGE = 8
-"""As many more for each end of an edge."""
+"""Additional steps for each end of an edge."""
 
 
 def match_alike(partition: Partition) -> None:
     """Match the members of each even class, one by one: the first of A with the first of B that fits.
 
-    A choice that contradicts an earlier one is taken back, and the next is tried. For trees, and for all that people
-    draw, the first choice fits. Of graphs where every node has the same neighbours, such as random regular ones, most
-    choices do not; so what may be spent on them is limited. Then, and where no choice fits, some members stay
+    A choice that contradicts an earlier one is undone, and the next is tried. For trees, and for all networks in
+    practice, the first choice fits. In graphs where every node has the same neighbours, such as random regular ones,
+    most choices do not; so the steps for them are limited. Above the limit, or if no choice fits, some members stay
     unmatched.
     """
     _Search(partition).run()
@@ -27,15 +27,15 @@ def match_alike(partition: Partition) -> None:
 @dataclass
 class _Choice:
     node: int
-    """The node of A."""
+    """Node of A."""
     mark: int
-    """The state of the partition before it."""
+    """State of the partition before the choice."""
     began: int
-    """The steps that were taken before it."""
+    """Number of steps before the choice."""
     first: int = -1
-    """The node of B that was tried first."""
+    """Node of B that was tried first."""
     others: Iterator[int] | None = None
-    """The nodes of B that were not tried yet; listed when the first did not fit."""
+    """Nodes of B that were not tried yet; listed only after the first did not fit."""
 
 
 class _Search:
@@ -57,7 +57,7 @@ class _Search:
             choices.append(choice)
 
     def _next(self, start: int) -> _Choice | None:
-        """Return the next choice that is open. Every class has its members of A after `start`, or is settled."""
+        """Return the next open choice. All members of A in open classes come after `start`."""
         began = self.work.steps
         for node in range(start, self.partition.pair.size_a):
             self.work.steps += 1
@@ -66,7 +66,7 @@ class _Search:
         return None
 
     def _advance(self, choice: _Choice) -> bool:
-        """Match the node with the next one of B that fits. False: none does, or too much was spent."""
+        """Match the node with the next one of B that fits. Return False if none does, or above the limit."""
         for other in self._candidates(choice):
             if self.partition.choose(choice.node, other):
                 return True
@@ -87,6 +87,6 @@ class _Search:
         yield from choice.others
 
     def _waste(self, choice: _Choice) -> None:
-        """Count the steps since the choice began as spent for nothing."""
+        """Count the steps since the choice began as wasted."""
         self.wasted += self.work.steps - choice.began
         choice.began = self.work.steps

@@ -1,4 +1,4 @@
-"""A long common subsequence of two lists of numbers, in a limited number of steps."""
+"""Long common subsequence of two lists of numbers, in a limited number of steps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from resnetgen.diff.work import Work
 
 _MAX_EDITS = 1000
-"""Up to which Myers' algorithm is used: its time and memory grow with the square of the edits."""
+"""Limit of edits for Myers' algorithm: its time and memory grow with their square."""
 
 
 def common(a: Sequence[int], b: Sequence[int], work: Work, limit: int) -> list[tuple[int, int]]:
-    """Return the places of a longest common subsequence.
+    """Return the index pairs of a longest common subsequence.
 
-    Of a long one, where the two differ in more than _MAX_EDITS places, or the steps of `work` reach `limit`.
+    It may be shorter than the longest if the lists differ in more than _MAX_EDITS places, or `work` reaches `limit`
+    steps.
     """
     start, end_a, end_b = 0, len(a), len(b)
     while start < min(end_a, end_b) and a[start] == b[start]:
@@ -33,9 +34,10 @@ def common(a: Sequence[int], b: Sequence[int], work: Work, limit: int) -> list[t
 
 
 def _myers(a: Sequence[int], b: Sequence[int], work: Work, limit: int) -> list[tuple[int, int]] | None:
-    """Myers, An O(ND) difference algorithm (1986): `furthest[k]` is how far into `a` the diagonal x - y = k reaches.
+    """Return the pairs by Myers, An O(ND) difference algorithm (1986); None above _MAX_EDITS edits or the limit of
+    steps.
 
-    None where more than _MAX_EDITS edits or too many steps are needed.
+    `furthest[k]` is the furthest index in `a` that the diagonal x - y = k reaches.
     """
     if abs(len(a) - len(b)) > _MAX_EDITS:
         return None
@@ -59,14 +61,14 @@ def _myers(a: Sequence[int], b: Sequence[int], work: Work, limit: int) -> list[t
 
 
 def _step(furthest: dict[int, int], k: int, edits: int) -> int:
-    """Return where diagonal k starts after one more edit: below its upper neighbour, or right of its lower one."""
+    """Return the start of diagonal k after one more edit: below its upper neighbour, or right of its lower one."""
     if k == -edits or (k != edits and furthest[k - 1] < furthest[k + 1]):
         return furthest[k + 1]
     return furthest[k - 1] + 1
 
 
 def _path(past: list[dict[int, int]], k: int, x: int) -> Iterator[tuple[int, int]]:
-    """Yield the pairs on the way that ended at x of diagonal k, from the last to the first."""
+    """Yield the pairs on the path that ended at x of diagonal k, from the last to the first."""
     for edits in reversed(range(len(past))):
         start = _step(past[edits], k, edits)
         while x > start:
@@ -81,7 +83,8 @@ def _path(past: list[dict[int, int]], k: int, x: int) -> Iterator[tuple[int, int
 def _by_occurrence(a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int]]:
     """Pair the i-th of each number in `a` with its i-th in `b`; return a longest series of pairs in the order of both.
 
-    In O(n log n): of the series of each length the one that ends earliest in `b` is kept (patience sorting).
+    It takes O(n log n) steps: of the series of each length, the one that ends earliest in `b` is kept (patience
+    sorting).
     """
     places: dict[int, list[int]] = defaultdict(list)
     for y in reversed(range(len(b))):

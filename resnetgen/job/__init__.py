@@ -1,4 +1,4 @@
-"""One spec on its way to its files: passes -> plan -> write -> read back -> publish."""
+"""Build of one spec's files: passes -> plan -> write -> read back -> publish."""
 
 from resnetgen.job.accept import accept
 from resnetgen.job.job import Job

@@ -1,4 +1,4 @@
-"""What was written must be what was meant; else we have made a mistake and publish nothing."""
+"""Check that a written file, read back, equals the plan; a difference is a bug, and nothing is published."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from resnetgen.errors import Code, Exit, fail
 
 
 def accept(name: str, differences: list[str]) -> None:
-    """Raises Failure (exit 70) where a file, read back, says something else."""
+    """Raise Failure (exit 70) if there are differences."""
     if differences:
         shown = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
         hint = "this is a bug of resnetgen; nothing was written. Please report it with the spec"

@@ -1,4 +1,4 @@
-"""The Caffe files of a job: the prototxt, what is to be done to images, and the caffemodel."""
+"""Caffe files of a job: the prototxt, the preprocessing of images, and the caffemodel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from resnetgen.files import Staging
 from resnetgen.job.accept import accept
 from resnetgen.job.work import Work
 
-if TYPE_CHECKING:  # the target imports protobuf and jinja2: only when it is built
+if TYPE_CHECKING:  # the target imports protobuf and jinja2, needed only if it is built
     from resnetgen.targets.caffe.emit import CaffePlan
 
 
@@ -18,7 +18,8 @@ class CaffeFiles:
         self._planned: CaffePlan | None = None
 
     def plan(self) -> None:
-        """Raises Failure for what the dialect cannot say."""
+        """Translate the graph. Raises Failure: exit 3 for what the dialect cannot express, exit 6 for too large a
+        caffemodel."""
         from resnetgen.targets.caffe import emit
 
         compiled, options = self._work.compiled, self._work.options

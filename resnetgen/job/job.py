@@ -1,4 +1,4 @@
-"""A spec's targets, each planned before one of them is written, and published together."""
+"""Build of a spec's targets: all are planned before any is written, and they are published together."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.options import Built, Compiled, Options, Progress, Target
 
 _WITHOUT_WEIGHTS = (".txt", ".prototxt", "preprocess.json")
-"""How the files end that hold none."""
+"""Endings of files without weights."""
 
 
 class Job:
-    """`plan` refuses everything that can be refused; `run` writes."""
+    """Build of one spec: `plan` refuses everything that can be refused; `run` writes."""
 
     def __init__(self, compiled: Compiled, options: Options, progress: Progress, stem: str | None = None) -> None:
-        """`stem`: what the files are called, where it is not as the spec and the precision are."""
+        """Prepare a build. `stem` is the base name of the files; None for the default of spec and precision."""
         self.compiled, self.options = compiled, options
         self.folder = options.output_dir / compiled.spec.name
         self._work = work = gather(compiled, options, progress, stem or compiled.spec.stem)
@@ -30,26 +30,26 @@ class Job:
         self._onnx = OnnxModel(work, f"{work.stem}{bits}.onnx") if Target.ONNX in options.targets else None
 
     def begin(self) -> None:
-        """Start what can run while the targets are imported."""
+        """Start the work that can run while the targets are imported."""
         if self._work.pretrained:
             self._work.pretrained.hash_ahead()
         if self._onnx:
             self._onnx.begin()
 
     def plan(self) -> None:
-        """Import the targets and translate. Raises Failure for what a target cannot say."""
+        """Import the targets and translate the graph. Raises Failure for what a target cannot express."""
         if self._caffe:
             self._caffe.plan()
         if self._onnx:
             self._onnx.plan()
 
     def close(self) -> None:
-        """End what `begin` has started."""
+        """Stop what `begin` has started."""
         if self._onnx:
             self._onnx.close()
 
     def run(self) -> Built:
-        """Write, read back, publish."""
+        """Write the files, read them back and publish them."""
         if self.folder.is_symlink():
             hint = "--output-dir names another folder"
             raise fail(Exit.IO, Code.OUTPUT, f"{self.folder} is a link, which is not followed", hint=hint)
@@ -62,7 +62,7 @@ class Job:
         return self.built({self.folder / name: entry for name, entry in entries.items()})
 
     def write(self, stage: Staging) -> None:
-        """Write what was planned into a staging folder, read it back, and run it if that was asked for."""
+        """Write the planned files into a staging folder, read them back, and run the model if `verify` is set."""
         if Target.IR in self.options.targets:
             from resnetgen.ir.text import dump
 
@@ -73,7 +73,7 @@ class Job:
             self._onnx.write(stage)
 
     def entries(self, stage: Staging) -> dict[str, Entry]:
-        """What the manifest says of each file."""
+        """Return the manifest's entry of each file."""
         return {name: self._entry(output) for name, output in stage.outputs.items()}
 
     def built(self, files: dict[Path, Entry]) -> Built:
@@ -83,7 +83,7 @@ class Job:
         return Built(self.compiled, files, self._onnx.report, self._onnx.measured, warnings)
 
     def _outdated(self) -> set[str]:
-        """The files of an earlier build that this one writes, or takes away."""
+        """Return the files of an earlier build that this one may replace or remove."""
         return {f"{self._onnx.name}.data"} if self._onnx else set()
 
     def _entry(self, output: Output) -> Entry:

@@ -1,4 +1,4 @@
-"""The ONNX model of a job: folded, written, run where that was asked for, and brought to a lower precision."""
+"""ONNX model of a job: folded, written, run if `verify` is set, and lowered to another precision."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from resnetgen.passes.pipeline import PIPELINE, run_passes
 from resnetgen.profiles import choose_opset
 from resnetgen.weights.draw import Drawing, keys
 
-if TYPE_CHECKING:  # the target imports onnx's messages: only when it is built
+if TYPE_CHECKING:  # the target imports onnx's messages, needed only if it is built
     from resnetgen.precision.agreement import Measured
     from resnetgen.precision.lower import Half, Quantised
     from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
     from resnetgen.verify import Report
 
 _LATE_BYTES = 128
-"""Of the checksum of a checkpoint in the metadata: a name of 24 characters, a sum of 64."""
+"""Largest size of a checkpoint's checksum in the metadata: a name of 24 characters, a checksum of 64."""
 
 
 class OnnxModel:
@@ -29,17 +29,17 @@ class OnnxModel:
         passes = PIPELINE if work.options.fold else ()
         self._graph, self._weights = run_passes(work.compiled.graph, work.weights, passes)
         self.name = name
-        """Of its file."""
+        """Name of the file."""
         self.report: Report | None = None
-        """What verification found, where that was asked for."""
+        """Result of verification; None if it was not asked for."""
         self.measured: Measured | None = None
-        """How far a model of fewer bits is from what it was."""
+        """Agreement of a model of lower precision with fp32; None if there is none."""
         self._drawing: Drawing | None = None
         self._planned: tuple[OnnxPlan, OnnxOptions] | None = None
         self._lowered: Half | Quantised | None = None
 
     def begin(self) -> None:
-        """Draw the first weights while the libraries of the format are imported, which takes as long."""
+        """Start drawing weights while the libraries of the format are imported, which takes as long."""
         self._drawing = Drawing(self._weights, keys(self._graph))
 
     def close(self) -> None:
@@ -47,7 +47,8 @@ class OnnxModel:
             self._drawing.close()
 
     def plan(self) -> None:
-        """Raises Failure for what the opset, the server or the precision cannot have."""
+        """Translate the graph. Raises Failure for options that the opset, the server or the precision does not
+        allow."""
         from resnetgen.targets.onnx import emit
         from resnetgen.targets.onnx.translate import Names
 
@@ -95,7 +96,7 @@ class OnnxModel:
         accept(path.name, validate.validate(path, self._graph, planned, wanted, checksums))
 
     def _verify(self, path: Path) -> None:
-        """Where that was asked for."""
+        """Verify the model if that was asked for. Raises Failure (exit 7) if it differs from the spec."""
         work, settings = self._work, self._work.options.verify
         if not settings:
             return
@@ -108,7 +109,7 @@ class OnnxModel:
             raise self.report.failure()
 
     def _lower(self, whole: Path, stage: Staging, lowered: Half | Quantised) -> None:
-        """Bring the model to the precision that is wanted, and run both. Raises Failure if they are too far apart."""
+        """Lower the model to the wanted precision, and run both. Raises Failure (exit 7) if they differ too much."""
         from resnetgen.precision.agreement import measure
 
         path, lowering = stage.path(self.name), self._work.options.lowering

@@ -1,4 +1,4 @@
-"""What every target of a job is made from, and what its files say of their origin."""
+"""Inputs that all targets of a job share, and the metadata of their origin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnetgen.options import Compiled, Options, Progress
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Weights
 
-if TYPE_CHECKING:  # only where there is a checkpoint
+if TYPE_CHECKING:  # imported only if there is a checkpoint
     from resnetgen.pretrained import Pretrained
 
 
@@ -21,14 +21,14 @@ class Work(Frozen):
     options: Options
     progress: Progress
     stem: str
-    """What the files are called, without their suffixes."""
+    """Base name of the files, without suffixes."""
     weights: Weights
-    """Of the graph as the spec says it, unfolded."""
+    """Weights of the graph of the spec, before any pass."""
     pretrained: Pretrained | None
-    """The checkpoint that they come from, if they do."""
+    """Checkpoint of the weights; None if they are drawn."""
 
     def metadata(self) -> dict[str, str]:
-        """What a model says of its origin: enough to build it again. Raises Failure as `preprocessing`."""
+        """Return a model's metadata: enough to build it again. Raises Failure like `preprocessing`."""
         import numpy
 
         spec = self.compiled.spec
@@ -43,7 +43,8 @@ class Work(Frozen):
         }
 
     def preprocessing(self) -> dict[str, str]:
-        """What is to be done to an image, and what of it the model does itself. Raises Failure if that is nothing."""
+        """Return the metadata of the preprocessing, and of its part in the model. Raises Failure (exit 3) if it is to
+        be embedded and the spec has none."""
         spec, embedded = self.compiled.spec, self.options.embed_preprocess
         if embedded and not spec.preprocess:
             hint = "add `preprocess:` to the spec; docs/spec-language.md lists its keys"
@@ -67,12 +68,12 @@ class Work(Frozen):
         return taken | (drawn | {"resnetgen.reinit": ",".join(source.reinit)} if source.reinit else {})
 
     def digest_of_weights(self) -> dict[str, str]:
-        """Of the checkpoint: hashed while its weights are written."""
+        """Return the checksum of the checkpoint, which is computed while its weights are written."""
         return {"resnetgen.weights_sha256": self.pretrained.sha256} if self.pretrained else {}
 
 
 def gather(compiled: Compiled, options: Options, progress: Progress, stem: str) -> Work:
-    """The weights are drawn, or a checkpoint's. Raises Failure for one that cannot be taken."""
+    """Draw the weights, or load those of the checkpoint. Raises Failure (exit 4) if the checkpoint does not fit."""
     drawn = Initialised(compiled.graph, options.seed, options.init)
     if not options.pretrained:
         return Work(compiled, options, progress, stem, drawn, None)

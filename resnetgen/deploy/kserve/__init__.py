@@ -1,1 +1,1 @@
-"""KServe: the repository that Triton loads, and the manifest by which Kubernetes runs and scales Triton on it."""
+"""KServe: a model repository for Triton, and the manifest with which Kubernetes runs and scales Triton on it."""

@@ -1,4 +1,4 @@
-"""inferenceservice.yaml, parsed back, against what is deployed; and one that stands there already."""
+"""Check of inferenceservice.yaml: it is parsed back and compared with the deployment, and so is an existing one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _HINT = "--output-dir names another folder"
 
 
 def differences(text: str, said: Mapping[str, str | int]) -> list[str]:
-    """What a manifest says otherwise than it must, and what KServe's schema does not allow, where that is at hand."""
+    """Return the differences of a manifest from the required values, and violations of KServe's schema if that is
+    installed."""
     document = _plain(yaml.parse(Source(SERVICE, text)))
     found = dict(_flat(document))
     paths = [path for path in {**found, **said} if found.get(path) != said.get(path)]
@@ -24,7 +25,7 @@ def differences(text: str, said: Mapping[str, str | int]) -> list[str]:
 
 
 def accept(path: Path, name: str) -> None:
-    """Raises Failure (exit 5) where another's file stands, or the manifest of another service than `name`."""
+    """Raise Failure (exit 5) if `path` is not a manifest of resnetgen, or belongs to another service than `name`."""
     if not path.exists() and not path.is_symlink():
         return
     source = Source(str(path), read_bytes(path, yaml.MAX_BYTES, "a manifest").decode("utf-8", "replace"))
@@ -47,7 +48,7 @@ def _refused(span: Span, message: str, hint: str = _HINT) -> Failure:
 
 
 def _plain(value: yaml.Value) -> Any:
-    """Without the places."""
+    """Return the value without places in the source."""
     match value:
         case yaml.Scalar():
             return value.value
@@ -58,7 +59,7 @@ def _plain(value: yaml.Value) -> Any:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each scalar with its path: ("spec.predictor.minReplicas", 1)."""
+    """Yield each scalar with its path: ("spec.predictor.minReplicas", 1)."""
     match value:
         case dict():
             inner = value.items()

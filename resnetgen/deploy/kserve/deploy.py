@@ -1,4 +1,4 @@
-"""A folder for KServe: repository/, which goes to the cluster's storage, and inferenceservice.yaml, which serves it."""
+"""Folder for KServe: repository/, to be copied to the cluster's storage, and inferenceservice.yaml, which serves it."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ from resnetgen.options import Built, Options, Progress, Quiet
 REPOSITORY = "repository"
 _GIB = 1 << 30
 _CPU_PERCENT = 80
-"""KServe's own default."""
+"""Default of KServe."""
 
 
 class Wanted(Frozen):
-    """The service, besides its models."""
+    """Options of the service, besides those of its models."""
 
     storage_uri: str
-    """Where the cluster is to find what is in repository/."""
+    """URI at which the cluster finds the contents of repository/."""
     name: str | None = None
-    """None: the model's, as Kubernetes can write it."""
+    """Name of the service; None for the model's name, adapted to Kubernetes."""
     service_account: str | None = None
-    """Whose secrets open the storage; None: the namespace's own."""
+    """Service account with the secrets of the storage; None for the default of the namespace."""
     cpu: str = "1"
     memory: str | None = None
-    """None: as `memory` says."""
+    """Memory of a replica; None for the estimate of `memory`."""
     gpus: int | None = None
-    """None: one where the model runs on a GPU."""
+    """Number of GPUs; None for one if the model runs on a GPU."""
     autoscaler: Autoscaler = Autoscaler.KNATIVE
     least: int = 1
     most: int = 3
-    """Replicas."""
+    """Largest number of replicas."""
     target: int | None = None
-    """None: the images that a replica computes at once, or 80 percent of its CPUs."""
+    """Load per replica; None for the images that a replica computes at once, or 80 percent of its CPUs."""
 
 
 def deploy(
     word: str, options: Options, model: triton.Wanted, wanted: Wanted, progress: Progress | None = None
 ) -> Built:
-    """Add a model, or a version of one, to the folder `options.output_dir`, and say in its manifest how it is served.
+    """Add a model, or a version of one, to the folder `options.output_dir`, and write the manifest that serves it.
 
-    The manifest is replaced once the repository is whole; if it cannot be, the version is taken back. Raises Failure.
+    The manifest is replaced after the repository is complete; if that fails, the version is removed. Raises Failure.
     """
     _refuse(wanted, model.serving)
     folder = options.output_dir
@@ -82,11 +82,11 @@ def deploy(
 
 
 def memory(prepared: triton.Prepared, size: int) -> str:
-    """Of a replica: the 2 GiB that KServe gives its Triton, and for each instance 4 times the model's files (of `size`
-    bytes) and 4 times the largest tensor of its largest batch; in whole GiB.
+    """Return the memory of a replica in whole GiB.
 
-    Measured with ONNX Runtime on ResNet-18 and -50: 2.7 and 3.6 times the file while it is loaded, 1.4 and 2.1 times
-    the largest tensor for each image.
+    It is 2 GiB, KServe's default for Triton, and for each instance 4 times the model's files (of `size` bytes) and 4
+    times the largest tensor of its largest batch. Measured with ONNX Runtime on ResNet-18 and -50: 2.7 and 3.6 times
+    the file while it is loaded, 1.4 and 2.1 times the largest tensor for each image.
     """
     serving, shapes = prepared.config.serving, prepared.compiled.graph.shapes
     batch = serving.max_batch or prepared.options.batch or 1
@@ -105,7 +105,7 @@ def _service(name: str, prepared: triton.Prepared, wanted: Wanted, scaling: Scal
 
 
 def _target(wanted: Wanted, serving: Serving) -> int:
-    """Return the load of a replica above which another one is started. Raises Failure (exit 2)."""
+    """Return the load of a replica above which another one is started. Raises Failure (exit 2) if it is too large."""
     if wanted.target or wanted.autoscaler is not Autoscaler.KNATIVE:
         return wanted.target or _CPU_PERCENT
     at_once = serving.instances * max(1, serving.max_batch)
@@ -119,7 +119,7 @@ def _target(wanted: Wanted, serving: Serving) -> int:
 
 
 def _countable(computed: str) -> str:
-    """Return the memory that was computed. Raises Failure (exit 2) where Kubernetes cannot count so many bytes."""
+    """Return the computed memory. Raises Failure (exit 2) if Kubernetes cannot represent it."""
     try:
         return quantity("--memory", computed)
     except Failure:
@@ -129,7 +129,8 @@ def _countable(computed: str) -> str:
 
 
 def _refuse(wanted: Wanted, serving: Serving) -> None:
-    """Refuse what no server could read, and what contradicts itself, before anything is compiled."""
+    """Raise Failure (exit 2) for options that contradict each other or are out of range, before anything is
+    compiled."""
     require_in_range(gpus=wanted.gpus, least=wanted.least, most=wanted.most, target=wanted.target)
     storage_uri(wanted.storage_uri)
     if wanted.service_account:

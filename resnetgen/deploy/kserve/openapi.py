@@ -1,7 +1,7 @@
-"""KServe's own schema of its manifests, where the packages kserve and kubernetes, which bring it, are installed.
+"""KServe's own schema of its manifests, from the packages kserve and kubernetes if they are installed.
 
-Their classes are generated from OpenAPI; each says as data which fields it has and of what types. They are read, not
-imported: kserve would load a web server.
+Their classes are generated from OpenAPI; each lists its fields and their types as data. The files are parsed, not
+imported: importing kserve would load a web server.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ _DICT = re.compile(r"dict[(\[]str, (.*)[)\]]", re.IGNORECASE)
 
 
 def violations(document: dict[str, Any]) -> list[str]:
-    """What the schema of an InferenceService does not allow; empty where it allows all, or is not at hand."""
+    """Return the violations of the schema of an InferenceService; empty if there are none, or if it is not
+    installed."""
     models = _models()
     root = "V1beta1InferenceService"
     return list(_value(document, root, "", models)) if root.lower() in models else []
 
 
 def _models() -> dict[str, Path]:
-    """The file of each class, by the class's name in lower case."""
+    """Return the file of each class, by the class's name in lower case."""
     folders = []
     for package, inside in (("kserve", "models"), ("kubernetes", "client/models")):
         found = find_spec(package)
@@ -51,7 +52,7 @@ def _value(value: Any, kind: str, where: str, models: dict[str, Path]) -> Iterat
     elif primitive := _PRIMITIVES.get(kind):
         if not isinstance(value, primitive) or (isinstance(value, bool) and kind != "bool"):
             yield f"{where} is {value!r}, not of type {kind}"
-    elif path := models.get(kind.lower()):  # kserve names some types, such as quantities, that it has no class for
+    elif path := models.get(kind.lower()):  # kserve has no class for some types, such as quantities
         yield from _fields(value, path, where, models)
 
 
@@ -69,7 +70,7 @@ def _fields(value: Any, path: Path, where: str, models: dict[str, Path]) -> Iter
 
 
 def _kinds(path: Path) -> dict[str, str]:
-    """What a generated file says of the fields of its class: name -> type."""
+    """Return the fields of the class in a generated file: name -> type."""
     said: dict[str, dict[str, str]] = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:

@@ -1,4 +1,4 @@
-"""What KServe is told of a service, and inferenceservice.yaml by templates/kserve/inferenceservice.yaml.j2."""
+"""InferenceService of KServe, and its manifest by templates/kserve/inferenceservice.yaml.j2."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ SERVICE = "inferenceservice.yaml"
 MARK = "# Written by resnetgen, which writes this file anew as long as this line stands first."
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-"""KServe's own rule, which is stricter than RFC 1123's: a letter comes first."""
+"""Rule of KServe, stricter than RFC 1123: the first character is a letter."""
 _LONGEST = 63 - len("-predictor")
-"""KServe calls its Kubernetes service <name>-predictor, which is a label of DNS."""
+"""Limit in characters: KServe names its Kubernetes service <name>-predictor, which must be a DNS label."""
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-"""RFC 1123's."""
+"""Subdomain by RFC 1123."""
 _QUANTITY = re.compile(r"(?P<number>[0-9]{1,40}(\.[0-9]{1,3})?)(?P<suffix>m|k|[MGTPE]|[KMGTPE]i)?")
-"""Kubernetes' way to count CPUs (500m is half of one) and bytes, without the exponents that it knows as well."""
+"""Quantity of Kubernetes for CPUs (500m is half of one) and bytes, without exponents, which it allows as well."""
 _SUFFIXES = {"": Fraction(1), "m": Fraction(1, 1000)}
 _SUFFIXES |= {suffix: Fraction(1000**power) for power, suffix in enumerate("kMGTPE", 1)}
 _SUFFIXES |= {f"{suffix}i": Fraction(1024**power) for power, suffix in enumerate("KMGTPE", 1)}
 
 
 class Autoscaler(StrEnum):
-    """Who decides how many replicas run."""
+    """Autoscaler that sets the number of replicas."""
 
     KNATIVE = "knative"
-    """By the requests in flight; the only one that goes down to none."""
+    """Scales by requests in flight; the only one that can scale to zero."""
     HPA = "hpa"
     """Kubernetes' own, by the use of CPUs."""
     KEDA = "keda"
@@ -45,13 +45,14 @@ class Scaling(Frozen):
     autoscaler: Autoscaler
     least: int
     most: int
-    """Replicas."""
+    """Largest number of replicas."""
     target: int
-    """For each replica: requests in flight, or percent of its CPUs."""
+    """Load per replica: requests in flight, or percent of its CPUs."""
 
     @property
     def mode(self) -> str:
-        """KServe's name of the deployment mode, from 0.16 on; earlier ones say Serverless and RawDeployment."""
+        """Name of the deployment mode, as in KServe 0.16 and later; earlier versions use Serverless and
+        RawDeployment."""
         return "Knative" if self.autoscaler is Autoscaler.KNATIVE else "Standard"
 
     @property
@@ -62,23 +63,23 @@ class Scaling(Frozen):
 class Service(Frozen):
     name: str
     storage_uri: str
-    """Of the repository, where the cluster finds it."""
+    """URI of the repository."""
     model: str
-    """The one that was deployed last, and the sum of its files: another one makes KServe start new replicas."""
+    """Model deployed last, with the checksum of its files; a new value makes KServe start new replicas."""
     runtime_version: str | None
-    """The tag of Triton's image; None: the cluster's own."""
+    """Tag of Triton's image; None for the default of the cluster."""
     service_account: str | None
-    """Whose secrets open the storage; None: the namespace's own."""
+    """Service account with the secrets of the storage; None for the default of the namespace."""
     scaling: Scaling
     resources: dict[str, str] = field(default_factory=dict)
-    """Of each replica, as Kubernetes names and counts them; requested, and the limit."""
+    """Resources of each replica, by name and as quantities of Kubernetes; both the request and the limit."""
 
     def render(self) -> str:
-        quoted = {"quoted": json.dumps}  # a string of JSON is one of YAML
+        quoted = {"quoted": json.dumps}  # a JSON string is a valid YAML string
         return template(f"kserve/{SERVICE}.j2", quoted).render(service=self, scaling=self.scaling, mark=MARK)
 
     def said(self) -> dict[str, str | int]:
-        """All that the file must say, by path."""
+        """Return all values that the manifest must have, by path."""
         scaling, predictor, annotation = self.scaling, "spec.predictor", "metadata.annotations.serving.kserve.io"
         values: dict[str, str | int | None] = {
             "apiVersion": "serving.kserve.io/v1beta1",
@@ -112,7 +113,8 @@ class Service(Frozen):
 
 
 def service_name(wanted: str | None, model: str) -> str:
-    """The one that is wanted, or the model's as Kubernetes can write it. Raises Failure (exit 2) where it cannot."""
+    """Return the name of the service: the wanted one, or the model's adapted to Kubernetes. Raises Failure (exit 2) if
+    it is invalid."""
     name = wanted or re.sub("[_.]", "-", model.lower())
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         message = f"KServe takes no service called {name!r}"
@@ -122,7 +124,7 @@ def service_name(wanted: str | None, model: str) -> str:
 
 
 def service_account(given: str) -> str:
-    """Raises Failure (exit 2) where Kubernetes could have none of that name."""
+    """Return the name of a service account. Raises Failure (exit 2) if it is invalid."""
     if not _SUBDOMAIN.fullmatch(given) or len(given) > 253:
         message = f"no service account of Kubernetes is called {given!r}"
         raise fail(Exit.USAGE, Code.BAD_NAME, message, hint="--service-account with a-z, 0-9, - and .")
@@ -130,9 +132,9 @@ def service_account(given: str) -> str:
 
 
 def quantity(option: str, given: str) -> str:
-    """Return a quantity. Raises Failure (exit 2) where Kubernetes could not read it, or would change it.
+    """Return a quantity. Raises Failure (exit 2) if Kubernetes cannot read it, or would change it.
 
-    Kubernetes cuts quantities at 2^63 - 1 and rounds them to thousandths.
+    Kubernetes limits quantities to 2^63 - 1 and rounds them to thousandths.
     """
     found, hint = _QUANTITY.fullmatch(given), "such as 2 or 500m CPUs, 4Gi or 512Mi of memory"
     if found:
@@ -145,5 +147,5 @@ def quantity(option: str, given: str) -> str:
 
 
 def runtime_version(profile: Profile | None) -> str | None:
-    """24.08-py3, the image of triton-24.08."""
+    """Return the tag of a profile's Triton image, 24.08-py3 for triton-24.08; None for other profiles."""
     return f"{profile.name.removeprefix('triton-')}-py3" if profile and profile.family == "triton" else None

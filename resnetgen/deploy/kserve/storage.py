@@ -1,4 +1,4 @@
-"""URIs that KServe can fetch a model repository from."""
+"""URIs from which KServe can fetch a model repository."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ARCHIVES = {
 
 
 def storage_uri(given: str) -> str:
-    """Return the URI. Raises Failure (exit 2) where KServe could fetch nothing from there, or no folder.
+    """Return the URI. Raises Failure (exit 2) if KServe cannot fetch from it, or would fetch a single file.
 
     The rules are those of KServe's storage initializer, python/storage/kserve_storage/kserve_storage.py in
     kserve/kserve (aaac4e2): over HTTP it clones a Git repository, or fetches one file, and unpacks an archive.
     """
     try:
         url = urlsplit(given) if _STORAGE.fullmatch(given) else None
-    except ValueError:  # brackets that hold no address
+    except ValueError:  # brackets without an address
         url = None
     if url is None:
         message = f"KServe fetches nothing from {given!r}"
@@ -55,8 +55,8 @@ def _gives_folder(url: SplitResult) -> bool:
 
 
 def _is_archive(url: SplitResult) -> bool:
-    """Apply KServe's own rule, which looks at the query where the path's ending is unknown."""
-    guess = MimeTypes().guess_type  # without the types that this machine has added
+    """Return True for an archive, by KServe's own rule: it looks at the query if the path's ending is unknown."""
+    guess = MimeTypes().guess_type  # without types registered on this machine
     kind, compression = guess(url.path)
     if kind is None and url.query:
         kind, compression = guess(url.query)

@@ -41,10 +41,10 @@ class Dialect(StrEnum):
 
     @property
     def lrn_k(self) -> bool:
-        """Whether an LRN may have another k than 1. OpenCV reads it and computes with 1."""
+        """True if an LRN may have a k other than 1. OpenCV reads it, but computes with 1."""
         return self is not Dialect.OPENCV
 
     @property
     def norm_after_vectors(self) -> bool:
-        """Whether a norm may follow a sum or a product of vectors. OpenCV merges the two wrongly, up to 4.14."""
+        """True if a norm may follow a sum or a product of vectors. OpenCV up to 4.14 merges the two wrongly."""
         return self is not Dialect.OPENCV
