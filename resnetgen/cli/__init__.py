@@ -1,12 +1,14 @@
-"""The command line: the only folder that prints or exits. Each command imports what it needs when it runs, so that
-`--help` and usage errors answer at once."""
+"""The command line: the only folder that prints or exits.
+
+Each command imports its modules when it runs, so that `--help` and usage errors answer at once.
+"""
 
 from __future__ import annotations
 
 import gc
 import sys
 
-# Each adds its commands to `main`.
+# Each module adds its commands to `main`.
 from resnetgen.cli import build, bundled, deploy, diff, predict, runtimes, serve, summary, verify, weights  # noqa: F401
 from resnetgen.cli.apart import run_apart, runs_a_model
 from resnetgen.cli.end import end
@@ -15,7 +17,7 @@ from resnetgen.cli.output import open_streams
 
 
 def run() -> None:
-    """The program. A short process needs what it makes until it ends, so it never looks for garbage."""
+    """Run the program. Garbage collection is off: a short process needs most of its objects until it ends."""
     gc.disable()
     open_streams()
     if runs_a_model(sys.argv[1:]):

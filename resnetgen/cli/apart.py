@@ -1,6 +1,6 @@
-"""Engines in a process of their own: a model that crashes one ends that process, and the command with an error.
+"""Engines in a child process: a model that crashes one ends that process, and the command with an error.
 
-The engines are C++, and a crafted model may reach a fault in them that no check of ours foresees.
+The engines are written in C++, and a crafted model may reach a fault that no check of this program foresees.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from threading import Thread
 from resnetgen.cli.output import say_failure
 
 _COMMANDS = {"predict", "verify"}
-"""Those that run a model which others may have made, and end."""
+"""Commands that run a model, possibly one made by others, and then end."""
 
 
 def runs_a_model(arguments: list[str]) -> bool:
-    """Return whether a command line is of a command that hands a user's model to an engine."""
+    """Return True if a command line is of a command that passes a user's model to an engine."""
     command = next((word for word in arguments if not word.startswith("-")), "")
     return command in _COMMANDS and hasattr(os, "fork")
 
@@ -25,17 +25,17 @@ def runs_a_model(arguments: list[str]) -> bool:
 def run_apart(work: Callable[[], None]) -> int:
     """Run `work`, which ends the process, in a child process, and return its exit code.
 
-    Must be called before any thread is started. A child that a signal kills is an error: exit 6 where the system
-    killed it, as it does when memory runs out, else exit 4. What interrupts, stops or ends this process does so to the
+    Must be called before any thread is started. A child that a signal kills is an error: exit 6 if the system killed
+    it, as it does when memory runs out, else exit 4. Signals that interrupt or end this process are passed to the
     child.
     """
     reading, writing = os.pipe()
     if not (child := os.fork()):
-        os.setpgid(0, 0)  # what a terminal sends comes from the parent alone, and so once
+        os.setpgid(0, 0)  # signals of a terminal then come from the parent alone, only once
         os.close(writing)
         Thread(target=_end_with_parent, args=(reading,), daemon=True).start()
         work()
-        os._exit(os.EX_SOFTWARE)  # it ends by itself
+        os._exit(os.EX_SOFTWARE)  # not reached: `work` ends the process
     os.close(reading)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: os.kill(child, number))
@@ -52,7 +52,7 @@ def _stop_both(child: int) -> None:
 
 
 def _end_with_parent(reading: int) -> None:
-    """End this process when the other end of the pipe is closed: its parent has gone."""
+    """End this process when the other end of the pipe is closed because its parent has gone."""
     os.read(reading, 1)
     os._exit(1)
 
@@ -60,7 +60,7 @@ def _end_with_parent(reading: int) -> None:
 def _killed(number: int) -> int:
     from resnetgen.errors import Code, Exit, fail
 
-    if number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # the user's own
+    if number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # sent by the user
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"signal {number}"

@@ -1,4 +1,4 @@
-"""resnetgen build."""
+"""Command resnetgen build."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _options(given: dict[str, Any]) -> Options:
 
 
 def print_built(built: Sequence[Built]) -> None:
-    """Print the warnings of each build, the findings of its verification, and the files that it published."""
+    """Print the warnings of each build, the result of its verification, and the published files."""
     with report_on_files():
         for one in built:
             say_warnings(one.warnings)

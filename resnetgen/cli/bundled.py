@@ -1,4 +1,4 @@
-"""resnetgen list and resnetgen schema: what the package brings."""
+"""Commands resnetgen list and resnetgen schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resnetgen diff."""
+"""Command resnetgen diff."""
 
 from __future__ import annotations
 

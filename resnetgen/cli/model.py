@@ -1,4 +1,4 @@
-"""Options of the commands that make a model: its weights, its form, and whether it is run before it is published."""
+"""Options of the commands that build a model: weights, format, precision and verification."""
 
 from __future__ import annotations
 
@@ -109,24 +109,25 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
 
 
 def model_options(command: _Command) -> _Command:
-    """Adds them all; `to_options` takes what they gave."""
+    """Add all model options to a command; `to_options` takes their values."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def spare_blas(given: dict[str, Any]) -> None:
-    """Let numpy, which must not be imported yet, start no threads for its BLAS where nothing multiplies matrices.
+    """Keep numpy, not imported yet, from starting BLAS threads if no matrices are multiplied.
 
-    Only the reference does, which verifies. Elsewhere those threads would wait for work, and busily: a quarter of the
-    computing time of a build.
+    Only the reference evaluator, for --verify, multiplies matrices. Otherwise the idle threads would spin, and take a
+    quarter of the computing time of a build.
     """
     if not given["verified"]:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def to_options(given: dict[str, Any], **more: Any) -> Options:
-    """The job that the command line asks for; `more`: what the command itself adds. Raises a usage error."""
+    """Return the options of a build from the command line's; `more` are those that the command adds. Raises a usage
+    error for options that contradict each other."""
     from resnetgen.options import Options
     from resnetgen.profiles import find_profile
     from resnetgen.weights.initialise import Init
@@ -171,7 +172,7 @@ _OF_PRECISION = ("calibrate", "calibration_images", "min_top1", "min_cosine", "f
 
 
 def _lowering(given: dict[str, Any]) -> Lowering | None:
-    """Raises a usage error for options that another precision has."""
+    """Return the options of a lower precision; None for fp32. Raises a usage error for options of another precision."""
     if given["precision"] == "fp32":
         if extra := [name for name in _OF_PRECISION if given[name] not in (None, False)]:
             raise click.UsageError(f"--{extra[0].replace('_', '-')} is for a precision below fp32; add --precision")

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class FilePath(click.Path):
-    """A path as pathlib's, which is imported only when there is one: it would be a tenth of `--help`."""
+    """Path option that returns a pathlib.Path. pathlib is imported only when a path is given: it would take a tenth of
+    `--help`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         from pathlib import Path
@@ -23,7 +24,7 @@ class FilePath(click.Path):
 
 
 def _setting(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, int | float]:
-    """name=value pairs, the values numbers."""
+    """Parse name=value pairs whose values are numbers. Raises a usage error for other texts."""
     settings: dict[str, int | float] = {}
     for text in given:
         name, equals, value = text.partition("=")

@@ -18,21 +18,21 @@ from typing import Any
 from resnetgen.escape import escape
 
 MAX_LINE = 10_000
-"""Characters of a line that are printed, unless it is meant for a program."""
+"""Limit in characters of a printed line, except for output that is meant for a program."""
 
 
 def open_streams() -> None:
-    """Make the standard streams usable, whatever the caller has left of them.
+    """Make the standard streams usable, whatever their state.
 
-    A closed descriptor is opened on the null device: else the next file that is opened would take its number, and be
-    printed into. Printing to a closed stdout still fails, as it should; what goes to a closed stderr is dropped.
-    Characters that a stream's encoding cannot say become escapes.
+    A closed descriptor is opened on the null device: otherwise the next opened file would take its number, and be
+    printed into. Printing to a closed stdout still fails, as it should; output to a closed stderr is dropped.
+    Characters that a stream's encoding lacks become escapes.
     """
     for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, flags)  # takes the lowest free number, this one
+            os.open(os.devnull, flags)  # takes the lowest free number, which is this one
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
@@ -73,7 +73,8 @@ def flush() -> None:
 
 @contextmanager
 def report_on_files() -> Iterator[None]:
-    """Print in this block what has been published: the files are in place, so a lost report is a warning."""
+    """Context for printing the list of published files: since the files are in place, a lost report is only a
+    warning."""
     from resnetgen.errors import Failure
 
     try:
@@ -85,7 +86,7 @@ def report_on_files() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print lines to stderr, for a person; to one that fails, nothing."""
+    """Print lines to stderr, for a person. Errors of stderr are ignored."""
     with suppress(OSError):
         print("\n".join(map(escape, text.split("\n"))), file=sys.stderr, flush=True)
 
@@ -97,7 +98,7 @@ def say_warnings(lines: Iterable[str]) -> None:
 
 
 def can_print(text: str) -> bool:
-    """Return whether the encoding of stdout has all characters of a text."""
+    """Return True if the encoding of stdout has all characters of a text."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -117,13 +118,13 @@ def _written() -> Iterator[None]:
     except BrokenPipeError:
         drop_output()
     except OSError as error:
-        from resnetgen.errors import Code, Exit, fail  # only on the way to an error: `--help` imports click alone
+        from resnetgen.errors import Code, Exit, fail  # imported only for an error: `--help` imports click alone
 
         raise fail(Exit.IO, Code.OUTPUT, f"the output cannot be written: {error.strerror}") from None
 
 
 def drop_output() -> None:
-    """Send the rest of the output to the null device, with what stdout still holds back."""
+    """Send the rest of the output, and what stdout has buffered, to the null device."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
@@ -143,7 +144,7 @@ def say_failure(error: Exception) -> int:
                 Problem(Code.LIMIT, message, hint="ask for less at once: a smaller --batch or --input"),
                 Exit.LIMIT,
             )
-        case OSError():  # a disk that fails, a folder that went away: no mistake of ours
+        case OSError():  # a failing disk or a vanished folder: not a bug
             where = f"{error.filename}: " if error.filename else ""
             problem, code = Problem(Code.OUTPUT, f"{where}{error.strerror or error}"), Exit.IO
         case _:

@@ -1,4 +1,4 @@
-"""resnetgen predict."""
+"""Command resnetgen predict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resnetgen runtimes."""
+"""Command resnetgen runtimes."""
 
 from __future__ import annotations
 

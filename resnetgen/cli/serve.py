@@ -1,4 +1,4 @@
-"""resnetgen serve."""
+"""Command resnetgen serve."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def serve(folder: Path, name: str | None, port: int) -> None:
 
 
 def _print(folder: Path, address: Address) -> None:
-    """Where it is served, and a command that asks it."""
+    """Print the address of the server, and a command that sends it a request."""
     from shlex import quote
     from shutil import which
 

@@ -1,4 +1,4 @@
-"""How sizes, tables and long work are shown."""
+"""Display of sizes, tables and progress."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnetgen.cli.output import can_print, print_line
 from resnetgen.escape import escape
 
 _MAX_CELL = 400
-"""Characters of a table's cell that are shown."""
+"""Limit in characters of a table's cell."""
 
 
 def size(count: int) -> str:
@@ -24,11 +24,11 @@ def size(count: int) -> str:
 
 
 _ASCII_LINES = "    \n    \n -- \n    \n    \n    \n    \n    \n"
-"""rich's SIMPLE_HEAD, with a line under the head alone, for a terminal that has no line to draw."""
+"""rich's SIMPLE_HEAD with ASCII characters, for terminals whose encoding has no lines."""
 
 
 class Table:
-    """Rows of texts under named columns; columns whose name begins with > hold numbers, which are never broken."""
+    """Rows of texts under named columns; columns whose name begins with > hold numbers, which are never wrapped."""
 
     def __init__(self, *columns: str, footer: Sequence[str] = ()) -> None:
         self.columns, self.footer = columns, footer
@@ -38,7 +38,7 @@ class Table:
         self.rows.append(cells)
 
     def print(self, at_least: int = 0) -> None:
-        """Print the table, at least so many characters wide. Raises Failure (exit 5) where that cannot be written."""
+        """Print the table, at least `at_least` characters wide. Raises Failure (exit 5) if it cannot be written."""
         from rich import box, table
         from rich.console import Console
 
@@ -51,25 +51,25 @@ class Table:
             made.add_column(head, foot, justify=justify, overflow="fold", no_wrap=is_number)
         for row in self.rows:
             made.add_row(*(escape(cell, _MAX_CELL) for cell in row))
-        # Not to stdout itself: rich would end the program where its reader has gone.
+        # Not written to stdout by rich itself, which would end the program if the reader has gone.
         console = Console(file=(text := StringIO()), markup=False, highlight=False, emoji=False)
         console.width = max(console.width, at_least) if sys.stdout.isatty() else 200
         console.print(made)
-        # Without the lines and the spaces that rich puts around a table.
+        # Drops the blank lines and trailing spaces that rich adds.
         for line in text.getvalue().splitlines():
             if line.strip():
                 print_line(line.rstrip())
 
 
 _PATIENCE = 1.0
-"""Seconds of work that need no bar."""
+"""Time in seconds before a bar is shown."""
 
 
 @contextmanager
 def progress_bars() -> Iterator[Any]:
-    """On a terminal a bar, once the work has taken a second, which is gone when it is done; silence in a pipe.
+    """Show progress bars on a terminal after a second of work, removed when it is done; show nothing in a pipe.
 
-    While another process publishes in our folder, that is said in a pipe, too.
+    Waiting for another process that publishes in the same folder is reported in a pipe, too.
     """
     from resnetgen import locks
     from resnetgen.cli.output import say

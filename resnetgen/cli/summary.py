@@ -1,4 +1,4 @@
-"""resnetgen summary."""
+"""Command resnetgen summary."""
 
 from __future__ import annotations
 

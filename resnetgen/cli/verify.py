@@ -1,4 +1,4 @@
-"""resnetgen verify."""
+"""Command resnetgen verify."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 140
-"""Of the tables: a terminal that is narrower breaks their lines, where rich would break each number."""
+"""Width in characters of the tables: a narrower terminal wraps their lines, while rich would wrap each number."""
 
 
 def _tolerances(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[float | None, dict[str, float]]:
-    """1e-4 for all, NAME=1e-3 for one."""
+    """Parse tolerances: 1e-4 for all, NAME=1e-3 for one. Raises a usage error for other texts."""
     default, named = None, {}
     for text in given:
         name, equals, value = text.rpartition("=")
@@ -158,7 +158,7 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
 
 
 def print_report(report: Report, layers: bool = False) -> None:
-    """Who ran what; then, of each comparison, how far they are apart."""
+    """Print the backends that ran; then, for each comparison, how much they differ."""
     print_line(f"{report.subject}: {'equal' if report.passed else 'DIFFERENT'}")
     sides = Table("side", "ran", "engine", "on", ">batch")
     for side in report.sides:

@@ -1,4 +1,4 @@
-"""resnetgen weights: what a weight file holds, and one format from another."""
+"""Commands resnetgen weights show and resnetgen weights convert."""
 
 from __future__ import annotations
 

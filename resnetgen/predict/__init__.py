@@ -1,4 +1,4 @@
-"""Classify image files with a model that was built or deployed."""
+"""Classification of image files with a model that was built or deployed."""
 
 from resnetgen.predict.classify import Classifier, Guess, Prediction, Predictions, predict
 from resnetgen.predict.folder import Folder, Served, read_folder, read_served

@@ -1,4 +1,4 @@
-"""Image files -> their most probable classes, on ONNX Runtime."""
+"""Classification of image files on ONNX Runtime: the most probable classes of each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.weights.source import Array
 
 USUAL_BATCH = 8
-"""Images at once, where neither the user nor the model says how many."""
+"""Default batch size, if neither the user nor the model sets one."""
 _TYPES = {True: ("tensor(uint8)",), False: ("tensor(float)", "tensor(float16)")}
-"""Types of an input, by whether the model does the preprocessing itself."""
+"""Types of an input; the key is True if the model does the preprocessing itself."""
 
 
 class Guess(Frozen):
     number: int
-    """Of the class, from 0."""
+    """Number of the class, from 0."""
     label: str | None
     probability: float
 
@@ -38,7 +38,7 @@ class Guess(Frozen):
 class Prediction(Frozen):
     image: Path
     top: tuple[Guess, ...]
-    """The most probable first."""
+    """Guesses, the most probable first."""
 
     def to_json(self) -> dict[str, Any]:
         return {"image": str(self.image), "top": [guess.to_json() for guess in self.top]}
@@ -48,30 +48,30 @@ class Prediction(Frozen):
 class Predictions:
     found: list[Prediction] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    """Of the images that could not be read."""
+    """Problems of the images that could not be read."""
 
     def failure(self) -> Failure | None:
         return Failure(Exit.IO, tuple(self.problems)) if self.problems else None
 
 
 class Classifier:
-    """The model of a folder, loaded."""
+    """A loaded model of a folder."""
 
     def __init__(self, folder: Folder, device: Device) -> None:
         """Load the model of a folder.
 
-        Raises Failure (exit 4) where it does not load, takes other images than the preprocessing makes, or gives no
-        scores of classes.
+        Raises Failure (exit 4) if it does not load, takes other images than the preprocessing makes, or has no output
+        of class scores.
         """
         self.folder = folder
         self.session = Session(folder.model, device)
         first, *taken = self.session.input.shape or [None]
         self.batch: int | None = first if isinstance(first, int) else None
-        """The batch at which the model is fixed."""
+        """Fixed batch size of the model; None if it is dynamic."""
         channels, (height, width) = folder.preprocess.color.channels, folder.preprocess.crop
         self.image = (height, width, channels) if folder.embedded else (channels, height, width)
-        """The shape of one image, as the model takes it."""
-        # An extent that is no number may be any.
+        """Shape of one image in the model's input."""
+        # A dynamic extent matches any size.
         fits = len(taken) == 3 and all(a == b for a, b in zip(taken, self.image, strict=True) if isinstance(a, int))
         if not fits or self.batch == 0:
             shown = by(taken) if self.batch != 0 else by(self.session.input.shape)
@@ -86,12 +86,12 @@ class Classifier:
         check_output(folder.model, self.session.given, "" if folder.output_is_scalar else folder.output)
 
     def inputs(self, pictures: Sequence[Bytes]) -> npt.NDArray[Any]:
-        """What the model takes for N pictures, each 1 x H x W x C as `load_bytes` gives it."""
+        """Return the model's input for N pictures, each 1 x H x W x C from `load_bytes`."""
         stacked = np.concatenate(pictures)
         return stacked if self.folder.embedded else normalise(stacked, self.folder.preprocess)
 
     def probabilities(self, pictures: Sequence[Bytes]) -> Array:
-        """N x classes, for as many pictures as the batch has, or fewer."""
+        """Return the probabilities, N x classes, of up to a batch of pictures."""
         missing = max(0, (self.batch or 0) - len(pictures))
         data = np.pad(self.inputs(pictures), [(0, missing), (0, 0), (0, 0), (0, 0)])
         (output,) = self.session.run(self.session.cast(data), [self.folder.output]).values()
@@ -113,7 +113,8 @@ def predict(
     batch: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
-    """Classify all images that can be read; `progress` is told of each batch. Raises Failure for what concerns all."""
+    """Classify all images that can be read; `progress` is called with the size of each batch. Raises Failure for errors
+    that concern all images."""
     BATCH.require(batch, "--batch")
     TOP.require(top, "--top")
     size = batch or classifier.batch or USUAL_BATCH
@@ -134,7 +135,7 @@ def predict(
 
 
 def _softmax(scores: Array) -> Array:
-    """Of each row; less its largest value, so that no power overflows."""
+    """Return the softmax of each row; the largest value is subtracted first, so that no power overflows."""
     powers: Array = np.exp(scores - scores.max(axis=1, keepdims=True))
     powers /= powers.sum(axis=1, keepdims=True)
     return powers

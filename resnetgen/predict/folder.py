@@ -1,4 +1,4 @@
-"""A folder that a model is served from: the model, what is done to an image before it, and the names of its classes."""
+"""Folder from which a model is served: the model, the preprocessing of its images, and the names of its classes."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from resnetgen.targets.onnx.schema import ModelProto, ValueInfoProto
 
 MODEL, PREPROCESS = "model.onnx", "preprocess.json"
 MAX_BYTES = 1 << 14
-"""Of preprocess.json, which holds a dozen numbers, and of the same text in a model's metadata."""
+"""Limit in bytes of preprocess.json, which has a dozen numbers, and of the same text in a model's metadata."""
 _TRANSPARENT = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
-"""Behind a Softmax they leave a distribution one."""
+"""Ops that keep a distribution after a Softmax."""
 
 
 class Served(Frozen):
-    """What a server needs of a folder: its clients send tensors, not images."""
+    """Parts of a folder that a server needs: its clients send tensors, not images."""
 
     model: Path
     labels: tuple[str, ...]
-    """Of the classes in their order; empty where no one has named them."""
+    """Names of the classes in order; empty if there are none."""
 
 
 class Folder(Served):
     preprocess: Preprocess
     embedded: bool
-    """Whether the model takes bytes, and does itself what concerns an image's pixels."""
+    """True if the model takes bytes, and does the pixel part of the preprocessing itself."""
     output: str
-    """Name of the output that ranks classes; empty where the model has several, and none was chosen."""
+    """Name of the output that ranks classes; empty if the model has several, and none was chosen."""
     output_is_scalar: bool
-    """Whether the model says that this output has no dimensions; ONNX Runtime says the same of one of unknown shape."""
+    """True if the model declares this output as a scalar; ONNX Runtime reports the same for an unknown shape."""
     gives_distribution: bool
-    """Whether that output is a distribution already: a second softmax would flatten it."""
+    """True if that output already is a distribution: a second softmax would flatten it."""
 
 
 def read_served(folder: Path) -> Served:
-    """The model and its labels, whether or not anything says how it is to see a picture. Raises as `read_folder`."""
+    """Return the model and its labels; a preprocessing is not required. Raises Failure like `read_folder`."""
     path, model = _find_model(folder)
     return Served(path, _find_labels(folder, path, model.graph.output[0]))
 
@@ -50,8 +50,8 @@ def read_served(folder: Path) -> Served:
 def read_folder(folder: Path, output: str | None = None) -> Folder:
     """Read what `build` or `deploy` wrote; `output` names the one of several outputs that ranks classes.
 
-    Raises Failure: exit 2 where nothing says how the network is to see a picture, there are several models, or no
-    output has that name; 4 for what is no model; 5 where a file is missing, or says what cannot be.
+    Raises Failure: exit 2 if there is no preprocessing, several models, or no output of that name; exit 4 for an
+    invalid model; exit 5 if a file is missing or invalid.
     """
     path, model = _find_model(folder)
     preprocess, embedded = _find_preprocess(folder, path, model)
@@ -64,7 +64,7 @@ def read_folder(folder: Path, output: str | None = None) -> Folder:
 
 
 def _find_model(folder: Path) -> tuple[Path, ModelProto]:
-    """Raises Failure (exit 4) for what gives nothing."""
+    """Return the path and structure of the model. Raises Failure (exit 4) if it has no output."""
     path = _find_file(folder)
     model = read_skeleton(path)
     if not model.graph.output:
@@ -73,7 +73,8 @@ def _find_model(folder: Path) -> tuple[Path, ModelProto]:
 
 
 def _choose_output(path: Path, model: ModelProto, wanted: str | None) -> ValueInfoProto | None:
-    """Return the output of a name, or the only one. Raises Failure (exit 2) for a name that none has."""
+    """Return the output with a name, or the only one; None if there are several. Raises Failure (exit 2) for an unknown
+    name."""
     outputs = {str(output.name): output for output in model.graph.output}
     if wanted is None:
         return next(iter(outputs.values())) if len(outputs) == 1 else None
@@ -84,14 +85,15 @@ def _choose_output(path: Path, model: ModelProto, wanted: str | None) -> ValueIn
 
 
 def _find_labels(folder: Path, path: Path, output: ValueInfoProto | None) -> tuple[str, ...]:
-    """Read the labels beside a model: as many as the output has classes, where the model says how many."""
+    """Read the labels next to a model: as many as the output has classes, if the model declares that."""
     dims = [dim.dim_value for dim in output.type.tensor_type.shape.dim[1:]] if output else []
     named = folder / LABELS
     return read_labels(named, prod(dims) if dims else 0, path.name) if named.is_file() else ()
 
 
 def _find_file(folder: Path) -> Path:
-    """model.onnx, or the one model that the folder holds."""
+    """Return model.onnx, or the only model in the folder. Raises Failure: exit 2 if there are several, exit 5 if there
+    is none."""
     if (path := folder / MODEL).is_file():
         return path
     models = sorted(folder.glob("*.onnx"))
@@ -106,11 +108,11 @@ def _find_file(folder: Path) -> Path:
 
 
 def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Preprocess, bool]:
-    """Return the preprocessing of an image, and whether the model itself does the part that concerns single pixels.
+    """Return the preprocessing of an image, and True if the model does the pixel part itself.
 
-    Raises Failure: exit 2 where nothing says it, 5 for a wrong preprocess.json, 4 for wrong metadata, 6 beyond a limit.
+    Raises Failure: exit 2 if there is none, 5 for an invalid preprocess.json, 4 for invalid metadata, 6 above a limit.
     """
-    # What is not UTF-8 text comes as bytes.
+    # protobuf returns bytes for a text that is not UTF-8.
     metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
     is_embedded, beside = "resnetgen.embedded" in metadata, folder / PREPROCESS
     if beside.exists():
@@ -132,7 +134,7 @@ def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Prepr
 
 
 def _input_extent(model: ModelProto, is_embedded: bool) -> Extent | None:
-    """Return the height and width of the model's input; None where they are not fixed."""
+    """Return the height and width of the model's input; None if they are not fixed."""
     if not model.graph.input:
         return None
     sizes = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
@@ -143,5 +145,5 @@ def _input_extent(model: ModelProto, is_embedded: bool) -> Extent | None:
 def _ends_in_softmax(model: ModelProto, name: str) -> bool:
     makers = {output: node for node in model.graph.node for output in node.output}
     while (node := makers.pop(name, None)) and node.op_type in _TRANSPARENT and node.input:
-        name = node.input[0]  # taken out, so that a circle ends as well
+        name = node.input[0]  # removed, so that a cycle ends as well
     return node is not None and node.op_type == "Softmax"

@@ -1,4 +1,4 @@
-"""Image files -> a request of the v2 inference protocol, which Triton, KServe and `resnetgen serve` take."""
+"""Requests of the v2 inference protocol for image files, for Triton, KServe and `resnetgen serve`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from resnetgen.runtimes.images import readable
 DATATYPES = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(uint8)": "UINT8"}
 """ONNX Runtime's name of a type -> the protocol's."""
 _MAX_NUMBERS = 1 << 25
-"""Of one request, 222 images of 3x224x224: each becomes a Python number and its digits."""
+"""Limit of numbers in a request, 222 images of 3x224x224: each becomes a Python number and its digits."""
 
 
 def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
-    """Return JSON on one line: the images as one batch, and the wish for the `top` classes of each with their labels.
+    """Return JSON on one line: the images as one batch, and a request for the `top` classes of each with their labels.
 
-    Raises Failure: exit 2 where the model's batch is fixed at another number of images, or where it takes fp16, which
-    the protocol's JSON cannot say; 5 where an image cannot be read; 6 for more images than one request may hold.
+    Raises Failure: exit 2 if the model's batch is fixed at another number of images, or it takes fp16, which the
+    protocol's JSON lacks; exit 5 if an image cannot be read; exit 6 for more images than one request may hold.
     """
     TOP.require(top, "--top")
     if DATATYPES[classifier.session.input.type] == "FP16":
@@ -37,7 +37,7 @@ def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
     require_room(len(images), classifier.image, "--request", _MAX_NUMBERS)
     problems: list[Problem] = []
     pictures = [pixels for _, pixels in readable(images, classifier.folder.preprocess, problems)]
-    if problems:  # a smaller batch than was asked for would be another request
+    if problems:  # a request for fewer images would not be what the user asked for
         raise Failure(Exit.IO, tuple(problems))
     data, session = classifier.inputs(pictures), classifier.session
     document = {
@@ -55,6 +55,6 @@ def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
 
 
 def _numbers(data: npt.NDArray[Any]) -> list[Any]:
-    """Floats with the fewest digits that give the same bits back: as doubles they would be twice as long."""
+    """Return the values as numbers; floats have the fewest digits that give the same bits, half as long as doubles."""
     values = data.ravel()
     return [float(str(value)) for value in values] if values.dtype.kind == "f" else values.tolist()

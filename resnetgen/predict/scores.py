@@ -1,4 +1,4 @@
-"""The output of a model that ranks classes: which one it is, and what it must be."""
+"""Checks of the output of a model that ranks classes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from resnetgen.weights.source import Array
 
 
 def check_output(path: Path, outputs: Sequence[Any], chosen: str) -> None:
-    """Raise Failure (exit 4) where the chosen output cannot be that of a classifier, by its type and its shape.
+    """Raise Failure (exit 4) if the chosen output cannot be that of a classifier, by its type and its shape.
 
-    `outputs` are all of the model, as ONNX Runtime describes them; `chosen` is empty where none of them will do: there
-    are several and the user chose none, or it is a scalar. An extent that is not known is checked in the values.
+    `outputs` are all outputs of the model, as ONNX Runtime describes them; `chosen` is empty if none can be used: there
+    are several and the user chose none, or it is a scalar. Unknown extents are checked later, in the values.
     """
     output = next((one for one in outputs if one.name == chosen), None)
     if output is None or output.type not in FLOATS or not _may_be_scores(output.shape):
@@ -34,7 +34,7 @@ def to_scores(path: Path, outputs: Sequence[Any], values: Array, images: int) ->
         shape = by(values.shape) or "a number"
         raise _refused(path, outputs, f"; what it computed of {images} images is {shape}")
     scores: Array
-    with np.errstate(over="ignore"):  # of a double; it becomes infinite, which is refused
+    with np.errstate(over="ignore"):  # a double too large for float32 becomes infinite, which is refused
         scores = values.reshape(images, -1).astype(np.float32)
     if not np.isfinite(scores).all():
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: its output holds NaN or Inf")
@@ -46,7 +46,7 @@ def by(shape: Iterable[object]) -> str:
 
 
 def _may_be_scores(shape: Sequence[object]) -> bool:
-    """Whether a shape is N x classes, or N x classes x 1 x 1; no extents at all: nothing is known of it."""
+    """Return True for N x classes or N x classes x 1 x 1; also for an empty shape, which means that it is unknown."""
     if not shape:
         return True
     sizes = [extent for extent in shape[1:] if isinstance(extent, int)]

@@ -1,4 +1,4 @@
-"""A deployed folder on the v2 inference protocol, on this machine alone: for trying it, by MLServer."""
+"""Server of a deployed folder by the v2 inference protocol, on this machine alone, for trying it; uses MLServer."""
 
 from resnetgen.serve.run import Address, serve
 

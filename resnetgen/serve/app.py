@@ -1,4 +1,4 @@
-"""MLServer's HTTP interface around one model. Of MLServer's other servers (gRPC, metrics, Kafka) none is started."""
+"""MLServer's HTTP interface for one model. MLServer's other servers (gRPC, metrics, Kafka) are not started."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ ROUTES = frozenset(
     {"/v2", "/v2/health/live", "/v2/health/ready"}
     | {f"{of}{what}" for of in (_MODEL, _VERSION) for what in ("", "/ready", "/infer")}
 )
-"""The routes of the v2 protocol. MLServer's others load models, stream, or show pages with scripts of other sites."""
+"""Routes of the v2 protocol. MLServer's others load models, stream, or show pages with scripts of other sites."""
 
 
 _NO_FILE = {"env_file": None}
 
 
 class _ServerSettings(Settings):
-    """MLServer's settings as they are written here: neither the environment nor a file .env adds to them."""
+    """MLServer's settings without the environment and without .env files."""
 
     model_config = Settings.model_config | _NO_FILE
 
@@ -48,7 +48,7 @@ class _ServerSettings(Settings):
 
 
 class _ModelSettings(ModelSettings):
-    """The same for the settings of a model."""
+    """MLServer's settings of a model, likewise."""
 
     model_config = ModelSettings.model_config | _NO_FILE
 
@@ -83,12 +83,12 @@ async def _mlserver(served: Served, session: Session, name: str) -> FastAPI:
 
 
 async def _say(_: Request, error: HTTPException) -> JSONResponse:
-    """Return the protocol's form of an error for a path or a method that there is not."""
+    """Return an error in the protocol's form for an unknown path or method."""
     return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
 
 
 async def _refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-    """Return the protocol's form of an error, in place of FastAPI's, which repeats the whole request."""
+    """Return an error in the protocol's form, in place of FastAPI's, which repeats the whole request."""
     first = error.errors()[0]
     match first["loc"]:
         case (_,):

@@ -17,7 +17,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class RefusedError(Exception):
-    """A request that is not answered; the text is for whoever sent it."""
+    """A request that is refused; the message is sent to the client."""
 
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(text)
@@ -25,10 +25,10 @@ class RefusedError(Exception):
 
 
 async def send_error(send: Send, error: RefusedError) -> None:
-    """Send the protocol's form of an error.
+    """Send an error in the protocol's form.
 
-    The connection stays open: what the client still sends is dropped for as long as a head may take to arrive. Were it
-    closed with bytes unread, the client would get a reset in place of the answer.
+    The connection stays open: further bytes from the client are dropped for as long as a head may take to arrive. If it
+    were closed with bytes unread, the client would get a reset in place of the answer.
     """
     body = json.dumps({"error": escape(str(error), MAX_MESSAGE)}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

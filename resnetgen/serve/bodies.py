@@ -1,4 +1,4 @@
-"""Bodies of requests, read whole before the application sees them, within limits of size and time."""
+"""Bodies of requests, read completely before the application sees them, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TIMEOUT, _TOO_LARGE, _ENCODING, _BUSY = 408, 413, 415, 503
 
 
 class LimitedBodies:
-    """An ASGI application that passes on the requests whose body is within `limit` bytes and that `check` accepts.
+    """ASGI application that passes on the requests whose body is within `limit` bytes and is accepted by `check`.
 
-    All bodies that are held at the same time, from the first byte to the end of the answer, are bounded as well: by
-    HELD_BYTES, or one body of the limit.
+    The total of all bodies in memory, from the first byte to the end of the answer, is limited as well: to HELD_BYTES,
+    or to one body of the limit.
     """
 
     def __init__(self, app: App, limit: int, check: Callable[[bytes], None], seconds: float = BODY_SECONDS) -> None:
@@ -44,7 +44,7 @@ class LimitedBodies:
         return None
 
     def take(self, size: int, total: int) -> None:
-        """Count bytes that are to be held, of a body of `total` bytes so far. Raises RefusedError."""
+        """Count bytes of a body that has `total` bytes so far. Raises RefusedError above a limit."""
         if total > self._limit:
             raise RefusedError(f"the body is larger than {self._limit:,} bytes, the limit for this model", _TOO_LARGE)
         if self._held + size > self._most:
@@ -53,7 +53,7 @@ class LimitedBodies:
         self._held += size
 
     def _look_at_headers(self, scope: Scope) -> None:
-        """Refuse a body by its stated length before a byte of it is read, and one that would grow when unpacked."""
+        """Refuse a body by its stated length before a byte of it is read, and one that is compressed."""
         for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > self._limit:
                 self.take(0, int(value))
@@ -62,7 +62,7 @@ class LimitedBodies:
 
 
 class _Body:
-    """The body of one request."""
+    """Body of one request."""
 
     def __init__(self, counter: LimitedBodies) -> None:
         self._counter = counter
@@ -75,7 +75,7 @@ class _Body:
         return self._chunks[0]
 
     async def read(self, receive: Receive) -> bool:
-        """Read to the end; False where the client has gone before. Raises RefusedError."""
+        """Read to the end; return False if the client has gone before. Raises RefusedError."""
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -88,7 +88,7 @@ class _Body:
                 return True
 
     def replay(self, receive: Receive) -> Receive:
-        """Return what gives the body as one message, then what the server gives."""
+        """Return a `receive` that gives the body as one message, then the messages of the server."""
         messages: list[Message] = [{"type": "http.request", "body": self.data, "more_body": False}]
         self._chunks = []
 

@@ -14,14 +14,14 @@ from resnetgen.serve.limits import HEAD_SECONDS, MAX_CONNECTIONS, QUEUE, STALL_S
 
 
 class _Timer:
-    """A call that is made once, after some seconds, unless it is cancelled."""
+    """Timer that calls a function once after some seconds, unless it is cancelled."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], None]) -> None:
         self._loop, self._seconds, self._call = loop, seconds, call
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start it, if it does not run already."""
+        """Start the timer unless it is running."""
         if self._handle is None:
             self._handle = self._loop.call_later(self._seconds, self._call)
 
@@ -32,7 +32,7 @@ class _Timer:
 
 
 class Server(uvicorn.Server):
-    """A server whose queue is longer than what it accepts at once, which is one number to uvicorn."""
+    """Server whose queue is longer than the number of connections accepted at once; uvicorn has one number for both."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -41,14 +41,14 @@ class Server(uvicorn.Server):
 
 
 class Connection(H11Protocol):
-    """A connection that is closed where its request does not arrive in time, or where others need the place."""
+    """Connection that is closed if its request does not arrive in time, or if others need its place."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_timer = _Timer(self.loop, HEAD_SECONDS, lambda: self.transport.close())
         self._stall_timer = _Timer(self.loop, STALL_SECONDS, lambda: self.transport.abort())
         self._since = self.loop.time()
-        """When the server began to wait for the request."""
+        """Time at which the server began to wait for the request."""
 
     @property
     def is_open(self) -> bool:
@@ -83,7 +83,7 @@ class Connection(H11Protocol):
         self._stall_timer.cancel()
 
     def shutdown(self) -> None:
-        """End with the server; a request that has not arrived is not waited for."""
+        """Close with the server, without waiting for a request that has not arrived completely."""
         if self.awaits_request:
             self.transport.close()
         else:
@@ -105,7 +105,7 @@ class Connection(H11Protocol):
             self._head_timer.start()
 
     def _make_room(self) -> None:
-        """Close the connection that has awaited its request longest, where there are too many; it may be this one."""
+        """Close the connection that has waited longest for its request if there are too many; it may be this one."""
         connections = [each for each in self.connections if each.is_open]
         if len(connections) > MAX_CONNECTIONS:
             waiting = [each for each in connections if each.awaits_request]

@@ -1,7 +1,7 @@
-"""Host names that are answered: those of loopback alone.
+"""Check of the host name of requests: only those of loopback are answered.
 
-A web page of another site can give its own name the address 127.0.0.1 (DNS rebinding). A browser then lets its scripts
-read the answers, and still sends the page's name as the host.
+A web page of another site can give its own name the address 127.0.0.1 (DNS rebinding). A browser then lets the page's
+scripts read the answers, but still sends the page's name as the host.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from resnetgen.serve.asgi import App, Receive, RefusedError, Scope, Send, send_e
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 _MISDIRECTED = 421
 _HTTP_PORT = 80
-"""The port that clients leave out."""
+"""Port that clients leave out."""
 
 
 class LoopbackHosts:
-    """An ASGI application that passes on the requests to a loopback name with the right port."""
+    """ASGI application that passes on the requests to a loopback name with the right port."""
 
     def __init__(self, app: App, port: int) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Limits of `resnetgen serve`: how much of the server one client can take from the others."""
+"""Limits of `resnetgen serve`, so that one client cannot block the others."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from math import prod
 MAX_CONNECTIONS = 64
 """Connections that are open at the same time."""
 ACCEPTED_AT_ONCE = 32
-"""Connections that are accepted before those that are too many are closed."""
+"""Connections that are accepted before surplus ones are closed."""
 QUEUE = 1024
-"""Connections that the system keeps until they are accepted; it drops more, and their clients try again in a second."""
+"""Connections that the system queues until they are accepted; it drops more, and their clients try again in a
+second."""
 MAX_HEAD = 16 << 10
 """Bytes of a request line and its headers."""
 HEAD_SECONDS = 10
@@ -23,24 +24,24 @@ STALL_SECONDS = 30
 """Time that a client may leave an answer unread."""
 
 VALUE_BYTES = 32
-"""Bytes of JSON for one value: a double takes 24 at most, a comma and white space the rest."""
+"""Bytes of JSON per value: a double takes 24 at most, a comma and white space the rest."""
 FRAME_BYTES = 64 << 10
 """Bytes of JSON around the values."""
 BATCH_BYTES = 32 << 20
-"""Bytes of values where the model's batch is dynamic."""
+"""Bytes of values if the model's batch is dynamic."""
 HELD_BYTES = 128 << 20
-"""Bytes of all bodies that are held at the same time."""
+"""Bytes of all bodies in memory at the same time."""
 MAX_RANK = 16
 """Dimensions of a tensor in a request."""
 MAX_MESSAGE = 500
-"""Characters of an error; a request may quote anything."""
+"""Characters of an error, which may quote the request."""
 
 
 def body_limit(shape: Sequence[int]) -> int:
-    """Return the most bytes of a request's body for a model with an input of this shape; below 0 is any size.
+    """Return the largest size in bytes of a request's body for a model with an input of this shape; negative extents
+    are dynamic.
 
-    A model of a fixed batch gets as much as its input takes. With a dynamic batch one image always fits, and as many
-    more as BATCH_BYTES holds.
+    For a fixed batch it is the size of the input. For a dynamic batch it has room for one image, and for BATCH_BYTES.
     """
     values = VALUE_BYTES * prod(size for size in shape if size >= 0)
     return FRAME_BYTES + (values if min(shape, default=0) >= 0 else max(values, BATCH_BYTES))

@@ -1,4 +1,4 @@
-"""A model of ONNX Runtime as one of MLServer's."""
+"""Model of ONNX Runtime as a model of MLServer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from resnetgen.serve.limits import MAX_MESSAGE
 from resnetgen.serve.tensors import Tensor, classify
 
 PLATFORM = "onnxruntime_onnx"
-"""As Triton calls it."""
+"""Triton's name of the platform."""
 _OUR_FAULT = 500
 
 
 class OnnxModel(MLModel):
-    """Answers with the model's own outputs; their largest values with labels where `classification` asks for them."""
+    """Model that answers with its outputs, or with their largest values and labels if `classification` is requested."""
 
     def __init__(self, settings: ModelSettings, served: Served, session: Session) -> None:
         super().__init__(settings)
@@ -35,12 +35,13 @@ class OnnxModel(MLModel):
         self.inputs, self.outputs = [_said(self._input)], [_said(tensor) for tensor in self._given.values()]
 
     async def load(self) -> bool:
-        """Ready after a first run: it chooses kernels, and ends the session's profile."""
+        """Run the model once: this chooses kernels, and ends the session's profile."""
         await asyncio.to_thread(self._session.run, self._input.smallest)
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Raises InferenceError (status 400) for what the client must change."""
+        """Answer a request. Raises InferenceError (status 400) for errors of the client, MLServerError (status 500) for
+        the model's."""
         try:
             data, wanted = self._read(payload), self._wanted(payload)
             found = await asyncio.to_thread(self._session.run, data)
@@ -83,6 +84,6 @@ def _said(tensor: Tensor) -> MetadataTensor:
 
 
 def _classes(output: RequestOutput) -> int:
-    """How many are asked for; 0: the tensor itself; below: what is no number."""
+    """Return the number of classes requested; 0 for the tensor itself, -1 for an invalid number."""
     asked = getattr(output.parameters, "classification", 0)
     return asked if type(asked) is int else -1

@@ -1,7 +1,7 @@
 """Bounds of an inference request, checked before it becomes objects.
 
-MLServer makes an object of each tensor and an error of each wrong one: a body that is within its limit could become a
-thousand times as large.
+MLServer makes an object of each tensor and an error of each wrong one: a body within its limit could become a thousand
+times as large.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from resnetgen.serve.limits import MAX_RANK
 
 
 def require_bounded(body: bytes, outputs: int) -> None:
-    """Check the number of tensors and of their dimensions, for a model of one input and this many outputs.
+    """Check the number of tensors and of their dimensions, for a model with one input and `outputs` outputs.
 
-    What is no JSON, or of another form, is left to the application, which says what is wrong. Raises RefusedError.
+    A body that is not JSON, or has another form, is left to the application, which reports the error. Raises
+    RefusedError.
     """
     try:
         document = orjson.loads(body) if body else None

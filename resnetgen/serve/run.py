@@ -1,4 +1,4 @@
-"""Serve a folder until the process is told to stop."""
+"""Server of a folder, until the process is told to stop."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from resnetgen.serve.limits import ACCEPTED_AT_ONCE, IDLE_SECONDS, MAX_HEAD, QUE
 
 LOOPBACK = "127.0.0.1"
 _MAX_NAME = 256
-"""Characters; a name stands in each URL."""
+"""Limit in characters; the name is part of each URL."""
 _GRACE = 5
-"""Seconds that requests under way are given when the server ends."""
+"""Time in seconds that running requests get when the server ends."""
 
 
 class Address(Frozen):
-    """Where a model is served, and under which name."""
+    """Address and name of a served model."""
 
     served: Served
     name: str
@@ -34,15 +34,15 @@ class Address(Frozen):
 
     @property
     def url(self) -> str:
-        """Of the model; /infer behind it takes requests."""
+        """URL of the model; requests go to /infer below it."""
         return f"http://{LOOPBACK}:{self.port}/v2/models/{quote(self.name, safe='')}"
 
 
 def serve(folder: Path, name: str | None, port: int, ready: Callable[[Address], None]) -> None:
-    """Serve the model of a folder on this machine alone; `ready` is told where. `port` 0: one that is free.
+    """Serve the model of a folder on this machine alone; `ready` is called with the address. `port` 0 takes a free one.
 
-    Returns at Ctrl-C. Raises Failure: exit 2 where MLServer is missing or the name cannot stand in a URL, 5
-    where the port is taken, and what `read_served` and `Session` raise.
+    Returns at Ctrl-C. Raises Failure: exit 2 if MLServer is missing or the name cannot be part of a URL, exit 5 if the
+    port is taken, and the errors of `read_served` and `Session`.
     """
     _require_mlserver()
     served = read_served(folder)
@@ -67,10 +67,10 @@ async def _run(address: Address, session: Session, listener: socket.socket, read
         app,
         http=Connection,
         ws="none",
-        log_level="error",  # a warning for each broken request would let clients fill the terminal
+        log_level="error",  # warnings about broken requests would let clients fill the terminal
         access_log=False,
         proxy_headers=False,
-        # These two uvicorn would take from the environment.
+        # By default uvicorn takes these two from the environment.
         workers=1,
         forwarded_allow_ips="",
         backlog=ACCEPTED_AT_ONCE,
@@ -97,9 +97,9 @@ def _missing(error: ImportError) -> Failure:
 
 
 def _listen(port: int) -> socket.socket:
-    """A socket of the port, taken before the model is loaded."""
+    """Return a socket bound to the port, before the model is loaded. Raises Failure (exit 5) if the port is taken."""
     listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # allows a port that was just left
     try:
         listener.bind((LOOPBACK, port))
     except OSError as error:
@@ -110,7 +110,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _checked(name: str) -> str:
-    """Return a name that can stand in a URL. Raises Failure (exit 2)."""
+    """Return a name that can be part of a URL. Raises Failure (exit 2) for others."""
     if not name or "/" in name or name in (".", "..") or len(name) > _MAX_NAME or not name.isprintable():
         hint = f"--name with letters, digits, _, - and ., {_MAX_NAME} at most"
         raise fail(Exit.USAGE, Code.BAD_NAME, f"no model can be served as {name!r}", hint=hint)

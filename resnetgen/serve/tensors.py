@@ -1,4 +1,4 @@
-"""Tensors of the v2 inference protocol against what a model takes, and what a model gives as such tensors."""
+"""Tensors of the v2 inference protocol, checked against a model's inputs and made from its outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resnetgen.serve.asgi import RefusedError
 
 ANY = -1
 _NUMBERS = {int, float}
-"""Types of JSON's numbers."""
+"""Python types of JSON numbers."""
 _KINDS = {"FP32": np.float32, "FP16": np.float16, "UINT8": np.uint8}
 
 
@@ -25,11 +25,11 @@ class Tensor(Frozen):
     name: str
     datatype: str
     shape: tuple[int, ...]
-    """With the batch; ANY where a dimension may have any size."""
+    """Shape with the batch; ANY for a dynamic dimension."""
 
     @classmethod
     def of(cls, value: Any) -> Tensor:
-        """What ONNX Runtime says of it. Raises Failure (exit 4) for a type that no network of ours has."""
+        """Return the tensor that ONNX Runtime describes. Raises Failure (exit 4) for an unsupported type."""
         if value.type not in DATATYPES:
             raise fail(Exit.MODEL, Code.BAD_MODEL, f"{value.name} is a {value.type}, which is not served")
         shape = tuple(size if isinstance(size, int) else ANY for size in value.shape)
@@ -37,11 +37,11 @@ class Tensor(Frozen):
 
     @property
     def smallest(self) -> npt.NDArray[Any]:
-        """Zeros."""
+        """Zeros in the smallest shape that the model takes."""
         return np.zeros([1 if size == ANY else size for size in self.shape], _KINDS[self.datatype])
 
     def read(self, name: str, datatype: str, shape: list[int], data: Any) -> npt.NDArray[Any]:
-        """What a client sent for it. Raises RefusedError."""
+        """Return the values that a client sent for this input. Raises RefusedError if they do not fit."""
         if name != self.name:
             raise RefusedError(f"unexpected input '{name}': the model takes '{self.name}'")
         if datatype != self.datatype:
@@ -57,16 +57,18 @@ class Tensor(Frozen):
         return values.reshape(shape)
 
     def _numbers(self, data: Any) -> npt.NDArray[Any]:
-        """Return JSON's numbers, flat or nested, where the type can hold them. Raises RefusedError."""
+        """Return JSON's numbers, flat or nested, in the tensor's type. Raises RefusedError for values that it cannot
+        hold."""
         refused = RefusedError(f"the data of input '{self.name}' are no numbers")
         if not isinstance(data, list) or not set(map(type, data)) <= _NUMBERS:
-            # Nested, or wrong. As objects first: among texts numpy would make each value as long as the longest.
+            # Nested, or invalid. Converted to objects first: numpy would make each of several texts as long as the
+            # longest.
             data = np.array(data, dtype=object)
             if not set(map(type, data.ravel())) <= _NUMBERS:
                 raise refused
         try:
             given = np.array(data, dtype=np.float64)
-        except OverflowError:  # an integer that no float holds
+        except OverflowError:  # an integer too large for a float
             raise refused from None
         with np.errstate(over="ignore", invalid="ignore"):
             values = given.astype(_KINDS[self.datatype])
@@ -77,7 +79,8 @@ class Tensor(Frozen):
 
 
 def classify(rows: npt.NDArray[Any], count: int, labels: tuple[str, ...]) -> npt.NDArray[Any]:
-    """The `count` largest values of each row, as Triton's classification extension writes them: value:class:label."""
+    """Return the `count` largest values of each row as texts value:class:label, as in Triton's classification
+    extension."""
     scores = rows.reshape(len(rows), -1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     texts = [

@@ -1,4 +1,4 @@
-"""resnetgen deploy."""
+"""Command resnetgen deploy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of the service that KServe makes of a model repository."""
+"""Options of the service that runs a model repository on KServe."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OPTIONS = (
 
 
 def to_wanted(given: dict[str, Any]) -> Wanted:
-    """The service. Raises a usage error where it is not said what it serves."""
+    """Return the options of the service. Raises a usage error without --storage-uri."""
     from resnetgen.deploy.kserve.deploy import Wanted
     from resnetgen.deploy.kserve.service import Autoscaler
 

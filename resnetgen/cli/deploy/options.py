@@ -1,4 +1,4 @@
-"""Options that only some servers know."""
+"""Options that apply to some servers only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnetgen.deploy.ranges import RANGES
 
 
 class ServerOption(click.Option):
-    """Its help names the servers that know it."""
+    """Option whose help names the servers that it applies to."""
 
     def __init__(self, declared: Sequence[str], servers: tuple[str, ...], help: str = "", **rest: Any) -> None:
         super().__init__(declared, help=f"({', '.join(servers)}) {help}".rstrip(), **rest)
@@ -21,17 +21,17 @@ class ServerOption(click.Option):
 
 
 def options_of(*servers: str) -> Callable[..., Any]:
-    """click.option for options of these servers alone."""
+    """Return click.option for options of these servers alone."""
     return partial(click.option, cls=ServerOption, servers=servers)
 
 
 def in_range(name: str) -> click.IntRange:
-    """Return the type of an option whose numbers a server's schema bounds."""
+    """Return the type of an option, with the range that the server's schema allows."""
     return click.IntRange(RANGES[name].low, RANGES[name].high)
 
 
 def refuse_foreign(server: str) -> None:
-    """Raises a usage error where an option is given that `server` does not know."""
+    """Raise a usage error for an option that does not apply to `server`."""
     context = click.get_current_context()
     for option in context.command.params:
         if not isinstance(option, ServerOption) or server in option.servers or not option.name:

@@ -1,4 +1,4 @@
-"""Options of a model repository, which Triton loads, whoever runs Triton."""
+"""Options of a model repository for Triton, whether run by itself or by KServe."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OPTIONS = (
 
 
 def to_wanted(given: dict[str, Any]) -> Wanted:
-    """What is to stand in the repository."""
+    """Return the options of the model in the repository."""
     from resnetgen.deploy.config import Device, Precision, Serving
     from resnetgen.deploy.triton import Wanted
 
