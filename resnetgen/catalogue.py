@@ -1,4 +1,4 @@
-"""The bundled specs with their figures, and the targets that can say each of them."""
+"""Catalogue of the bundled specs, with their figures and the targets that can express each of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Entry(Frozen):
     macs: int
     targets: tuple[str, ...]
     dialects: tuple[str, ...]
-    """Those of Caffe that can say it, of which were tried."""
+    """Dialects of Caffe, of those tried, that can express it."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -35,19 +35,19 @@ class Entry(Frozen):
 
 
 def catalogue(names: Iterable[str], dialects: Sequence[Dialect] = (Dialect.BVLC,)) -> Iterator[Entry]:
-    """These bundled specs, compiled one after another, and held against these of Caffe's dialects."""
+    """Yield the entries of these bundled specs, compiled one after another and tried in these dialects of Caffe."""
     for name in names:
         yield _entry(name, dialects)
 
 
 def matching(pattern: str) -> list[str]:
-    """The names of bundled specs that hold `pattern`, or match it where it has wildcards."""
+    """Return the names of bundled specs that contain `pattern`, or match it if it has wildcards."""
     wild = any(character in pattern for character in "*?[")
     return [name for name in bundled() if (fnmatchcase(name, pattern) if wild else pattern in name)]
 
 
 def markdown(entries: Iterable[Entry]) -> str:
-    """The entries as the table of docs/zoo.md."""
+    """Return the entries as the table of docs/zoo.md."""
     head = "| spec | input | parameters | GMACs | targets | Caffe dialects |\n|---|---|---:|---:|---|---|\n"
     return head + "".join(
         f"| `{e.name}` | {e.input} | {e.parameters:,} | {e.macs / 1e9:.3f} "
@@ -68,7 +68,7 @@ def _entry(name: str, dialects: Sequence[Dialect]) -> Entry:
 
 
 def _can(say: Callable[..., object], *arguments: object) -> bool:
-    """Whether a target says this, or refuses it."""
+    """Return True if a target can express the network, False if it refuses it."""
     try:
         say(*arguments)
     except Failure as failure:

@@ -18,14 +18,14 @@ from resnetgen.spec.table import Spec
 def compile_spec(
     word: str, settings: dict[str, int | float] | None = None, max_nodes: int = MAX_NODES, image: str | None = None
 ) -> Compiled:
-    """A spec, by path or bundled name, as a graph; `image` is an input in place of its own. Raises Failure."""
+    """Return a spec, by path or bundled name, with its graph; `image` replaces its input size. Raises Failure."""
     path = find_spec(word)
     spec = load(path, settings, shown=word if word.endswith(path.suffix) else short_path(path))
     return _compiled(spec.at(input_size(given("--input", image))) if image else spec, max_nodes)
 
 
 def compile_block(row: str, image: str) -> Compiled:
-    """A row on its own: `compile_block("[3x3, 256; 3x3, 256]", "256x56x56")`. Raises Failure."""
+    """Compile a row on its own: `compile_block("[3x3, 256; 3x3, 256]", "256x56x56")`. Raises Failure."""
     return _compiled(load_block(row, image), MAX_NODES)
 
 
@@ -36,7 +36,7 @@ def _compiled(spec: Spec, max_nodes: int) -> Compiled:
 
 
 def compile_all(words: Sequence[str], options: Options) -> list[Compiled]:
-    """Every spec, or every problem of every spec."""
+    """Compile every spec. Raises Failure with every problem of every spec."""
     compiled: list[Compiled] = []
     problems: list[Problem] = []
     worst = Exit.DONE
@@ -54,8 +54,8 @@ def compile_all(words: Sequence[str], options: Options) -> list[Compiled]:
 def build(words: Sequence[str], options: Options, progress: Progress | None = None) -> list[Built]:
     """Compile specs and write the files of every target.
 
-    Everything that can be refused is refused before the first byte is written; what is written is read back and held
-    against the graph before it appears under its name. Raises Failure.
+    Everything that can be refused is refused before the first byte is written; the written files are read back and
+    compared with the graph before they appear under their names. Raises Failure.
     """
     if options.verify and Target.ONNX not in options.targets:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "there is no ONNX model to verify", hint="add --target onnx")

@@ -1,4 +1,4 @@
-"""Write the weights of a checkpoint as a caffemodel, a safetensors file or an npz file."""
+"""Conversion of a checkpoint's weights to a caffemodel, a safetensors file or an npz file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from resnetgen.weights.names import load_name_map
 from resnetgen.weights.source import checksum
 
 FORMATS = {".caffemodel": "caffemodel", ".safetensors": "safetensors", ".npz": "npz"}
-"""Suffix -> what is written."""
+"""Suffix -> format to write."""
 
 
 class Converted(Frozen):
@@ -29,7 +29,7 @@ class Converted(Frozen):
     sha256: str
     tensors: int
     format: str
-    """Of the file that was read."""
+    """Format of the file that was read."""
     source_names: str
     names: str
     warnings: tuple[str, ...]
@@ -45,7 +45,7 @@ def convert(
 ) -> Converted:
     """Write the weights of `source` as `target`, read that back, and compare.
 
-    Raises Failure: exit 2 for an unknown suffix or map, exit 4 where the file does not fit the spec.
+    Raises Failure: exit 2 for an unknown suffix or map, exit 4 if the file does not fit the spec.
     """
     if target.suffix not in FORMATS:
         hint = f"B ends in {', '.join(FORMATS)}"
@@ -76,7 +76,7 @@ def convert(
 
 
 def _write_caffemodel(stage: Staging, name: str, compiled: Compiled, read: Pretrained, progress: Progress) -> str:
-    """Returns whose names its layers bear."""
+    """Write a caffemodel; return the shown name of the naming of its layers."""
     from resnetgen.targets.caffe import emit, validate
 
     planned = emit.plan(compiled.graph, compiled.names, None, with_weights=True)
@@ -87,7 +87,8 @@ def _write_caffemodel(stage: Staging, name: str, compiled: Compiled, read: Pretr
 
 
 def _naming(names: str | None, read: Pretrained, compiled: Compiled) -> Naming:
-    """The naming that is asked for, else the file's own; that of a caffemodel names layers, not weights."""
+    """Return the naming that is asked for, else the file's own; that of a caffemodel names layers, not weights. Raises
+    Failure (exit 2) for an unknown one."""
     own = {naming.world: naming for naming in weight_namings(compiled.spec, compiled.graph)}
     if names is None:
         return own.get(read.naming.world, own[None])
@@ -99,7 +100,7 @@ def _naming(names: str | None, read: Pretrained, compiled: Compiled) -> Naming:
 
 
 def _of_target(naming: Naming, source: Naming, compiled: Compiled) -> tuple[str, ...]:
-    """Return the warnings of the world whose names are written: it loads the weights into a network of its own."""
+    """Return the warnings for the library whose names are written: it loads the weights into its own network."""
     if naming.world is None or naming.world == source.world:
         return ()
     color = compiled.spec.preprocess.color.value if compiled.spec.preprocess else None
@@ -109,7 +110,7 @@ def _of_target(naming: Naming, source: Naming, compiled: Compiled) -> tuple[str,
 
 
 def _write_tensors(stage: Staging, name: str, format: str, naming: Naming, weights: Assigned) -> None:
-    """Values keep their type; those that are drawn are float32."""
+    """Write the tensors. Values keep their type; drawn ones are float32."""
     checksums: dict[str, int] = {}
 
     def tensors() -> Iterator[tuple[str, Values]]:

@@ -1,4 +1,4 @@
-"""Comparison of two networks, each a prototxt or a spec, which is compared as the prototxt that it becomes."""
+"""Comparison of two networks, each a prototxt or a spec; a spec is compared as its prototxt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from resnetgen.targets.caffe.text import read
 
 
 class AsCaffe(Frozen):
-    """How a spec is written as a prototxt, to be compared with another."""
+    """Options for writing a spec as a prototxt to be compared."""
 
     settings: dict[str, int | float] = field(default_factory=dict)
     image: str | None = None
@@ -31,7 +31,7 @@ def compare(a: str, b: str, written: AsCaffe, ignore_names: bool = False) -> Dif
 
 
 def compare_text(a: str, b: str, written: AsCaffe) -> str:
-    """Compare the prototxts of two networks as texts: a unified diff, empty for equal ones."""
+    """Compare the prototxts of two networks as texts: a unified diff, empty for equal ones. Raises Failure."""
     return unified_diff(_prototxt(a, written), _prototxt(b, written), a, b)
 
 

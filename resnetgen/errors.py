@@ -1,4 +1,4 @@
-"""Where an error is (Source, Span), what it says (Problem), how it ends the program (Failure), how it is printed."""
+"""Errors: their place (Source, Span), text (Problem), exit code (Failure), and printing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resnetgen.frozen import Frozen
 
 
 class Exit(IntEnum):
-    """The exit codes of the command line; a Failure carries one of those above 1."""
+    """Exit codes of the command line; a Failure has one of those above 1."""
 
     DONE = 0
     DIFFERENT = 1
@@ -28,7 +28,7 @@ class Exit(IntEnum):
 
 
 class Code(StrEnum):
-    """Every error that a user can meet. Each has a golden pair in tests/errors/."""
+    """Codes of all errors that a user can meet. Each has a golden pair in tests/errors/."""
 
     # The file
     MISSING_FILE = "missing-file"
@@ -76,7 +76,7 @@ class Code(StrEnum):
 
 
 class Source(Frozen):
-    """A text that errors point into: a file's name as the user wrote it, and what stands in it."""
+    """A text that errors refer to: the file's name as the user wrote it, and its content."""
 
     name: str
     text: str
@@ -86,7 +86,7 @@ class Source(Frozen):
         return [0, *(i + 1 for i, character in enumerate(self.text) if character == "\n")]
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Line and column of a character offset, both from 1."""
+        """Return line and column of a character offset, both counted from 1."""
         line = bisect_right(self.line_starts, offset)
         return line, offset - self.line_starts[line - 1] + 1
 
@@ -112,7 +112,7 @@ class Span(Frozen):
         return self.source.position(self.start)[1]
 
     def within(self, start: int, end: int) -> Span:
-        """The span of characters start to end, counted from this span's own start."""
+        """Return the span of characters start to end, counted from the start of this span."""
         return Span(self.source, self.start + start, max(self.start + end, self.start + start + 1))
 
     def __str__(self) -> str:
@@ -120,12 +120,12 @@ class Span(Frozen):
 
     @property
     def short(self) -> str:
-        """resnet50.yaml:8: without the folder, so that what models carry is the same wherever the spec stands."""
+        """Return resnet50.yaml:8, without the folder, so that models do not depend on it."""
         return str(self).replace("\\", "/").rpartition("/")[2]
 
 
 class Problem(Frozen):
-    """One thing that is wrong: a code, a message that names the fault, and a hint that says what to do."""
+    """One fault: a code, a message that names it, and a hint with advice."""
 
     code: Code
     message: str
@@ -134,9 +134,9 @@ class Problem(Frozen):
     notes: tuple[str, ...] = ()
 
     def render(self, hinted: bool = True) -> str:
-        """The text that a person reads: place, code, message; the line and a caret; notes and the hint.
+        """Return the text for a person: place, code, message; the line and a caret; notes and the hint.
 
-        Not `hinted`: another problem says the same hint.
+        `hinted` is False if another problem has the same hint.
         """
         place = f"{self.span.source.name}:{self.span.line}:{self.span.column}: " if self.span else ""
         lines = [f"{place}error[{self.code}]: {self.message}"]
@@ -152,23 +152,23 @@ class Problem(Frozen):
     def _excerpt(span: Span) -> list[str]:
         text = span.source.line(span.line)
         before = span.column - 1
-        # A long line is shown from near its fault on; eighty characters are enough to recognise a row.
+        # A long line is cut to the part around the fault; eighty characters are enough to recognise a row.
         cut = max(0, before - 60) if len(text) > 100 else 0
         shown = text[cut : cut + 100].replace("\t", " ")
         at = before - cut
-        # An escape is longer than its character, so the marks are as long as what is shown.
+        # An escape is longer than its character, so the marks are as long as the shown text.
         indent, marked = (len(escape(part)) for part in (shown[:at], shown[at : at + span.end - span.start]))
         number = f"{span.line:>5} | "
         return [f"{number}{shown}", " " * (len(number) - 2) + "| " + " " * indent + "^" * max(1, marked)]
 
 
 _MAX_SHOWN = 50
-"""Of the problems of one failure; the rest are counted."""
+"""Limit of problems shown for one failure; the rest are counted."""
 
 
 @dataclass(eq=False)
 class Failure(Exception):
-    """Work that cannot go on. Carries every problem found and the exit code of the program."""
+    """Error that ends the work. It has every problem found and the exit code of the program."""
 
     exit: Exit
     problems: tuple[Problem, ...]
@@ -182,7 +182,7 @@ class Failure(Exception):
 
 
 def fail(exit: Exit, code: Code, message: str, span: Span | None = None, hint: str = "") -> Failure:
-    """A Failure of one problem, to be raised by the caller: `raise fail(...)`."""
+    """Return a Failure with one problem; the caller raises it: `raise fail(...)`."""
     return Failure(exit, (Problem(code, message, span, hint),))
 
 
@@ -192,7 +192,7 @@ def spec_error(code: Code, message: str, span: Span | None, hint: str = "") -> F
 
 @dataclass
 class Problems:
-    """Collects the problems of a spec, so that all are shown at once."""
+    """Collector of the problems of a spec, so that all are shown at once."""
 
     found: list[Problem] = field(default_factory=list)
 
@@ -200,7 +200,7 @@ class Problems:
         self.found.append(Problem(code, message, span, hint))
 
     def __enter__(self) -> Problems:
-        """`with problems:` keeps a spec's Failure for later and leaves the block."""
+        """Enter a block (`with problems:`) that a spec's Failure leaves; it is kept for later."""
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
@@ -224,8 +224,8 @@ _MAX_LISTED = 24
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word: the nearest of the (first 200) known ones; else all, or the first of many."""
-    from difflib import get_close_matches  # only on the way to an error
+    """Return a hint for a misspelt word: the nearest of the (first 200) known ones; else all, or the first of many."""
+    from difflib import get_close_matches  # imported only for an error
 
     choices = sorted(islice(known, _MAX_CHOICES))
     near = get_close_matches(word, choices, n=3, cutoff=0.6)

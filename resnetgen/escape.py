@@ -1,9 +1,9 @@
-"""Text from files and names, made safe to print: nothing in it can drive a terminal or fill a screen."""
+"""Escaping of text from files and names for printing: it can neither control a terminal nor fill a screen."""
 
 from __future__ import annotations
 
 MAX_SHOWN = 2000
-"""Characters of one text that are shown; a name in a file may have ten million."""
+"""Limit in characters of a shown text; a name in a file may have ten million."""
 
 
 def escape(text: str, limit: int = MAX_SHOWN) -> str:
@@ -11,7 +11,7 @@ def escape(text: str, limit: int = MAX_SHOWN) -> str:
 
     Not printable are control, direction and format characters, separators other than the space, and characters that
     Unicode has not assigned. A byte that is not UTF-8, as `surrogateescape` keeps it, becomes \xff. A text of more than
-    `limit` characters is cut, and its length is said.
+    `limit` characters is cut, and its length is appended.
     """
     cut = text[:limit]
     shown = cut if cut.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in cut)

@@ -1,4 +1,4 @@
-"""The base of our values: frozen dataclasses whose methods are written here, once.
+"""Base of all values: frozen dataclasses whose methods are written here, once.
 
 `dataclasses.dataclass` compiles six functions for every class each time that the program starts, in 0.3 ms: for the
 hundred classes of a build that was a tenth of its time.
@@ -14,9 +14,9 @@ from typing import Any, ClassVar, NoReturn, dataclass_transform
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Frozen:
-    """A subclass is a dataclass: what it annotates are its fields, and `replace`, `fields` and `match` work as usual.
+    """Base class of frozen dataclasses: annotations are fields, and `replace`, `fields` and `match` work as usual.
 
-    Its objects cannot be changed, and are equal if they are of one class and so are all their fields.
+    Objects cannot be changed, and are equal if their classes and all their fields are.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -25,7 +25,7 @@ class Frozen:
     _defaults: ClassVar[dict[str, Any]]
     _factories: ClassVar[dict[str, Callable[[], Any]]]
     _values: ClassVar[Callable[[object], Any]]
-    """The values of an object's fields; that of an only field alone."""
+    """Function that returns the field values as a tuple (the bare value if there is one field)."""
 
     def __init_subclass__(cls) -> None:
         cls.__doc__ = cls.__doc__ or cls.__name__  # dataclass would take long to compose one
@@ -46,7 +46,7 @@ class Frozen:
         self.__post_init__()
 
     def _complete(self, values: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Raises TypeError for a field that is missing, unknown or given twice."""
+        """Fill in default factories. Raises TypeError for a field that is missing, unknown or given twice."""
         names, state = self.__match_args__, self.__dict__
         state.update((name, make()) for name, make in self._factories.items() if name not in state)
         twice = named.keys() & names[: len(values)]
@@ -54,7 +54,7 @@ class Frozen:
             raise TypeError(f"{type(self).__name__} has the fields {', '.join(names)}, not {(*values, *named)}")
 
     def __post_init__(self) -> None:
-        """Where a subclass checks its fields."""
+        """Check the fields; overridden by subclasses."""
 
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:

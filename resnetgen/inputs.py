@@ -1,4 +1,4 @@
-"""Input files: opened without waiting, and read up to a limit that is stated."""
+"""Input files: opened without waiting, and read up to a stated limit."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def open_input(path: Path, shown: str | None = None, span: Span | None = None) -
     """Open a regular file for reading bytes.
 
     A pipe or a device is refused before a byte is read, since it may never give one. `shown` is the name in errors,
-    `span` the place of another file that names this one. Raises Failure (exit 5): missing, not readable, not a
-    regular file.
+    `span` the place of another file that names this one. Raises Failure (exit 5) for a file that is missing, not
+    readable or not regular.
     """
     name = shown or str(path)
     try:
         _require_regular(os.stat(path).st_mode, name, span)
-        # It may have become a pipe in between: opening does not wait for a writer, and what is open is checked again.
+        # It may have become a pipe in between: opening does not wait for a writer, and the open file is checked again.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         try:
             _require_regular(os.fstat(descriptor).st_mode, name, span)
@@ -43,9 +43,9 @@ def open_input(path: Path, shown: str | None = None, span: Span | None = None) -
 
 
 def read_bytes(path: Path, limit: int, kind: str, shown: str | None = None, span: Span | None = None) -> bytes:
-    """Return the content of a file of at most `limit` bytes; `kind` says in an error what the limit is for.
+    """Return the content of a file of at most `limit` bytes; `kind` names the file's kind in an error.
 
-    No more than the limit is ever read. Raises Failure: exit 5 as `open_input` and where reading fails, 6 beyond the
+    No more than the limit is ever read. Raises Failure: exit 5 like `open_input` and if reading fails, exit 6 above the
     limit.
     """
     name = shown or str(path)
@@ -69,7 +69,7 @@ def _chunks(file: BinaryIO, limit: int) -> Iterator[bytes]:
 def read_text(path: Path, limit: int, kind: str) -> str:
     """Return the text of a UTF-8 file, without its byte order mark.
 
-    Raises Failure as `read_bytes`, and exit 5 for what is not UTF-8.
+    Raises Failure like `read_bytes`, and exit 5 for text that is not UTF-8.
     """
     try:
         return read_bytes(path, limit, kind).decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""The names of the classes: a text of one label a line, in the order of the network's outputs."""
+"""Names of the classes: a text with one label per line, in the order of the network's outputs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from resnetgen.inputs import read_text
 LABELS = "labels.txt"
 _MAX_BYTES = 16 << 20
 MAX_LABELS = 1_000_000
-"""As many as a network has channels at most."""
+"""Largest number of labels: a network has no more channels."""
 
 
 def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
-    """Return one label for each class; `place` says who says how many there are, 0 if that is not known.
+    """Return one label for each class; `place` is where the number of `classes` is set. `classes` is 0 if it is
+    unknown.
 
-    Raises Failure: exit 6 for too many lines, 5 for no file, no text, an empty line, a character that cannot be
-    printed, or not a label for each class. Servers load such files, and answer without names, or with those of other
-    classes; labels are shown on terminals, which control and direction characters would drive.
+    Raises Failure: exit 6 for too many lines, exit 5 for a missing file, an empty line, an unprintable character, or a
+    wrong number of labels. Servers load such files anyway, and answer with missing or wrong names; labels are shown on
+    terminals, which control and direction characters would affect.
     """
-    # Split where servers do: `splitlines` knows more ends of lines.
+    # Split at LF like servers; `splitlines` knows more ends of lines.
     text = read_text(path, _MAX_BYTES, "labels").replace("\r\n", "\n")
     if text.count("\n") > MAX_LABELS:
         message = f"{path} has more than {MAX_LABELS:,} lines, the limit for labels"
@@ -40,7 +41,8 @@ def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
 
 
 def _unprintable(source: Source, number: int, line: str) -> Failure:
-    """Name the first control, format, direction or separator character of a line; only the plain space is none."""
+    """Return the Failure of the first control, format, direction or separator character of a line; a plain space is
+    allowed."""
     from unicodedata import name
 
     at = next(at for at, character in enumerate(line) if not character.isprintable())

@@ -1,7 +1,7 @@
-"""The lock of a folder in which files are published: one process at a time, and no one waits for ever.
+"""Lock of a folder in which files are published: one process at a time, and no one waits forever.
 
-The lock is a file in the folder that its owner alone may open, so that no one else can take it. (Whoever can read a
-folder can lock the folder itself.) The file is removed with the lock; one that a killed process left holds nothing.
+The lock is a file in the folder that its owner alone may open, so that no one else can take it. (Anyone who can read a
+folder can lock the folder itself.) The file is removed with the lock; one left by a killed process has no effect.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if sys.platform != "win32":
 
 LOCK = f"{PREFIX}lock"
 MAX_WAIT = 60
-"""Seconds. Publishing renames files that are on the disk already, which takes less than a second."""
+"""Time limit in seconds. Publishing renames files that are on the disk already, which takes less than a second."""
 _PATIENCE = 3
-"""Seconds until the user is told what is waited for."""
+"""Time in seconds until the user is told about the wait."""
 _PAUSE = 0.02
-"""Seconds between two attempts."""
+"""Time in seconds between two attempts."""
 
 
 def _silent(_: str) -> None:
@@ -34,7 +34,7 @@ def _silent(_: str) -> None:
 
 
 tell: Callable[[str], None] = _silent
-"""Called with a message for the user while we wait. The command line puts its own function here."""
+"""Function that is called with a message for the user during a wait. The command line sets its own."""
 
 
 @contextmanager
@@ -74,9 +74,9 @@ def _wait(folder: Path) -> int | None:
 
 
 def _take(path: Path) -> int | None:
-    """Lock the file and write our number into it; None where there are no locks.
+    """Lock the file and write the process id into it; return None if there are no locks.
 
-    Raises BlockingIOError where another process holds it.
+    Raises BlockingIOError if another process holds it.
     """
     if sys.platform == "win32":
         return None
@@ -92,7 +92,7 @@ def _take(path: Path) -> int | None:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_there(path, descriptor):
-                with suppress(OSError):  # it only tells those who wait
+                with suppress(OSError):  # it only informs those who wait
                     os.ftruncate(descriptor, 0)
                     os.write(descriptor, str(os.getpid()).encode())
                 return descriptor
@@ -109,7 +109,7 @@ def _take(path: Path) -> int | None:
 
 
 def _is_there(path: Path, descriptor: int) -> bool:
-    """Return whether the file that we locked still has its name: its last holder removes it."""
+    """Return True if the locked file still has its name: its last holder removes it."""
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
     except FileNotFoundError:

@@ -15,24 +15,24 @@ from resnetgen.spec.table import Spec
 
 MANIFEST = "manifest.json"
 MAX_BYTES = 1 << 20
-"""Of a manifest: about 3,000 files."""
+"""Limit in bytes of a manifest: enough for about 3,000 files."""
 
 
 class Entry(Frozen):
-    """One file."""
+    """Entry of one file."""
 
     bytes: int
     sha256: str
     spec_sha256: str
-    """Of the spec and all that it draws on, as it was when the file was built."""
+    """SHA-256 of the spec and all its files at the time of the build."""
     origin: Mapping[str, Any]
-    """Where its weights come from; empty for a text."""
+    """Origin of the weights; empty for a text."""
 
 
 def updated(folder: Path, spec: Spec, entries: dict[str, Entry], gone: Set[str] = frozenset()) -> str:
-    """The manifest's text with new entries, and without the files that are to go.
+    """Return the manifest's text with new entries, and without the files in `gone`.
 
-    Files of earlier builds keep theirs as long as they stand there.
+    Entries of earlier builds are kept as long as their files exist.
     """
     standing = {path.name for path in folder.glob("*") if path.is_file()} - gone
     files = {name: entry for name, entry in read(folder).items() if name in standing}
@@ -40,7 +40,7 @@ def updated(folder: Path, spec: Spec, entries: dict[str, Entry], gone: Set[str] 
 
 
 def text(spec: Spec, entries: dict[str, Entry]) -> str:
-    """The manifest of a folder that holds these files and no others."""
+    """Return the manifest of a folder that has these files and no others."""
     return _text(spec, _listed(entries))
 
 
@@ -59,21 +59,21 @@ def _text(spec: Spec, files: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The entries of a folder's manifest; none where there is no manifest or it is not ours."""
+    """Return the entries of a folder's manifest; empty if there is none, or it is not one of resnetgen."""
     files = _document(folder).get("files")
     return files if isinstance(files, dict) else {}
 
 
 def spec_name(folder: Path) -> str:
-    """The name of the spec that a folder's files come from; empty where there is no manifest or it is not ours."""
+    """Return the name of the spec of a folder's files; empty if there is no manifest, or it is not one of resnetgen."""
     name = _document(folder).get("spec")
     return name if isinstance(name, str) else ""
 
 
 def _document(folder: Path) -> dict[str, Any]:
-    """Return the manifest's content, empty where there is none or it is not ours.
+    """Return the manifest's content; empty if there is none, or it is not one of resnetgen.
 
-    Raises Failure: exit 5 where something else than a file has its name, 6 where it is too large.
+    Raises Failure: exit 5 if something other than a file has its name, exit 6 if it is too large.
     """
     path = folder / MANIFEST
     if not path.exists():

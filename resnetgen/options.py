@@ -1,4 +1,4 @@
-"""What a build is asked for, from what, and what comes of it."""
+"""Inputs and results of a build."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from resnetgen.targets.caffe.dialect import Dialect
 from resnetgen.weights.initialise import Init
 from resnetgen.weights.names import NameMap, load_name_map
 
-if TYPE_CHECKING:  # what they say is not needed to say it
+if TYPE_CHECKING:  # imported for type annotations only
     from resnetgen.precision.agreement import Measured
     from resnetgen.precision.choice import Lowering
     from resnetgen.pretrained import Source
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # what they say is not needed to say it
 
 
 MAX_TENSOR_NAME = 256
-"""Characters of the name of an input or an output; as many as a spec's names have at most."""
+"""Limit in characters of the name of an input or an output; a spec's names have the same."""
 
 
 class Target(StrEnum):
@@ -39,7 +39,7 @@ class Target(StrEnum):
 
 
 class Progress(Protocol):
-    """Told of long work: `task("what", total)` gives a function that is called with each part done."""
+    """Receiver of progress: `task("what", total)` gives a function that is called with the size of each part done."""
 
     def task(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
 
@@ -53,7 +53,7 @@ class Compiled(Frozen):
     spec: Spec
     graph: Graph
     digest: str
-    """SHA-256 of every file that the spec draws on and of the parameters in force."""
+    """SHA-256 of every file of the spec, of its parameters and of its input size."""
 
     @property
     def names(self) -> NameMap | None:
@@ -67,31 +67,31 @@ class Options(Frozen):
     seed: int = 0
     weights: bool = True
     pretrained: Source | None = None
-    """A checkpoint in place of weights that are drawn."""
+    """Checkpoint; None for drawn weights."""
     fold: bool = True
     batch: int | None = None
     dialect: Dialect = Dialect.BVLC
     opset: int | None = None
-    """None: as profiles.choose_opset says."""
+    """ONNX opset; None for the default of profiles.choose_opset."""
     runtime: Profile | None = None
-    """The server that must be able to load the ONNX model."""
+    """Server that must be able to load the ONNX model; None for no particular one."""
     external_data: bool = False
-    """Whether the ONNX model's weights are to lie in a file beside it."""
+    """True if the ONNX model's weights go into a file next to it."""
     embed_preprocess: bool = False
-    """Whether the ONNX model takes images of bytes and does itself what the spec says of their pixels."""
+    """True if the ONNX model takes images of bytes and does the pixel part of the spec's preprocessing."""
     input_name: str = "input"
     output_name: str = "output"
     settings: dict[str, int | float] = field(default_factory=dict)
     max_nodes: int = MAX_NODES
     image: str | None = None
-    """An input in place of the spec's own: 3x320x320."""
+    """Input size in place of the spec's: 3x320x320."""
     lowering: Lowering | None = None
-    """The ONNX model's precision, where that is below fp32."""
+    """Precision of the ONNX model, if below fp32; None for fp32."""
     verify: Settings | None = None
-    """How the built ONNX model is to be run before it is published; None: it is not."""
+    """Options for running the ONNX model before it is published; None if it is not run."""
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for a number outside its range, or a name that no tensor can have."""
+        """Raise Failure (exit 2) for a number out of range, or an invalid name of a tensor."""
         ranges.BATCH.require(self.batch, "--batch")
         ranges.SEED.require(self.seed, "--seed")
         ranges.NODES.require(self.max_nodes, "--max-nodes")
@@ -106,11 +106,11 @@ class Options(Frozen):
 
 
 class Built(Frozen):
-    """What one spec became."""
+    """Result of a build of one spec."""
 
     compiled: Compiled
     files: dict[Path, Entry]
     report: Report | None = None
     measured: Measured | None = None
-    """How far a model of fewer bits is from what it was."""
+    """Agreement of a model of lower precision with fp32; None if there is none."""
     warnings: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Preprocessing of an image before a network sees it, as it was done when the weights were trained."""
+"""Preprocessing of an image before a network sees it, as in the training of the weights."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from resnetgen.frozen import Frozen
 Extent: TypeAlias = tuple[int, int]
 """Height and width."""
 MAX_SIDE = 65_536
-"""Of an image, in pixels: as it is, resized and cut out."""
+"""Limit in pixels of a side of an image: the original, resized and cropped."""
 MAX_PIXELS = 1 << 27
-"""Of an image: as it is, resized and cut out."""
+"""Limit in pixels of an image: the original, resized and cropped."""
 
 
 class Color(StrEnum):
-    """Which channels a network sees, in their order."""
+    """Channels that a network takes, in order."""
 
     RGB = "rgb"
     BGR = "bgr"
@@ -36,21 +36,21 @@ class Interpolation(StrEnum):
 
 
 class Preprocess(Frozen):
-    """Resize, cut out the centre, order the channels; then value = (pixel / divide - mean) / std of pixels 0 to 255."""
+    """Resize, crop the centre, order the channels; then value = (pixel / divide - mean) / std, for pixels 0 to 255."""
 
     color: Color
     divide: float
     mean: tuple[float, ...]
-    """Of each channel in the order of `color`, as `std`."""
+    """Mean of each channel, in the order of `color`; `std` likewise."""
     std: tuple[float, ...]
     resize: int | Extent | None
-    """The length of the shorter side; height and width, whatever the image's proportions; None: as the image is."""
+    """Length of the shorter side; or height and width, for any proportions; None to keep the image's size."""
     crop: Extent
-    """The centre that is cut out, which is the network's input."""
+    """Height and width of the centre crop, which is the network's input."""
     interpolation: Interpolation
 
     def at(self, crop: Extent) -> Preprocess:
-        """Return the same for an input of another size: the same part of the image is cut out."""
+        """Return the preprocessing for an input of another size: the same part of the image is cropped."""
         old, new = self.crop, crop
         match self.resize:
             case None:

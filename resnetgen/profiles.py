@@ -12,19 +12,19 @@ from resnetgen.resources import LIBRARY
 from resnetgen.spec.yaml import Mapping, parse, read_source
 
 DEFAULT_OPSET = 17
-"""With IR version 8 it loads nearly everywhere."""
+"""Default opset; with IR version 8 it loads nearly everywhere."""
 
 
 class Profile(Frozen):
     name: str
-    """ort-1.15, triton-24.08."""
+    """Name, such as ort-1.15 or triton-24.08."""
     onnxruntime: str
     opset: int
-    """The newest that it loads."""
+    """Newest opset that it loads."""
     ir: int
-    """The newest IR version that it loads."""
+    """Newest IR version that it loads."""
     source: str
-    """Who says so."""
+    """Reference for these numbers."""
 
     @property
     def family(self) -> str:
@@ -40,7 +40,7 @@ class Profile(Frozen):
 
 @cache
 def profiles() -> dict[str, Profile]:
-    """All of them by name, each family from its oldest on."""
+    """Return all profiles by name, each family from its oldest on."""
     document = parse(read_source(LIBRARY / "servers/runtimes.yaml"))
     sources = dict(_texts(_mapping(document, "sources")))
     found: dict[str, Profile] = {}
@@ -55,7 +55,7 @@ def profiles() -> dict[str, Profile]:
 
 
 def find_profile(name: str) -> Profile:
-    """Raises Failure (exit 2) where no profile is called so."""
+    """Return the profile with a name. Raises Failure (exit 2) if there is none."""
     if (found := profiles().get(name)) is None:
         older = _next_older(name)
         hint = f"the next older one is {older.name}: --runtime {older.name}; " if older else ""
@@ -76,16 +76,16 @@ def _next_older(name: str) -> Profile | None:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, 24.08 as (24, 8); empty for what is none."""
+    """Return the numbers of a version, 24.08 as (24, 8); empty for a text that is not one."""
     parts = version.split(".")
     is_version = len(parts) == 2 and all(part.isascii() and part.isdecimal() and len(part) < 5 for part in parts)
     return tuple(map(int, parts)) if is_version else ()
 
 
 def choose_opset(wanted: int | None, profile: Profile | None) -> int:
-    """The opset to write: the one that is wanted; else the default, or what the profile has where that is less.
+    """Return the opset to write: the wanted one; else the default, or the profile's if that is lower.
 
-    Raises Failure (exit 2) where the profile does not load the one that is wanted.
+    Raises Failure (exit 2) if the profile does not load the wanted one.
     """
     if profile is None:
         return DEFAULT_OPSET if wanted is None else wanted
@@ -100,7 +100,7 @@ def choose_opset(wanted: int | None, profile: Profile | None) -> int:
 
 
 def who_loads(opset: int) -> str:
-    """--runtime ort-1.17 or triton-24.08: of each family the oldest that loads an opset."""
+    """Return --runtime ort-1.17 or triton-24.08: the oldest profile of each family that loads an opset."""
     oldest: dict[str, str] = {}
     for profile in profiles().values():
         if profile.opset >= opset:
@@ -115,7 +115,7 @@ def _mapping(document: Mapping, key: str) -> Mapping:
 
 
 def _entries(document: Mapping, key: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each version as it is written, for 1.10 is no number, and what is said of it."""
+    """Yield each version as it is written (1.10 is not a number), and its fields."""
     family = _mapping(document, key)
     for version, _ in family:
         yield version.text, dict(_texts(_mapping(family, version.text)))

@@ -1,7 +1,7 @@
-"""Ranges of the numbers that a user gives, and the size of what may follow from them.
+"""Ranges of the numbers that a user gives, and limits of the sizes that follow from them.
 
-The command line takes the ranges of its options from here, so that both refuse the same. Nothing is imported but for an
-error: `--help` needs the ranges, too.
+The command line takes the ranges of its options from here, so that library and command line refuse the same. Modules
+are imported only for an error, since `--help` needs the ranges, too.
 """
 
 from __future__ import annotations
@@ -11,38 +11,38 @@ from typing import NamedTuple
 
 
 class Range(NamedTuple):
-    """The smallest and the largest number of an option."""
+    """Smallest and largest number of an option."""
 
     smallest: int
     largest: int
 
     def require(self, number: int | None, option: str) -> None:
-        """Raise Failure (exit 2) for a number outside the range; None is one that was not given."""
+        """Raise Failure (exit 2) for a number outside the range; None is an option that was not given."""
         if number is not None and not self.smallest <= number <= self.largest:
             from resnetgen.errors import Code, Exit, fail
 
-            digits = number.bit_length() * 3 // 10  # Python writes no number of more than 4,300 digits
+            digits = number.bit_length() * 3 // 10  # Python prints no number of more than 4,300 digits
             given = f"{number:,}" if digits < _MAX_DIGITS else f"a number of about {digits:,} digits"
             message = f"{option}: {given} is outside {self.smallest:,} to {self.largest:,}"
             raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message)
 
 
 BATCH = Range(1, 2**31 - 1)
-"""Images at once: the range of a dimension in a prototxt."""
+"""Images per batch: the range of a dimension in a prototxt."""
 IMAGES = Range(1, 2**31 - 1)
 """Images that are drawn or read."""
 SEED = Range(0, 2**64 - 1)
 TOP = Range(1, 1_000_000)
-"""Classes that are shown of an image; a network has no more."""
+"""Classes that are shown for an image; a network has no more."""
 NODES = Range(1, 2**31 - 1)
 _MAX_DIGITS = 40
 
 MAX_NUMBERS = 1 << 30
-"""Numbers of all images that are held at once: 7,133 images of 3x224x224, 4 GiB of float32."""
+"""Limit of numbers in all images in memory at once: 7,133 images of 3x224x224, 4 GiB of float32."""
 
 
 def require_room(images: int, shape: Sequence[int], what: str, limit: int = MAX_NUMBERS) -> None:
-    """Raise Failure (exit 6) for more images than may be held at once; `what` names them in the error."""
+    """Raise Failure (exit 6) for too many images in memory at once; `what` names them in the error."""
     numbers = images
     for extent in shape:
         numbers *= extent

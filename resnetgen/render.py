@@ -1,4 +1,4 @@
-"""The templates of templates/, for jinja2. A name that a template lacks is an error, never an empty space."""
+"""Templates of templates/, for jinja2. A name that a template lacks is an error, never an empty text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Functions = Mapping[str, Callable[[Any], Any]]
 
 
 def template(name: str, filters: Functions | None = None, tests: Functions | None = None) -> Template:
-    """`caffe/net.prototxt.j2`, with filters and tests of its own."""
+    """Return a template such as `caffe/net.prototxt.j2`, with additional filters and tests."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -28,6 +28,6 @@ def template(name: str, filters: Functions | None = None, tests: Functions | Non
 
 
 def quoted(text: str) -> str:
-    """A string in protobuf's text format."""
+    """Return a string in protobuf's text format."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

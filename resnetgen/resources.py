@@ -1,4 +1,4 @@
-"""Where the data files are: beside the package in a wheel, at the top of the repository in a checkout."""
+"""Paths of the data files: in the package of a wheel, or at the top of the repository in a checkout."""
 
 from __future__ import annotations
 

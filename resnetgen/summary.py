@@ -1,4 +1,4 @@
-"""The paper's table with what it leaves out: parameters, MACs and activations of each stage."""
+"""Summary of a spec: the paper's table, with parameters, MACs and activations of each stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resnetgen.spec.table import Row, Spec
 
 class Counts(Frozen):
     weights: int = 0
-    """Elements of convolutions' and fc layers' weights."""
+    """Elements of the weights of convolutions and fc layers."""
     biases: int = 0
     norm: int = 0
     """Gammas and betas; running statistics are not parameters."""
@@ -30,7 +30,7 @@ class Counts(Frozen):
 
     @property
     def flops(self) -> int:
-        """Two for each MAC: a multiplication and an addition."""
+        """Operations: two for each MAC, a multiplication and an addition."""
         return 2 * self.macs
 
     def __add__(self, other: Counts) -> Counts:
@@ -43,9 +43,9 @@ class Counts(Frozen):
 class Stage(Frozen):
     name: str
     output: str
-    """The size at its end: 256x56x56."""
+    """Output size of the stage: 256x56x56."""
     blocks: str
-    """The row as the spec says it."""
+    """Text of the row in the spec."""
     counts: Counts
 
 
@@ -76,7 +76,7 @@ class Summary(Frozen):
 
 
 def summarise(spec: Spec, graph: Graph) -> Summary:
-    """The counts come from the ops alone; this only adds them up by stage."""
+    """Return the summary of a spec. The counts come from the ops; this only adds them up by stage."""
     stages = []
     size = graph.shapes[graph.inputs[0].name]
     for row in spec.rows:
@@ -111,7 +111,7 @@ def _blocks(row: Row) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    """The cell as it is written; its repeat and stride may have come from a patch in another file."""
+    """Return the text of a cell in the spec; its repeat and stride may have come from a patch in another file."""
     text = _written(cell.body.span)
     if cell.repeat:
         text += f" x{_written(cell.repeat.span)}"

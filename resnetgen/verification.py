@@ -1,4 +1,4 @@
-"""What was built is run: words of the command line as sides, and the network that they should be, as it was then."""
+"""Verification of built files: they are run and compared with the network of their spec, as it was at the build."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from resnetgen.weights.source import Array, Weights
 
 
 class Verified(Frozen):
-    """What is to be verified, and against what."""
+    """Files to be verified, and the backends to compare."""
 
     word: str
-    """A spec whose files stand below `output_dir`, or the path of a model or a prototxt."""
+    """A spec whose files are below `output_dir`, or the path of a model or a prototxt."""
     on: tuple[str, ...] = ()
-    """The sides, as verify.words knows them; the first is what the others are held against. One alone is held against
+    """Backends, in the syntax of verify.words; the others are compared with the first. A single one is compared with
     the reference: onnx's evaluator on the spec's network, unfolded."""
     against: str | None = None
-    """Another side to hold them against."""
+    """Another backend to compare them with; None for none."""
     output_dir: Path = Path("generated")
     params: dict[str, int | float] = field(default_factory=dict)
     weights: Path | None = None
-    """The checkpoint that the files were built from, where they were."""
+    """Checkpoint that the files were built from, if they were."""
     save: Path | None = None
-    """Where the outputs of the first side of `on` are to be written."""
+    """File for the outputs of the first backend of `on`; None for none."""
 
 
 def verify(given: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:
-    """Run what was built, and compare it tensor by tensor. Raises Failure."""
+    """Run the built files, and compare them tensor by tensor. Raises Failure."""
     subject = _subject(given)
     words = list(given.on or ("opencv" if given.word.endswith(".prototxt") else "onnxruntime",))
     sides = [open_side(word, subject, settings) for word in words]
@@ -51,11 +51,11 @@ def verify(given: Verified, settings: Settings, progress: Progress = lambda done
 
 
 def _subject(given: Verified) -> Subject:
-    """The files, and the network that they should be: as it was when they were built."""
+    """Return the files, and their network as it was when they were built."""
     if given.word.endswith((".onnx", ".prototxt")):
         path = Path(given.word)
         said = origin.of_onnx(path) if given.word.endswith(".onnx") else origin.of_caffe(path)
-        # A name in a file is that of a bundled spec, and never a path.
+        # A name in a file is that of a bundled spec, never a path.
         found = _compiled_as(said.spec, said, given.params) if said.spec in bundled() else None
         return Subject(path.name, path.with_suffix(""), _network(found, said.made, given) if found else None)
     compiled = compile_spec(given.word, given.params)
@@ -65,20 +65,20 @@ def _subject(given: Verified) -> Subject:
     files = {"onnx": _built_model(stem), "prototxt": stem.with_name(f"{stem.name}.prototxt")}
     read = {"onnx": origin.of_onnx, "prototxt": origin.of_caffe}
     built = {kind: read[kind](path) for kind, path in files.items() if path.is_file()}
-    # Only a model says what was --set.
+    # Only a model stores the values of --set.
     settings = dict(built["onnx"].params if "onnx" in built else {}) | given.params
     then = {kind: _compiled_as(given.word, said, settings) for kind, said in built.items()}
     stale = tuple(kind for kind, one in then.items() if one is None)
-    # The reference's weights are those of the file that is run, where they have been drawn anew in between.
+    # The reference's weights are those of the file that is run, even if the other file was built with others.
     kinds = sorted(built, reverse=set(given.on) == {"opencv"})
     network = next((_network(one, built[kind].made, given) for kind in kinds if (one := then[kind])), None)
     return Subject(given.word, stem, network or _network(compiled, Made(), given), build, stale, files["onnx"])
 
 
 def _built_model(stem: Path) -> Path:
-    """Return the ONNX model of a spec: in fp32, or the one of fewer bits where it stands alone.
+    """Return the path of a spec's ONNX model: the one in fp32, or the one of lower precision if it is the only one.
 
-    Raises Failure (exit 2) where there are several, none of them in fp32.
+    Raises Failure (exit 2) if there are several of lower precision and none in fp32.
     """
     whole = stem.with_name(f"{stem.name}.onnx")
     lowered = [path for one in Precision if (path := stem.with_name(f"{stem.name}-{one}.onnx")).is_file()]
@@ -96,7 +96,7 @@ def _network(compiled: Compiled, made: Made, given: Verified) -> Network:
 
 
 def _weights(compiled: Compiled, made: Made, path: Path | None) -> Weights:
-    """Those that files should hold, by what they say of their origin."""
+    """Return the weights that the files should have, by their metadata."""
     drawn = Initialised(compiled.graph, made.seed, made.init)
     if path is None:
         return Missing(made.checkpoint) if made.checkpoint else drawn
@@ -109,7 +109,7 @@ def _weights(compiled: Compiled, made: Made, path: Path | None) -> Weights:
 
 
 class Missing(Frozen):
-    """The weights of a checkpoint that is not at hand: asking for any of them says so."""
+    """Weights of a checkpoint that was not given: asking for any of them raises Failure."""
 
     name: str
 
@@ -120,7 +120,7 @@ class Missing(Frozen):
 
 
 def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Compiled | None:
-    """The spec of a file as it was when that was built; None where it cannot be found or has changed."""
+    """Return the spec of a file as it was at the build; None if it cannot be found or has changed."""
     try:
         compiled = compile_spec(word, dict(origin.params) | params, image=origin.image)
     except Failure:

@@ -1,4 +1,4 @@
-"""Weights of a checkpoint for a compiled spec: what they are called, what does not fit, and what no shape tells."""
+"""Weights of a checkpoint for a compiled spec: their names, mismatches, and differences that no shape reveals."""
 
 from resnetgen.pretrained.load import Pretrained, Source, load_pretrained, weight_namings
 

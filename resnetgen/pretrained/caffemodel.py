@@ -1,4 +1,4 @@
-"""Structures of Caffe networks: a caffemodel's, and the spec's as each dialect writes it."""
+"""Comparison of Caffe structures: that of a caffemodel, and those of the spec in each dialect."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _OF_SIZES = (
 
 
 def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: frozenset[str]) -> list[str]:
-    """Return where a caffemodel's network differs from the graph in the dialect nearest to it.
+    """Return the differences of a caffemodel's network from the graph, in the dialect nearest to it.
 
-    Layers that do not say how they are made are passed over: a file may be stripped to its blobs. The stages `drawn`
-    do not count. Raises Failure (exit 4) for a network that cannot be read.
+    Layers without parameters of their type are skipped: a file may be stripped to its blobs. The stages `drawn` are
+    ignored. Raises Failure (exit 4) for a network that cannot be read.
     """
     heads = read_heads(path, most_layers(graph))
     require_few_reads(sum(len(layer.bottom) + len(layer.top) for layer in heads.layer), most_layers(graph))
@@ -69,7 +69,7 @@ def _of_spec(graph: Graph, naming: Naming, dialect: Dialect, names: set[str], ha
 
 
 def _prepared(net: Any, has_edges: bool) -> Any:
-    """Return the net that was run: a caffemodel holds the layers of one phase, and may lack its inputs."""
+    """Return the net that was run: a caffemodel has the layers of one phase, and may lack its inputs."""
     made = type(net)()
     written: set[str] = set()
     inputs: dict[str, None] = {}
@@ -90,7 +90,7 @@ def _prepared(net: Any, has_edges: bool) -> Any:
 
 
 def _says(layer: Any) -> bool:
-    """Tell whether a layer says how it is made."""
+    """Return True if a layer has the parameters of its type."""
     return any(field.name.endswith("_param") for field, _ in layer.ListFields())
 
 
@@ -106,9 +106,9 @@ def _structure(net: Any, graph: Graph, names: set[str]) -> Structure:
 def _attributes(
     record: Record, has_weights: bool, whole: frozenset[Pair], exact: frozenset[Window]
 ) -> Mapping[str, Value]:
-    """Return what a layer says that no shape tells."""
+    """Return the attributes of a layer that no shape reveals."""
     found = {path: value for path, value in record.attributes.items() if not path.startswith(_OF_SIZES)}
-    if has_weights:  # a net that was being trained uses those of its batch
+    if has_weights:  # a net in training uses the statistics of its batch
         found.pop("batch_norm_param.use_global_stats", None)
     if record.type != "Pooling":
         return found

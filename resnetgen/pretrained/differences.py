@@ -1,4 +1,4 @@
-"""Say where the network that a weight file describes differs from the network of the spec."""
+"""Differences between the network that a weight file describes and that of the spec, as text."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from resnetgen.escape import escape
 from resnetgen.pretrained.structure import Bare, Named, Names, Structure
 
 _MAX_FIELDS = 4
-"""Differences of a layer that are listed; the rest are counted."""
+"""Limit of differences listed per layer; the rest are counted."""
 _MAX_SHOWN = 80
-"""Characters of a name or a value in a warning."""
+"""Limit in characters of a name or a value in a warning."""
 
 
 def structure_differences(file: Structure, spec: Structure, shown: str, whole: bool) -> list[str]:
-    """Return a line for each layer that differs; empty where both networks compute the same.
+    """Return a line for each layer that differs; empty if both networks compute the same.
 
-    `shown` is the name of the file. Where the networks are not `whole`, only what leads to an anchor counts.
+    `shown` is the name of the file. If the networks are not `whole`, only the layers that lead to an anchor are
+    compared.
     """
     a, b = Bare(file), Bare(spec)
     both = whole and len(a.ends) == len(b.ends) == 1
@@ -36,7 +37,7 @@ class _Report:
         self._there, self._here = there, here
 
     def layer(self, layer: LayerDifference) -> str:
-        """Return what differs in a layer; empty where that is only its number of outputs."""
+        """Return the differences of a layer; empty if only its number of outputs differs."""
         fields = [field for field in layer.fields if field.path != "tops"]
         kinds = [field for field in fields if field.path == "type"]
         said = [self._field(field) for field in (kinds or fields)[:_MAX_FIELDS]]

@@ -16,7 +16,8 @@ from resnetgen.weights.names import load_name_map, weight_names
 
 
 def other_spec(checkpoint: Checkpoint, naming: Naming, spec: Spec) -> str:
-    """Return a hint at the spec of this network in the world whose names a file bears, if the file fits that one."""
+    """Return a hint at the bundled spec of this network from the library whose names a file has, if the file fits that
+    one."""
     word = f"{naming.world}/{spec.stem}"
     if naming.world is None or spec.name == word:
         return ""
@@ -30,7 +31,7 @@ def other_spec(checkpoint: Checkpoint, naming: Naming, spec: Spec) -> str:
 
 
 def prefix(checkpoint: Checkpoint, namings: Sequence[Naming]) -> str:
-    """Return a hint at a word before all names, such as that of a module that the network was a part of."""
+    """Return a hint at a prefix of all names, such as that of a module that the network was a part of."""
     names = [*checkpoint.entries]
     first = names[0].partition(".")[0] + "."
     if not all(name.startswith(first) for name in names):

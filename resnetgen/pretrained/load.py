@@ -1,4 +1,4 @@
-"""The weights of a checkpoint for a compiled spec: their names, what does not fit, and what no shape tells."""
+"""Loading of a checkpoint for a compiled spec: names, mismatches, and warnings of differences that no shape reveals."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from resnetgen.weights.provenance import warnings
 from resnetgen.weights.source import Weights
 
 _MAX_REASON = 500
-"""Characters of a reason, which may quote a file."""
+"""Limit in characters of a reason, which may quote a file."""
 _LISTED = 3
-"""Layers of another structure that are named; the rest are counted."""
+"""Number of layers with another structure that are listed; the rest are counted."""
 
 
 class Source(Frozen):
-    """Where weights are to come from, other than a seed."""
+    """Checkpoint for a build, and its options."""
 
     path: Path
     reinit: tuple[str, ...] = ()
@@ -43,12 +43,12 @@ class Pretrained(Frozen):
     warnings: tuple[str, ...] = ()
 
     def hash_ahead(self) -> None:
-        """Begin to hash the file, in a thread of its own."""
+        """Start to hash the file in another thread."""
         _ = self._digest
 
     @property
     def sha256(self) -> str:
-        """Of the checkpoint's file."""
+        """SHA-256 of the checkpoint's file."""
         return self._digest.result()
 
     @cached_property
@@ -60,7 +60,7 @@ class Pretrained(Frozen):
 
 
 def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) -> Pretrained:
-    """Raises Failure: exit 4 where the file is damaged or does not fit, 2 for a stage that there is not."""
+    """Load a checkpoint. Raises Failure: exit 4 if the file is damaged or does not fit, exit 2 for an unknown stage."""
     stages = {node.name.partition("/")[0] for node in graph.nodes}
     for stage in source.reinit:
         if stage not in stages:
@@ -83,7 +83,7 @@ def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) ->
 
 
 def weight_namings(spec: Spec, graph: Graph) -> list[Naming]:
-    """What worlds call the weights: resnetgen's own paths, then each map that has a name for all of them."""
+    """Return the possible names of the weights: the paths of nodes, then each map that has a name for all of them."""
     paths = {f"{node.name}.{p.name}": (node.name, p.name) for node in graph.nodes for p in graph.parameters(node)}
     found = [Naming(None, paths)]
     for name in _maps(spec):
@@ -95,7 +95,7 @@ def weight_namings(spec: Spec, graph: Graph) -> list[Naming]:
 
 
 def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
-    """Every naming that a file of this format may have; a map that has no name for a node is left out."""
+    """Return every naming that a file of this format may have; maps that lack a name are left out."""
     if checkpoint.format != "caffemodel":
         own, *others = weight_namings(spec, graph)
         return [replace(own, fixed=_onnx_constants(spec, graph)) if checkpoint.format == "onnx" else own, *others]
@@ -109,21 +109,21 @@ def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
 
 
 def _onnx_constants(spec: Spec, graph: Graph) -> frozenset[str]:
-    """What may stand among the initializers of a model of ours, and is no weight: at opset 20 it is most."""
+    """Return the names of the constants among the initializers of a model of resnetgen; opset 20 has the most."""
     from resnetgen.targets.onnx.translate import Names, Translation
 
     return frozenset(Translation(graph, 20, Names(), None, spec.preprocess).constants)
 
 
 def _maps(spec: Spec) -> list[str]:
-    """All maps, that of the spec's own family first, one that others extend before these."""
+    """Return all maps: that of the spec's family first, and each map before those that extend it."""
     family = spec.name.partition("/")[0]
     names = sorted(path.stem for path in NAME_MAPS.glob("*.yaml"))
     return sorted(names, key=lambda name: (name != family, len(load_name_map(name).rules)))
 
 
 def _warnings(checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph, drawn: frozenset[str]) -> Iterator[str]:
-    """Yield what no shape tells: the conventions of a world, and the structure that a file itself describes."""
+    """Yield warnings of differences that no shape reveals: conventions of a library, and the structure of the file."""
     if naming.world and checkpoint.format != "caffemodel":
         color = spec.preprocess.color.value if spec.preprocess else None
         yield from warnings(graph, color, load_name_map(naming.world), naming.world)
@@ -140,7 +140,7 @@ def _warnings(checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph, 
 def _structure_differences(
     checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph, drawn: frozenset[str]
 ) -> list[str]:
-    """Compare what a caffemodel or an ONNX model says of its layers with the graph; other files say nothing of them."""
+    """Compare the layers of a caffemodel or an ONNX model with the graph; other files have no structure."""
     try:
         match checkpoint.format:
             case "caffemodel":
@@ -153,5 +153,5 @@ def _structure_differences(
                 return onnx_differences(checkpoint.path, graph, naming, drawn, spec.preprocess)
             case _:
                 return []
-    except UnicodeDecodeError:  # protobuf gives bytes for such a text, and then refuses to take them
+    except UnicodeDecodeError:  # protobuf returns such a text as bytes, and then does not accept them
         raise fail(Exit.MODEL, Code.BAD_MODEL, "a name is not UTF-8 text") from None

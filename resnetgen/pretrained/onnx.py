@@ -1,4 +1,4 @@
-"""Structures of ONNX networks: a model's, and the spec's as it would be written at the same opset."""
+"""Comparison of ONNX structures: that of a model, and that of the spec written at the same opset."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _CAN_SAY_ALL = 20
 def onnx_differences(
     path: Path, graph: Graph, naming: Naming, drawn: frozenset[str], preprocess: Preprocess | None
 ) -> list[str]:
-    """Return where a model's network differs from the graph. The stages `drawn` do not count.
+    """Return the differences of a model's network from the graph. The stages `drawn` are ignored.
 
-    Raises Failure: exit 4 for a model whose nodes cannot be read, exit 6 for one of too many.
+    Raises Failure: exit 4 for a model whose nodes cannot be read, exit 6 for too many nodes.
     """
     model = read_structure(path, naming.names, most_layers(graph))
     require_few_reads(sum(len(node.input) + len(node.output) for node in model.graph.node), most_layers(graph))
@@ -58,7 +58,7 @@ def onnx_differences(
 def _plan(graph: Graph, opset: int, embed: Preprocess | None) -> Translation:
     try:
         return Translation(graph, opset, Names(), None, embed)
-    except Failure:  # the opset lacks an op, which the file says in other nodes
+    except Failure:  # the opset lacks an op, which the file writes as other nodes
         return Translation(graph, _CAN_SAY_ALL, Names(), None, embed)
 
 
@@ -82,7 +82,7 @@ class _Reader:
         self._whole, self._exact = whole_kernels(graph), exact_windows(graph)
 
     def structure(self, graph: GraphProto, weights: Mapping[str, Key], constants: Constants) -> Structure:
-        """Return the nodes as records; `weights` names those that are anchors."""
+        """Return the nodes as records; the nodes that read `weights` are anchors."""
         found = {one: values for one, values in constants.items() if one not in weights}
         records: list[Record] = []
         writer: dict[str, tuple[int, int]] = {}
@@ -100,7 +100,7 @@ class _Reader:
                 elif name in found:
                     held[position] = found[name]
                 elif name:
-                    if name not in writer:  # an input of the graph, or what this reader does not know
+                    if name not in writer:  # an input of the graph, or a tensor that this reader does not know
                         writer[name] = (len(records), 0)
                         records.append(Record(name, INPUT))
                     data.append(writer[name])

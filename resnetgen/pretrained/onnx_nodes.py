@@ -1,4 +1,4 @@
-"""ONNX nodes as records: each way to write the same node becomes one form."""
+"""ONNX nodes as records in one canonical form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto
 PASSED = frozenset({"Identity", "Dropout", "Cast", "Flatten", "Squeeze", "Unsqueeze"})
 """Types that compute nothing."""
 Constants: TypeAlias = Mapping[str, npt.NDArray[Any] | None]
-"""Name of a tensor -> its values; None for those that are not read."""
+"""Name of a tensor -> its values; None if they are not read."""
 
 _COMMUTATIVE = ("Add", "Sum", "Mul")
 _IGNORED = ("kernel_shape", "momentum", "training_mode", "is_test", "spatial", "storage_order", "consumed_inputs")
@@ -44,20 +44,20 @@ _DEFAULTS: dict[str, dict[str, Value]] = {
     "LRN": {"alpha": canonical(1e-4), "beta": 0.75, "bias": 1.0},
     "Pad": {"mode": Word("constant")},
 }
-"""What a node's attributes are where they are not given."""
+"""Default values of a node's attributes."""
 _NAMED_INPUTS = {("Pad", 1): "pads", ("Clip", 1): "min", ("Clip", 2): "max", ("ReduceMean", 1): "axes"}
 _OF_SIZES = {("Reshape", 1), ("Slice", 2)}
-"""Constants that follow from the size of the image: a new shape, and where a slice ends."""
+"""Constants that follow from the size of the image: a new shape, and the end of a slice."""
 _SPATIAL = ((2, 3), (-2, -1), (-1, -2), (3, 2))
 _MAX_LISTED = 16
-"""Values of a constant that are compared one by one; of more the sum."""
+"""Limit of values of a constant that are compared one by one; larger ones by checksum."""
 
 Held: TypeAlias = Mapping[int, npt.NDArray[Any] | None]
 """Position among a node's inputs -> constant."""
 
 
 def written(node: NodeProto, held: Held, whole: frozenset[Pair], exact: frozenset[Window]) -> Record:
-    """Return what a node does, without its inputs. `whole` and `exact` are those of pooling.py."""
+    """Return a node as a record, without its inputs. `whole` and `exact` are those of pooling.py."""
     domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
     kind = f"{domain}{node.op_type}"
     found = _DEFAULTS.get(kind, {}) | {str(one.name): _value(one) for one in node.attribute}
@@ -85,7 +85,7 @@ def written(node: NodeProto, held: Held, whole: frozenset[Pair], exact: frozense
 
 
 def _window(found: Mapping[str, Value]) -> Window | None:
-    """Return the window of a pooling over two axes that says its padding."""
+    """Return the window of a pooling over two axes with explicit padding; None for others."""
     pads = _numbers(found["pads"], 4)
     kernel, stride = (_numbers(found.get(name, 1), 2) for name in ("kernel_shape", "strides"))
     plain = found["auto_pad"] == Word("NOTSET") and found["dilations"] == 1
@@ -93,7 +93,7 @@ def _window(found: Mapping[str, Value]) -> Window | None:
 
 
 def _pooling(kind: str, found: Mapping[str, Value], window: Window, exact: frozenset[Window]) -> dict[str, Value]:
-    """Return the window as a spec says it. More padding behind the image than before it is a window that overhangs."""
+    """Return the attributes of a pooling as in a spec. More padding after the image than before it is an overhang."""
     kernel, _, pad = window
     rest = {name: one for name, one in found.items() if name not in ("ceil_mode", "pads", "kernel_shape")}
     if window not in exact:
@@ -105,14 +105,14 @@ def _pooling(kind: str, found: Mapping[str, Value], window: Window, exact: froze
 
 
 def _numbers(value: Value, count: int) -> Any:
-    """Return a list of whole numbers; empty where it is none of this length."""
+    """Return a value as a tuple of `count` integers; empty if it is not one."""
     if isinstance(value, tuple):
         return value if len(value) == count and all(type(one) is int for one in value) else ()
     return (value,) * count if type(value) is int else ()
 
 
 def _one(value: tuple[Value, ...]) -> Value:
-    """Return the number that a list repeats."""
+    """Return the number that a list repeats, or the list."""
     return value[0] if value and len({*value}) == 1 else value
 
 
@@ -153,7 +153,7 @@ _TYPES: dict[int, tuple[str, str]] = {
 
 
 def values_of(tensor: TensorProto) -> npt.NDArray[Any] | None:
-    """Return the values of a small tensor; None where it does not hold them, or is of another type."""
+    """Return the values of a small tensor; None if it does not contain them, or has an unsupported type."""
     if tensor.data_type not in _TYPES or tensor.data_location == TensorProto.EXTERNAL:
         return None
     dtype, field = _TYPES[tensor.data_type]

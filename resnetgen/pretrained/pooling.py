@@ -1,4 +1,4 @@
-"""Poolings of a graph that may be written in several ways without computing anything else."""
+"""Poolings of a graph that can be written in several equivalent ways."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Window: TypeAlias = tuple[Pair, Pair, Pair]
 
 
 def whole_kernels(graph: Graph) -> frozenset[Pair]:
-    """Return the kernels with which an average takes a whole image, as a global average does."""
+    """Return the kernels with which an average covers a whole image, like a global average."""
     found: set[Pair] = set()
     for node in graph.nodes:
         if isinstance(node.op, AvgPool | GlobalAvgPool):

@@ -1,7 +1,7 @@
-"""Networks as records, named so that two of them can be compared whatever their layers are called.
+"""Networks as records, named so that two of them can be compared although their layers have different names.
 
-Layers that hold weights are known in both networks: the naming of the weights matches them. They are the anchors. A
-layer without weights is known by the layer that reads it.
+Layers with weights are matched by the names of the weights; they are the anchors. A layer without weights is identified
+by the layer that reads it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 
 _AT_THE_END = ("Softmax", "Accuracy", "ArgMax")
-"""Types of layers that may be missing at the output, as may losses: weights fit a classifier with and without them."""
+"""Types of layers that, like losses, may be missing at the output: weights fit a classifier with and without them."""
 
 Read = tuple[int, int]
-"""A record, and which of its outputs."""
+"""A record, and the index of its output."""
 
 
 class Structure(Frozen):
@@ -30,22 +30,22 @@ class Structure(Frozen):
     passed: frozenset[str]
     """Types of records that compute nothing, such as Dropout."""
     nodes: Mapping[int, Node] = field(default_factory=dict)
-    """Record -> node of the graph; of the spec's network alone."""
+    """Record -> node of the graph; only for the spec's network."""
 
 
 def most_layers(graph: Graph) -> int:
-    """Return how many layers of a file are compared: one op may be several, but not any number."""
+    """Return the limit of layers of a file that are compared: one op may be several layers, but not any number."""
     return 1000 + 10 * len(graph.nodes)
 
 
 def require_few_reads(count: int, most: int) -> None:
-    """Raises Failure (exit 6) where the layers of a file read far more than so many layers do."""
+    """Raise Failure (exit 6) if the layers of a file read far more tensors than `most` layers do."""
     if count > 8 * most:
         raise fail(Exit.LIMIT, Code.LIMIT, f"its layers read {count:,} tensors, more than {8 * most:,}")
 
 
 class Names:
-    """Numbers as names of layers: of equal keys the same number in both networks."""
+    """Names of layers as numbers: equal keys have the same number in both networks."""
 
     def __init__(self, anchors: Sequence[str]) -> None:
         self.place = {name: at for at, name in enumerate(anchors)}
@@ -63,9 +63,9 @@ class Bare:
         self.anchors = structure.anchors
         self.records = structure.net.records
         self.inputs = self._inputs()
-        """Record -> what it reads."""
+        """Record -> the outputs that it reads."""
         self.ends = self._ends()
-        """Records that nothing reads, before a softmax or a loss."""
+        """Records that no record reads, before a softmax or a loss."""
 
     def _inputs(self) -> dict[int, tuple[Read, ...]]:
         source: dict[int, Read] = {}
@@ -90,7 +90,7 @@ class Bare:
         return ends
 
     def above(self, roots: Sequence[int]) -> set[int]:
-        """Return the records that the roots depend on, and the roots."""
+        """Return the roots and all records that they depend on."""
         found = set(roots)
         todo = [*found]
         while todo:
@@ -106,7 +106,7 @@ def _is_ending(record: Record) -> bool:
 
 
 class Named:
-    """What of a structure leads to its anchors and to `ends`, named."""
+    """The part of a structure that leads to its anchors and to `ends`, with names."""
 
     def __init__(self, bare: Bare, ends: Sequence[int], names: Names) -> None:
         self.structure = bare.structure
@@ -117,13 +117,13 @@ class Named:
         self._inputs = self._ordered(bare.inputs)
         called = self._called(ends)
         self.by_name: dict[str, int] = {}
-        """Name -> record; of an anchor that is there twice the first."""
+        """Name -> record; for a duplicate anchor the first."""
         for at in self._live:
             self.by_name.setdefault(called[at], at)
         self.net = self._net(called)
 
     def _ordered(self, inputs: Mapping[int, tuple[Read, ...]]) -> dict[int, tuple[Read, ...]]:
-        """Put what a sum or a product reads into the order of the last anchors above: files may have any order."""
+        """Sort the inputs of sums and products by the last anchors above them: files may have any order."""
         depth: dict[int, tuple[int, int, str]] = {}
         ordered: dict[int, tuple[Read, ...]] = {}
         for at in self._live:
@@ -137,7 +137,7 @@ class Named:
         return ordered
 
     def _called(self, ends: Sequence[int]) -> dict[int, str]:
-        """Name each record by its weights, else by the record nearest to an anchor that reads it."""
+        """Name each record by its weights, else by the reader that is nearest to an anchor."""
         number = self._names.number
         found: dict[int, list[tuple[int, int]]] = {at: [] for at in self._live}
         for at in ends:

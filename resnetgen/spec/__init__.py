@@ -1,1 +1,1 @@
-"""The spec language: YAML text -> values with spans -> a validated stage table. Knows no network, only the table."""
+"""The spec language: YAML text -> values with places -> a validated stage table. This package knows no graph."""

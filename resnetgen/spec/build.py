@@ -1,4 +1,4 @@
-"""Values -> the parts of a table: rows and their patches, blocks, defaults."""
+"""Construction of a table's parts from values: rows and their patches, blocks, defaults."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _new_block(old: Cell | None, value: Value) -> Cell:
 
 
 def _cells(value: Value | None) -> Cells:
-    """Cells as text, divided by |, or as a list."""
+    """Return cells from text, divided by |, or from a list."""
     match value:
         case None:
             return ()
@@ -189,7 +189,7 @@ def _words(value: Value, needed: str) -> tuple[str, ...]:
 
 
 def _shortcut(value: Value, blocks: Set[str]) -> Cells:
-    """Cells; the bare name of a block calls it."""
+    """Return cells; the bare name of a block is a call of it."""
     if isinstance(value, Scalar) and value.text in blocks:
         return (Cell(BlockCall(value.text, (), value.span), None, None, value.span),)
     return _cells(value)

@@ -1,4 +1,4 @@
-"""The value of an expression: numbers, $names, arithmetic, comparisons, a choice."""
+"""Evaluation of expressions: numbers, $names, arithmetic, comparisons, a choice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USABLE = "a number is 2^53 at most"
 
 
 def evaluate(expression: Expression, scope: Scope) -> int | float:
-    """The value of an expression where `scope` holds the $names. Raises Failure with the place."""
+    """Return the value of an expression; `scope` has the values of $names. Raises Failure (exit 3), with the place."""
     value = _evaluate(expression, scope)
     if not is_usable(value):
         message = "the value of this expression is absurdly large"
@@ -24,7 +24,7 @@ def evaluate(expression: Expression, scope: Scope) -> int | float:
 
 
 def is_usable(value: int | float) -> bool:
-    """Whether a number is finite and of a size that a float holds exactly."""
+    """Return True if a number is finite and small enough for a float to represent it exactly."""
     return abs(value) <= _LIMIT
 
 

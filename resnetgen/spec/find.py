@@ -1,4 +1,4 @@
-"""Spec names and paths: which file a word on the command line, in `extends` or in `use` means."""
+"""Files of specs and libraries, by a word on the command line, in `extends` or in `use`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def bundled() -> list[str]:
-    """The names of the bundled specs, such as `resnet50` and `timm/resnet50`."""
+    """Return the names of the bundled specs, such as `resnet50` and `timm/resnet50`."""
     return sorted(path.relative_to(SPECS).with_suffix("").as_posix() for path in SPECS.rglob("*.yaml"))
 
 
 def find_spec(word: str) -> Path:
-    """The file of a SPEC: a path that ends in .yaml, or a bundled name. Raises Failure."""
+    """Return the file of a SPEC: a path that ends in .yaml, or a bundled name. Raises Failure (exit 3) for an unknown
+    name."""
     if word.endswith(_SUFFIXES):
         return Path(word)
     if _is_name(word) and _is_file(path := SPECS / f"{word}.yaml"):
@@ -34,12 +35,13 @@ def find_spec(word: str) -> Path:
 
 
 def is_spec(word: str) -> bool:
-    """Whether a word that may also be another file's path means a spec."""
+    """Return True if a word that may also be the path of another file refers to a spec."""
     return word.endswith(_SUFFIXES) or (_is_name(word) and not word.endswith(".prototxt") and not Path(word).exists())
 
 
 def find_parent(word: str, span: Span, child: Path) -> Path:
-    """The file that `extends: word` means: a path from the child's folder, a name there, or a bundled name."""
+    """Return the file of `extends: word`: a path from the child's folder, a name there, or a bundled name. Raises
+    Failure (exit 3)."""
     if word.endswith(_SUFFIXES):
         return child.parent / word
     if _is_name(word):
@@ -51,7 +53,8 @@ def find_parent(word: str, span: Span, child: Path) -> Path:
 
 
 def find_library(word: str, span: Span, user: Path) -> Path:
-    """The file that `use: word` means: a path from the user's folder, or a file of the package's library."""
+    """Return the file of `use: word`: a path from the user's folder, or a file of the package's library. Raises Failure
+    (exit 3)."""
     if word.endswith(_SUFFIXES):
         return user.parent / word
     if _is_name(word) and _is_file(path := LIBRARY / f"{word}.yaml"):
@@ -61,7 +64,8 @@ def find_library(word: str, span: Span, user: Path) -> Path:
 
 
 def name_of(path: Path) -> str:
-    """A spec's name: its path below a folder called `specs`, else its file's stem. Raises Failure."""
+    """Return a spec's name: its path below a folder called `specs`, else its file's stem. Raises Failure (exit 3) for
+    an invalid name."""
     parts = real_path(path).with_suffix("").parts
     folders = parts[:-1]
     below = len(folders) - folders[::-1].index("specs") if "specs" in folders else len(folders)
@@ -75,7 +79,7 @@ def name_of(path: Path) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # its name is too long for the system
+    except OSError:  # the name is too long for the system
         return False
 
 
@@ -84,6 +88,6 @@ def _is_name(word: str) -> bool:
 
 
 def short_path(path: Path) -> str:
-    """How errors call a file that was not named by its path: relative to the working folder where it is below it."""
+    """Return a path for errors: relative to the working folder if it is below it, else unchanged."""
     resolved, here = real_path(path), Path.cwd()
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

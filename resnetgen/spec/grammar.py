@@ -1,7 +1,7 @@
-"""The parser of grammar.lark. Its tables stand beside it, since to make them takes a tenth of a build.
+"""Parser of grammar.lark. Its tables are stored next to it, since making them takes a tenth of a build.
 
-They are a pickle, as lark saves a parser, behind a line that says of what lark and of what grammar they are. For any
-other the parser is made anew: that takes longer and is never wrong.
+They are a pickle, as lark saves a parser, after a line with the versions of lark and of the grammar. For any other
+version the parser is made anew, which takes longer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TABLES = Path(__file__).with_name("grammar.tables")
 
 @cache
 def parser() -> Lark:
-    """Starts at row, cells, size or expression."""
+    """Return the parser; it can start at row, cells, size or expression."""
     grammar = _grammar()
     with TABLES.open("rb") as file:
         return Lark.load(file) if file.readline() == _stamp(grammar) else made(grammar)
@@ -35,7 +35,7 @@ def made(grammar: bytes) -> Lark:
 
 
 def save() -> None:
-    """Make the tables anew."""
+    """Make the tables and write them."""
     grammar = _grammar()
     with TABLES.open("wb") as file:
         file.write(_stamp(grammar))

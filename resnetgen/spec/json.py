@@ -1,4 +1,4 @@
-"""JSON text -> values that know their place, as YAML's do."""
+"""Parser of JSON text to values with their places, like those of YAML."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _HINT = "JSON quotes its keys, and has neither comments nor a comma before a clo
 
 
 def parse_json(source: Source) -> Value:
-    """Return the value of a JSON text. Raises Failure with the place of what is wrong.
+    """Return the value of a JSON text. Raises Failure (exit 3) with the place of the fault.
 
-    The standard library checks the syntax, and YAML, of which JSON is a part, gives the places; duplicate keys and
-    deep nesting are refused as in a spec.
+    The standard library checks the syntax, and the YAML parser, which accepts JSON as well, gives the places; duplicate
+    keys and deep nesting are refused as in a spec.
     """
     try:
-        # Numbers are left to the checker: Python's int() refuses long ones with a text of its own.
+        # Numbers are left to the YAML parser: Python's int() refuses long ones with a text of its own.
         json.loads(source.text, parse_int=len, parse_float=len)
     except json.JSONDecodeError as error:
         span = Span(source, error.pos, error.pos + 1)
         raise spec_error(Code.JSON_SYNTAX, f"not JSON: {error.msg}", span, _HINT) from None
     except RecursionError:
-        pass  # YAML's parser says where it is too deep
-    # In JSON a tab is white space, as a space is; ruamel takes none.
+        pass  # the YAML parser reports the place
+    # JSON allows tabs as white space; ruamel does not.
     return parse_value(Source(source.name, source.text.replace("\t", " ")))

@@ -1,4 +1,4 @@
-"""The key `preprocess` of a spec, once it is merged, and preprocess.json: one checker for both."""
+"""Parser of the key `preprocess` of a merged spec, and of preprocess.json: one checker for both."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from resnetgen.spec.syntax import Size
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value
 
 _MAX_SHOWN = 40
-"""Characters of a wrong value that its error repeats; the line itself stands below it."""
+"""Limit in characters of a wrong value that its error repeats; the line itself is shown below it."""
 
 
 def parse_preprocess(source: Source, extent: Extent | None) -> tuple[Preprocess, bool | None]:
-    """Return the preprocessing of a JSON text, and its key `embedded` where it has one.
+    """Return the preprocessing of a JSON text, and its key `embedded`, or None without one.
 
-    Keys, values and defaults are those of `preprocess:` in a spec. `extent` is the size of the model's input where that
-    is fixed: the default of `crop`. Raises Failure (exit 3, or 6 beyond a limit) with every problem and its place.
+    Keys, values and defaults are those of `preprocess:` in a spec. `extent` is the size of the model's input if that is
+    fixed: the default of `crop`. Raises Failure (exit 3, or 6 above a limit) with every problem and its place.
     """
     document = parse_json(source)
     problems = Problems()
@@ -46,7 +46,7 @@ def parse_preprocess(source: Source, extent: Extent | None) -> tuple[Preprocess,
 
 
 def make_preprocess(written: Mapping, image: Size) -> Preprocess:
-    """Return the preprocessing of checked keys, for an input. Raises Failure with every problem."""
+    """Return the preprocessing of checked keys, for an input. Raises Failure (exit 3) with every problem."""
     problems = Problems()
     given = _given(written)
     channels, extent = image.extents[0], (image.extents[1], image.extents[2])
@@ -69,7 +69,7 @@ def make_preprocess(written: Mapping, image: Size) -> Preprocess:
 
 
 def check_resize(preprocess: Preprocess, written: Mapping) -> None:
-    """Refuse a crop that does not lie in the resized image. Raises Failure."""
+    """Raise Failure (exit 3) if the crop is larger than the resized image."""
     (height, width), resize = preprocess.crop, preprocess.resize
     if resize is None:
         return
@@ -82,7 +82,7 @@ def check_resize(preprocess: Preprocess, written: Mapping) -> None:
 
 
 def _given(written: Mapping) -> dict[str, Value]:
-    """Return the values by key; null is as if the key were not there."""
+    """Return the values by key; null is treated like a missing key."""
     return {key.text: value for key, value in written if not (isinstance(value, Scalar) and value.value is None)}
 
 
@@ -116,7 +116,7 @@ def _numbers(key: str, value: Value | None, default: tuple[float, ...], positive
     for item in items:
         assert isinstance(item, Scalar)
         assert isinstance(item.value, int | float)
-        # What is divided by must not be 0, and neither quotient too large for a float32.
+        # A divisor must not be 0, nor a quotient too large for float32.
         if not is_usable(item.value) or (positive and item.value < 1e-9):
             hint = "a positive number" if positive else USABLE
             raise spec_error(Code.BAD_VALUE, f"{key} cannot be {_shown(item)}", item.span, hint)
@@ -125,7 +125,7 @@ def _numbers(key: str, value: Value | None, default: tuple[float, ...], positive
 
 
 def _extent(key: str, value: Value) -> int | Extent:
-    """Return one side, or height and width, of 256, 256x256 or [256, 256]."""
+    """Return one side, or height and width, from 256, 256x256 or [256, 256]."""
     sides: tuple[object, ...]
     if isinstance(value, Sequence):
         sides = tuple(item.value for item in value.items if isinstance(item, Scalar))
@@ -143,7 +143,7 @@ def _extent(key: str, value: Value) -> int | Extent:
 
 
 def _written_size(value: Scalar) -> tuple[int, ...]:
-    from resnetgen.spec.rows import parse_size  # the grammar, which hardly any preprocess.json needs
+    from resnetgen.spec.rows import parse_size  # imports the grammar, which hardly any preprocess.json needs
 
     return parse_size(value).extents
 
@@ -155,7 +155,7 @@ def _shown(value: Value) -> str:
 
 
 def _check_crop(value: Value | None, extent: Extent) -> None:
-    """Refuse a crop that is not the input's size. It is checked and never used, as a row's size is."""
+    """Raise Failure (exit 3) if the crop differs from the input's size. It is only checked, like a row's size."""
     if value is None:
         return
     crop = _extent("crop", value)

@@ -1,4 +1,4 @@
-"""Which keys a spec has, and of which type: one JSON Schema, for editors (`resnetgen schema`) and the loader alike."""
+"""JSON Schema of the keys of a spec and their types, for editors (`resnetgen schema`) and for the loader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ Schema = dict[str, Any]
 IDENTIFIER = "^[A-Za-z_][A-Za-z0-9_.]*$"
 VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
 IMPLICIT = ("in", "index", "out", "stride")
-"""$names that are always set: channels in, the number of a repetition, a shortcut's channels out, a block's stride."""
+"""$names that are always set: input channels, number of a repetition, output channels of a shortcut, stride of
+a block."""
 STAGE_NAME = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 TITLE = "^[A-Za-z0-9_./ -]{1,256}$"
 SPEC_NAME = "^[A-Za-z0-9_][A-Za-z0-9_./-]{0,255}$"
@@ -177,12 +178,12 @@ LIBRARY = _keys(
 
 
 def json_schema() -> Schema:
-    """The schema of a spec, for editors."""
+    """Return the schema of a spec, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "resnetgen spec", **SPEC}
 
 
 def check(value: Value, schema: Schema, what: str, problems: Problems) -> bool:
-    """Hold a value against the part of JSON Schema that is used above; add every difference to `problems`."""
+    """Check a value against the part of JSON Schema that is used above; add every difference to `problems`."""
     if "anyOf" in schema:
         return _check_any(value, schema["anyOf"], what, problems)
     if "enum" in schema:
@@ -221,7 +222,7 @@ def _kinds(schema: Schema) -> list[str]:
 
 
 def _is_kind(value: Value, kinds: list[str]) -> bool:
-    """A number is text, too: `name: 50`."""
+    """Return True if a value has one of the types. A number is text, too: `name: 50`."""
     return _kind(value) in kinds or ("string" in kinds and _kind(value) == "number")
 
 
@@ -271,11 +272,11 @@ _NAME_HINTS = {
 
 
 _MAX_GAP = 100
-"""Characters between a key and its colon that are looked at."""
+"""Limit in characters between a key and its colon."""
 
 
 def lacks_colon(key: Scalar) -> bool:
-    """Whether a key came about by a comma, as 64 does in {conv1: 3x3, 64}."""
+    """Return True if a key without a colon was made by a comma, as 64 is in {conv1: 3x3, 64}."""
     end = key.span.end
     return key.plain and not key.span.source.text[end : end + _MAX_GAP].lstrip().startswith(":")
 

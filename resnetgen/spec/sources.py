@@ -1,4 +1,4 @@
-"""The files that a spec draws on: each is read once, and all of them together have limits."""
+"""Files that a spec extends or uses: each is read once, and their total size is limited."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from resnetgen.errors import Code, Exit, Source, Span, fail
 from resnetgen.spec.yaml import MAX_BYTES, MAX_VALUES, Mapping, Scalar, Sequence, Value, parse, read_source
 
 MAX_FILES = 256
-"""Entries of `extends` and `use`, each time that they are given."""
+"""Limit of entries of `extends` and `use`, repeated ones included."""
 MAX_TEXT = 50_000
-"""Characters of values, most of them rows: parsing takes up to 25 microseconds for each."""
+"""Limit of characters of values, most of them rows: parsing takes up to 25 microseconds for each."""
 
 
 class Sources:
-    """What was read for one spec."""
+    """Files that were read for one spec."""
 
     def __init__(self) -> None:
         self._read: dict[Path, tuple[Source, Mapping]] = {}
@@ -24,7 +24,7 @@ class Sources:
     def read(self, path: Path, shown: str | None, named: Span | None) -> tuple[Source, Mapping]:
         """Return the text of a file and its document; `named` is the entry that names it.
 
-        Raises Failure: exit 3 or 5 as `read_source` and `parse`, 6 beyond a limit.
+        Raises Failure: exit 3 or 5 like `read_source` and `parse`, exit 6 above a limit.
         """
         self._entries += 1
         if self._entries > MAX_FILES:

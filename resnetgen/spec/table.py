@@ -1,4 +1,4 @@
-"""The validated stage table: what a spec says once every file it draws on is merged."""
+"""The validated stage table: a spec with all its files merged."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Cells = tuple[Cell, ...]
 
 
 class Row(Frozen):
-    """A row in its normal form, in which a spec that extends another patches single fields.
+    """A row in normal form; a spec that extends another can patch its fields.
 
-    `block` is the cell that is repeated, with its repeat and stride; `pre` and `post` stand around it. A row without
-    such a cell has all its cells in `pre`.
+    `block` is the cell that is repeated, with its repeat and stride; `pre` and `post` are the cells before and after
+    it. A row without such a cell has all its cells in `pre`.
     """
 
     stage: str
@@ -33,7 +33,7 @@ class Row(Frozen):
 
 
 class Branches(Frozen):
-    """Cells that start from one input, in the order in which they are written and merged, and what follows."""
+    """Branches from one input, in the order in which they are written and merged, and the cells after the merge."""
 
     branches: dict[str, Cells]
     merge: str
@@ -46,7 +46,7 @@ class Case(Frozen):
 
 
 class Block(Frozen):
-    """A block as data: parameters (None where the caller must say), names for expressions, and one of three bodies."""
+    """A block as data: parameters (None if the caller must set it), names for expressions, and one of three bodies."""
 
     name: str
     span: Span
@@ -61,7 +61,7 @@ class Block(Frozen):
 
 
 class BracketDefaults(Frozen):
-    """What `[...]` means."""
+    """Defaults of `[...]`."""
 
     stride_on: str | Kernel
     branches: tuple[str, ...]
@@ -72,14 +72,14 @@ class BracketDefaults(Frozen):
 
 
 class OpDefaults(Frozen):
-    """Attributes that an op has where a call says nothing else: name and value, each with its place."""
+    """Default attributes of an op: name and value, each with its place."""
 
     span: Span
     attributes: tuple[tuple[Scalar, Scalar], ...]
 
 
 class Defaults(Frozen):
-    """What the short forms of a spec mean."""
+    """Defaults of a spec's short forms."""
 
     unit: tuple[str, ...]
     norm: Cells
@@ -89,12 +89,12 @@ class Defaults(Frozen):
 
 
 class Spec(Frozen):
-    """A spec, whole: its own file, what it extends, and the library files that it uses."""
+    """A complete spec: its own file, the specs that it extends, and the library files that it uses."""
 
     name: str
-    """The path below `specs/`, or the file's stem: names the output."""
+    """Path below `specs/`, or the file's stem; the name of the output folder."""
     title: str
-    """The network's name, which models carry."""
+    """Name of the network in models."""
     span: Span
     input: Size
     preprocess: Preprocess | None
@@ -104,10 +104,10 @@ class Spec(Frozen):
     blocks: dict[str, Block]
     rows: tuple[Row, ...]
     sources: tuple[Source, ...] = field(repr=False)
-    """Every file read, in the order of merging; their digest says what was compiled."""
+    """Every file read, in the order of merging; the digest of a build covers them."""
 
     def at(self, size: Size) -> Spec:
-        """The same network for an input of another size, against which the size columns are not held."""
+        """Return the same network for an input of another size, without its size columns."""
         channels, height, width = size.extents
         kept = self.preprocess if channels == self.input.extents[0] else None
         preprocess = kept.at((height, width)) if kept else None
