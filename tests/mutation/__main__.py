@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, required=True, help="a folder; mutants killed there already are not run"
     )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="whole test files in place of what reaches"
+    )
     given = parser.parse_args()
     root = Path.cwd()
     os.environ |= {"PYTHONPATH": str(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -65,7 +68,7 @@ class _Room:
         every = sum(len(one.found) for one in files.values())
         left = [pair for pair in sample if self.done.get(pair[1].key, {}).get("status") not in ("killed", "timeout")]
         print(f"{self.room}: {len(sample)} of {every} mutants, {len(left)} to run", flush=True)
-        baseline = self._measure() if left else Baseline()
+        baseline = self._measure() if left and not self.given.only else Baseline()
         for number, (one, mutant) in enumerate(left):
             began = time.monotonic()
             self._try(one, mutant, baseline)
@@ -91,8 +94,11 @@ class _Room:
 
     def _try(self, one: Mutants, mutant: Mutant, baseline: Baseline) -> None:
         chosen = baseline.choose(mutant.file, mutant.lines, self.given.budget)
+        seconds = sum(baseline.seconds[test] for test in chosen)
+        if self.given.only:
+            chosen, seconds = [f"tests/test_{name}.py" for name in self.given.only], 60
         with _replaced(self.root / mutant.file, one.source(mutant)):
-            outcome = try_tests(chosen, sum(baseline.seconds[test] for test in chosen))
+            outcome = try_tests(chosen, seconds)
         self.done[mutant.key] = {
             "status": outcome.status,
             "test": outcome.test,

@@ -124,7 +124,7 @@ class _Plugin:
         self.skipped: set[str] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        if self.order is not None:
+        if self.order is not None and any("::" in test for test in self.order):
             order = self.order
             items[:] = sorted((i for i in items if i.nodeid in order), key=lambda item: order[item.nodeid])
 
