@@ -10,6 +10,7 @@ import pytest
 from helpers import OnnxModel, compile_text, random_weights, write_onnx
 from onnx import ModelProto, numpy_helper
 
+from resnetgen.errors import Exit, Failure
 from resnetgen.precision import quantise
 from resnetgen.precision.agreement import measure
 from resnetgen.precision.calibration import Images
@@ -135,3 +136,24 @@ def test_what_makes_numbers_of_bytes_stays_in_fp32(color: Color, tmp_path: Path)
         ["Transpose", "Cast", "Sub", "Mul"] if color is Color.RGB else ["Transpose", "Gather", "Cast", "Sub", "Mul"]
     )
     assert first[: len(prelude) + 2] == [*prelude, "QuantizeLinear", "Conv"]
+
+
+@pytest.mark.parametrize(("top1", "cosine"), [(0, -1), (1, 1), (0.5, 0)])
+def test_shares_and_cosines(top1: float, cosine: float) -> None:
+    assert Gate(top1, cosine).top1 == top1
+
+
+@pytest.mark.parametrize(
+    ("top1", "cosine", "message"),
+    [
+        (1.001, 1, "--min-top1: 1.001 is outside 0 to 1"),
+        (-0.001, 1, "--min-top1: -0.001 is outside 0 to 1"),
+        (1, 1.001, "--min-cosine: 1.001 is outside -1 to 1"),
+        (1, -1.001, "--min-cosine: -1.001 is outside -1 to 1"),
+        (1, float("nan"), "--min-cosine: nan is outside -1 to 1"),
+    ],
+)
+def test_what_no_share_or_cosine_is(top1: float, cosine: float, message: str) -> None:
+    with pytest.raises(Failure) as caught:
+        Gate(top1, cosine)
+    assert (caught.value.exit, caught.value.problems[0].message) == (Exit.USAGE, message)

@@ -15,6 +15,7 @@ BLOCKS = """\
 blocks:
   halves: {body: "(3x3, 8) x2 /2 | 3x3, 9"}
   passes: {body: "(3x3, 8) x2 /$stride | 3x3, 9"}
+  times: {params: {k: 3}, body: "3x3, 8 * $k"}
   doubles: {body: "(3x3, $in * 2) x3"}
 """
 
@@ -121,3 +122,8 @@ def test_a_number_for_a_flag_in_the_defaults(value: str, expected: bool) -> None
 )
 def test_a_default_of_another_type(ops: str, message: str) -> None:
     assert refused("3x3, 8 | maxpool 2x2", f"{{ops: {ops}}}") == f"{Code.WRONG_TYPE}: {message}"
+
+
+@pytest.mark.parametrize(("row", "width"), [("times()", 24), ("times(2)", 16), ("times(k=2)", 16), ("times(k)", 8)])
+def test_a_name_alone_is_one(row: str, width: int) -> None:
+    assert convolutions(expand_row(row)) == [f"s/0/conv1 {width}/1"]
