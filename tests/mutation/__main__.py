@@ -24,7 +24,7 @@ ROOMS = {
     "ir": f"{_EXPANDED} structure passes frozen pooling_rules translation engines diff determinism",
     "weights": "weights names checkpoint checkpoint_claims checkpoint_hostile pretrained external inputs ranges cli",
     "precision": "precision quantise precision_deploy half ranges",
-    "verify": "verify comparison verify_corruptions verify_opencv cli foreign ranges",
+    "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges",
     "deploy": "deploy deploy_texts deploy_kserve deploy_ranges precision_deploy labels runtimes",
     "diff": "diff diff_structure diff_work cli foreign",
 }
@@ -93,7 +93,7 @@ class _Room:
         return found
 
     def _try(self, one: Mutants, mutant: Mutant, baseline: Baseline) -> None:
-        chosen = baseline.choose(mutant.file, mutant.lines, self.given.budget)
+        chosen = baseline.choose(mutant.file, () if mutant.is_imported else mutant.lines, self.given.budget)
         seconds = sum(baseline.seconds[test] for test in chosen)
         if self.given.only:
             chosen, seconds = [f"tests/test_{name}.py" for name in self.given.only], 60

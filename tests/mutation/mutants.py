@@ -32,6 +32,8 @@ class Mutant:
     """Counts mutants that are alike in all of the above."""
     lines: tuple[int, ...]
     """Lines of the innermost statement; of a compound statement, its header."""
+    is_imported: bool
+    """Whether it runs when its module is imported, and no other time."""
 
     @property
     def key(self) -> str:
@@ -55,6 +57,7 @@ class Mutants(cst.CSTVisitor):
         self.found: list[Mutant] = []
         self._nodes: list[tuple[cst.CSTNode, cst.CSTNode]] = []
         self._places: list[str] = []
+        self._functions = 0
         self._statements: list[tuple[int, ...]] = [()]
         self._seen: Counter[tuple[str, ...]] = Counter()
         wrapper = MetadataWrapper(cst.parse_module((root / file).read_text(encoding="utf-8")))
@@ -72,6 +75,7 @@ class Mutants(cst.CSTVisitor):
             return False
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self._places.append(node.name.value)
+            self._functions += isinstance(node, cst.FunctionDef)
         if isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement | cst.MatchCase):
             self._statements.append(self._lines(node))
         for kind, operator in mutation_operators:
@@ -83,6 +87,7 @@ class Mutants(cst.CSTVisitor):
     def on_leave(self, node: cst.CSTNode) -> None:
         if isinstance(node, cst.FunctionDef | cst.ClassDef) and self._places and self._places[-1] == node.name.value:
             self._places.pop()
+            self._functions -= isinstance(node, cst.FunctionDef)
         is_statement = isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement | cst.MatchCase)
         if is_statement and len(self._statements) > 1 and self._statements[-1] == self._lines(node):
             self._statements.pop()
@@ -97,7 +102,9 @@ class Mutants(cst.CSTVisitor):
         number = self._seen[place, operator, before, after]
         self._seen[place, operator, before, after] += 1
         self._nodes.append((node, mutated))
-        self.found.append(Mutant(self.file, place, operator, before, after, number, self._statements[-1]))
+        self.found.append(
+            Mutant(self.file, place, operator, before, after, number, self._statements[-1], not self._functions)
+        )
 
     def _lines(self, node: cst.CSTNode) -> tuple[int, ...]:
         position = self.get_metadata(PositionProvider, node)

@@ -40,19 +40,16 @@ class Baseline:
     """Of the processor, by the test's id."""
     reached: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     """The tests that reach a line of a file."""
-    imported: set[tuple[str, int]] = field(default_factory=set)
-    """Lines that run when a module is imported, and no other time."""
     failed: list[str] = field(default_factory=list)
     """Tests that coverage makes too slow, say; they take no part."""
 
     def choose(self, file: str, lines: Iterable[int], budget: float) -> list[str]:
-        """Tests that reach these lines, or the file where only its import does: the quick ones first, all kinds early.
+        """Choose tests that reach these lines, or the file where no line is given: the quick ones first.
 
         One case of each parametrised test precedes the second cases, so that a budget that ends early has all kinds.
         """
-        found = {test for line in lines for test in self.reached.get((file, line), ())}
-        if not found and any((file, line) in self.imported for line in lines):
-            found = {test for (other, _), tests in self.reached.items() if other == file for test in tests}
+        wanted = {(file, line) for line in lines} or {place for place in self.reached if place[0] == file}
+        found = {test for place in wanted for test in self.reached.get(place, ())}
         functions: dict[str, list[str]] = defaultdict(list)
         for test in sorted(found, key=lambda test: (self.seconds[test], test)):
             functions[test.partition("[")[0]].append(test)
@@ -90,7 +87,6 @@ def measure(root: Path, files: Sequence[str], cache: Path) -> Baseline:
         path.write_bytes(pickle.dumps(found))
         whole.seconds |= found.seconds
         whole.failed += found.failed
-        whole.imported |= found.imported
         for line, tests in found.reached.items():
             whole.reached.setdefault(line, []).extend(tests)
     return whole
@@ -168,16 +164,14 @@ def _measure(root: Path, file: str) -> Baseline | int:
         return int(code)
     data = cov.get_data()
     ran = {test: spent for test, spent in plugin.seconds.items() if test not in plugin.skipped.union(plugin.failed)}
-    reached, imported = {}, set()
+    reached = {}
     for path in data.measured_files():
         name = Path(path).relative_to(root).as_posix()
         for line, contexts in data.contexts_by_lineno(path).items():
             tests = [test for test in contexts if test in ran]
             if tests:
                 reached[name, line] = tests
-            elif contexts:
-                imported.add((name, line))
-    return Baseline(ran, reached, imported, plugin.failed)
+    return Baseline(ran, reached, plugin.failed)
 
 
 def _forked(work: Callable[[], Any], processor: float, clock: float) -> Any:
