@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import Code, Exit, Failure
+from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.verify import Settings
-from resnetgen.verify.comparison import Distance
-from resnetgen.verify.inputs import Format, Part
+from resnetgen.verify.comparison import Distance, is_scores
+from resnetgen.verify.inputs import Format, Part, adapted, make, random_images
 from resnetgen.verify.run import verify_sides
-from resnetgen.verify.sides import Facts
-from resnetgen.verify.values import Values
+from resnetgen.verify.sides import Facts, SavedSide
+from resnetgen.verify.values import Values, join, require_numbers
 
 NAMES = ("a", "b")
 
@@ -96,3 +98,157 @@ def test_a_batch_that_is_no_multiple_of_a_sides_own() -> None:
     assert caught.value.exit is Exit.USAGE
     assert problem.message == "two is fixed to a batch of 2; 3 images are no multiple of it"
     assert problem.hint == "--batch 2"
+
+
+# Scores, inputs, values
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_it"),
+    [
+        ((2, 2), True),
+        ((1, 10), True),
+        ((3, 2, 1, 1), True),
+        ((2, 1), False),
+        ((2,), False),
+        ((2, 2, 2), False),
+        ((1, 1, 10), False),
+    ],
+)
+def test_scores_are_one_number_for_each_of_several_classes(shape: tuple[int, ...], is_it: bool) -> None:
+    assert is_scores(np.zeros(shape, np.float32)) is is_it
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8])
+def test_images_follow_from_the_seed(dtype: type[Any]) -> None:
+    wanted = Format((3, 4, 5), np.dtype(dtype))
+    made = [make(wanted, (2, 3), Settings(seed=seed), None) for seed in (7, 7, 8)]
+    assert [one.data.shape for one in made] == [(3, 3, 4, 5)] * 3  # as many as the largest batch
+    assert made[0].digest == made[1].digest != made[2].digest
+    assert made[0].origin == "random, seed 7"
+    assert np.array_equal(made[0].data, random_images(3, wanted, 7))
+    assert make(wanted, (2,), Settings(inputs=5), None).data.shape[0] == 5
+
+
+PREPROCESS = Preprocess(Color.RGB, 255, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), None, (2, 2), Interpolation.BILINEAR)
+
+
+def test_what_one_side_takes_is_made_of_what_another_takes() -> None:
+    """Bytes are normalised, which nothing else is; half of the bits are rounded to."""
+    pixels, values = Format((2, 2, 3), np.dtype(np.uint8)), Format((3, 2, 2), np.dtype(np.float32))
+    halves = Format((3, 2, 2), np.dtype(np.float16))
+    images = Part(4, np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3))
+    made = adapted(images, pixels, values, PREPROCESS)
+    assert (made.first, made.data.dtype, made.data.shape) == (4, np.float32, (2, 3, 2, 2))
+    expected = (images.data.transpose(0, 3, 1, 2) / 255 - 0.5) / 0.25
+    assert made.data == pytest.approx(expected, abs=1e-6)
+    rounded = adapted(made, values, halves, PREPROCESS)
+    assert np.array_equal(rounded.data, made.data.astype(np.float16))
+    assert rounded.data.dtype == np.float16
+    assert adapted(images, pixels, pixels, PREPROCESS) is images
+    assert adapted(images, pixels, None, PREPROCESS) is images
+
+
+@dataclass
+class TakesPixels(FixedSide):
+    """The same for an image of bytes, which it normalises itself."""
+
+    format = Format((1, 1, 3), np.dtype(np.uint8))
+
+    def run(self, part: Part, inner: bool) -> Values:
+        values = (part.data.reshape(len(part.data), 3) / 255 - 0.5) / 0.25
+        return Values({"output": values.astype(np.float32)})
+
+
+@dataclass
+class TakesNumbers(FixedSide):
+    format = Format((3, 1, 1), np.dtype(np.float32))
+
+    def run(self, part: Part, inner: bool) -> Values:
+        return Values({"output": part.data.reshape(len(part.data), 3)})
+
+
+def test_a_model_that_takes_bytes_and_one_that_takes_numbers_see_the_same_images() -> None:
+    preprocess = replace(PREPROCESS, crop=(1, 1))
+    sides = [TakesNumbers("numbers", None), TakesPixels("pixels", None)]
+    assert verify_sides("net", sides, Settings(inputs=4), preprocess=preprocess).passed
+    assert verify_sides("net", sides[::-1], Settings(inputs=4), preprocess=preprocess).passed
+
+
+def test_a_file_of_other_images(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 8, 8), np.float32))
+    with pytest.raises(Failure) as caught:
+        make(Format((3, 4, 4), np.dtype(np.float32)), (1,), Settings(data=(tmp_path / "x.npy",)), None)
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        f"{tmp_path / 'x.npy'}: it holds (1, 3, 8, 8) of float32; the network takes images of 3x4x4 of float32"
+    )
+
+
+@pytest.mark.parametrize("tolerance", [1e-9, 0.5, 1])
+def test_tolerances(tolerance: float) -> None:
+    assert Settings(tolerance=tolerance, tolerances={"output": tolerance}).tolerance == tolerance
+
+
+@pytest.mark.parametrize("given", [{"tolerance": 0}, {"tolerance": 1.01}, {"tolerances": {"output": -1}}])
+def test_what_is_no_tolerance(given: dict[str, Any]) -> None:
+    with pytest.raises(Failure) as caught:
+        Settings(**given)
+    assert caught.value.exit is Exit.USAGE
+    assert caught.value.problems[0].message.endswith("is not more than 0 and at most 1")
+
+
+@dataclass
+class Adds(FixedSide):
+    """Its output is a little larger than that of the others."""
+
+    def run(self, part: Part, inner: bool) -> Values:
+        return Values({"output": super().run(part, inner).outputs["output"] + 0.01})
+
+
+def test_a_tolerance_of_one_tensor() -> None:
+    sides = [FixedSide("a", None), Adds("b", None)]
+    assert not verify_sides("net", sides, Settings()).passed
+    assert verify_sides("net", sides, Settings(tolerances={"output": 0.5})).passed
+    assert not verify_sides("net", sides, Settings(tolerance=0.5, tolerances={"output": 1e-6})).passed
+    (layer,) = verify_sides("net", sides, Settings(tolerances={"output": 0.5})).comparisons[0].layers
+    said = layer.to_json()
+    assert (said["name"], said["output"], said["tolerance"], said["passed"]) == ("output", True, 0.5, True)
+    assert list(said) == ["name", "place", "output", "error", "mean", "cosine", "tolerance", "faults", "passed"]
+
+
+def test_saved_outputs_alone_verify_nothing(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", output=np.zeros((1, 2), np.float32))
+    sides = [SavedSide("a.npz", tmp_path / "a.npz"), SavedSide("b.npz", tmp_path / "a.npz")]
+    with pytest.raises(Failure) as caught:
+        verify_sides("net", sides, Settings())
+    (problem,) = caught.value.problems
+    assert (caught.value.exit, problem.code) == (Exit.USAGE, Code.BAD_ARGUMENT)
+    assert (problem.message, problem.hint) == ("all sides are saved outputs", "name one that runs")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (np.array(["a"]), "a tensor of <U1"),
+        (["a"], "a list"),
+        ({"a": 1}, "a dict"),
+        (np.array([1j]), "a tensor of complex128"),
+    ],
+)
+def test_outputs_that_cannot_be_compared(value: object, kind: str) -> None:
+    with pytest.raises(Failure) as caught:
+        require_numbers("net.onnx", {"good": np.zeros(3), "bad": value})
+    (problem,) = caught.value.problems
+    assert caught.value.exit is Exit.MODEL
+    assert problem.message == f"net.onnx: its output bad is {kind}, which cannot be compared"
+    assert problem.hint == "an output is a tensor of numbers, or of bool"
+
+
+def test_values_of_several_runs_are_joined() -> None:
+    first = Values({"o": np.ones((2, 3))}, {"a": np.ones((2, 4)), "b": np.ones((2, 4)), "c": np.ones((2, 4))})
+    second = Values({"o": np.zeros((1, 3))}, {"a": np.zeros((1, 4)), "b": np.zeros((1, 5))})
+    whole = join("net.onnx", [first, second], [2, 1])
+    assert whole.outputs["o"].shape == (3, 3)
+    assert list(whole.inner) == ["a"]  # b changes its shape from run to run, and c is computed in one of them only
+    assert whole.inner["a"].shape == (3, 4)
