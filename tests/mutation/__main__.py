@@ -22,11 +22,11 @@ ROOMS = {
     "spec": f"yaml {_EXPANDED} grammar schemas preprocess preprocess_json cli inputs",
     "expand": f"{_EXPANDED} libraries",
     "ir": f"{_EXPANDED} structure passes frozen pooling_rules translation engines diff determinism",
-    "weights": "weights file_kinds names checkpoint checkpoint_claims checkpoint_hostile pretrained external inputs ranges cli",
+    "weights": "weights file_kinds names external checkpoint checkpoint_claims checkpoint_hostile pretrained cli",
     "precision": "precision quantise precision_deploy half ranges",
     "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges",
     "deploy": "deploy deploy_texts deploy_kserve deploy_ranges precision_deploy labels runtimes",
-    "diff": "diff diff_structure diff_work cli foreign",
+    "diff": "diff diff_fields diff_structure diff_work cli foreign",
 }
 
 
