@@ -1,4 +1,4 @@
-"""The end of the process, without taking apart all that it holds: that would be a tenth of a build's time."""
+"""End of the process without freeing its objects, which would take a tenth of a build's time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from resnetgen.cli.output import flush, say_failure
 
 
 def end(code: object) -> NoReturn:
-    """End the process as `sys.exit` would; where the answer of the command cannot be written, with exit 5."""
+    """End the process like `sys.exit`; with exit 5 if the output of the command cannot be written."""
     number = code if isinstance(code, int) else int(code is not None)
     try:
         flush()
     except Exception as error:
-        if number in (0, 1):  # else the error of the command itself has been said
+        if number in (0, 1):  # otherwise the command's own error has been printed
             number = say_failure(error)
     with suppress(OSError):
         sys.stderr.flush()
-    atexit._run_exitfuncs()  # temporary folders go; the interpreter itself calls it so
+    atexit._run_exitfuncs()  # removes temporary folders, as the interpreter does at exit
     os._exit(number)

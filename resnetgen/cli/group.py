@@ -34,26 +34,26 @@ def _print_version(context: click.Context, _: click.Parameter, given: bool) -> N
 
 
 class _Command(click.Command):
-    """A command whose help goes to our printer, and that takes --debug: the option may stand anywhere in the line."""
+    """Command with --debug, which is allowed anywhere in the line, and with help printed by `output`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _debug_option(self)
 
     def get_help_option(self, context: click.Context) -> click.Option | None:
-        """Return click's option with our callback: click's own would end the program where the reader has gone."""
+        """Return click's option with another callback: click's own would end the program if the reader has gone."""
         if option := super().get_help_option(context):
             option.callback = _print_help
         return option
 
 
 class _Group(_Command, click.Group):
-    """Turns every failure into its text and its exit code."""
+    """Group of commands that turns every failure into its text and its exit code."""
 
     command_class = _Command
     group_class = type
     debug: ClassVar[bool] = False
-    """Whether the command line being run asks for tracebacks."""
+    """True if the command line being run has --debug."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         _Group.debug = False

@@ -1,9 +1,9 @@
-"""The standard streams: where all output is printed, escaped, and what follows if one of them fails.
+"""Standard streams: all output is printed here, escaped, and errors of the streams are handled.
 
-- A reader that has gone (`| head -1`) is no failure: the rest is dropped, and the exit code is that of the work.
-- A stdout that is closed, full or broken is exit 5, since the answer of the command is lost. A command that has
-  published files is done all the same: it warns on stderr that its report is lost, and exits with 0.
-- A stderr that fails is passed over. The exit code remains.
+- A reader that has gone (`| head -1`) is not an error: the rest is dropped, and the exit code is that of the work.
+- A stdout that is closed, full or broken is exit 5, since the output of the command is lost. A command that has
+  published files has done its work: it warns on stderr that its report is lost, and exits with 0.
+- Errors of stderr are ignored and do not change the exit code.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def open_streams() -> None:
 
 
 def print_line(text: str = "", limit: int = MAX_LINE) -> None:
-    """Print one line to stdout. Raises Failure (exit 5) where that cannot be written."""
+    """Print one line to stdout. Raises Failure (exit 5) if it cannot be written."""
     _write(f"{escape(text, limit)}\n")
 
 
@@ -66,7 +66,7 @@ def print_for_program(text: str) -> None:
 
 
 def flush() -> None:
-    """Write what has been printed so far. Raises Failure (exit 5) where that is not possible."""
+    """Flush stdout. Raises Failure (exit 5) if it cannot be written."""
     with _written():
         sys.stdout.flush()
 

@@ -110,7 +110,7 @@ def _own(record: Record) -> str:
 
 
 def _text(value: Value) -> str:
-    """Return a text that is equal for equal values and for no others: 1 and 1.0 are equal."""
+    """Return a text that is equal for equal values and for no others: 1, 1.0 and true are equal."""
     match value:
         case tuple():
             return f"({','.join(map(_text, value))})"

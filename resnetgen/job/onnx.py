@@ -82,9 +82,9 @@ class OnnxModel:
         whole = stage.path("fp32") / self.name
         whole.parent.mkdir()
         self._write(whole, Output)
-        self._verify(whole)  # more strictly than the tolerance of fewer bits allows
+        self._verify(whole)  # stricter than the tolerance of the lower precision
         self._lower(whole, stage, self._lowered)
-        self._verify(stage.path(self.name))  # the file that is published, and whose report is shown
+        self._verify(stage.path(self.name))  # the report is that of the published file
 
     def _write(self, path: Path, create: Create) -> None:
         from resnetgen.targets.onnx import emit, validate

@@ -73,7 +73,7 @@ class Work(Frozen):
 
 
 def gather(compiled: Compiled, options: Options, progress: Progress, stem: str) -> Work:
-    """Draw the weights, or load those of the checkpoint. Raises Failure (exit 4) if the checkpoint does not fit."""
+    """Draw the weights, or load those of the checkpoint. Raises Failure like `load_pretrained`."""
     drawn = Initialised(compiled.graph, options.seed, options.init)
     if not options.pretrained:
         return Work(compiled, options, progress, stem, drawn, None)

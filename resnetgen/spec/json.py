@@ -17,7 +17,7 @@ def parse_json(source: Source) -> Value:
     keys and deep nesting are refused as in a spec.
     """
     try:
-        # Numbers are left to the YAML parser: Python's int() refuses long ones with a text of its own.
+        # Numbers are not converted: Python's int() would refuse long ones with a text of its own.
         json.loads(source.text, parse_int=len, parse_float=len)
     except json.JSONDecodeError as error:
         span = Span(source, error.pos, error.pos + 1)

@@ -25,7 +25,7 @@ def differences(text: str, said: Mapping[str, str | int]) -> list[str]:
 
 
 def accept(path: Path, name: str) -> None:
-    """Raise Failure (exit 5) if `path` is not a manifest of resnetgen, or belongs to another service than `name`."""
+    """Raise Failure (exit 5) if `path` exists and is not the manifest of the service `name` by resnetgen."""
     if not path.exists() and not path.is_symlink():
         return
     source = Source(str(path), read_bytes(path, yaml.MAX_BYTES, "a manifest").decode("utf-8", "replace"))

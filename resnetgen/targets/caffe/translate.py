@@ -148,7 +148,10 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
 
 
 def _check_norm(graph: Graph, node: Node, dialect: Dialect) -> None:
-    """Refuse a norm after a product of vectors for OpenCV; silu and mish end in a product as well."""
+    """Raise Failure (exit 3) for a norm after a sum or product of vectors that the dialect merges wrongly.
+
+    On OpenCV silu and mish end in a product as well.
+    """
     merged = isinstance(graph.by_name[node.inputs[0]].op, ops.Add | ops.Mul | ops.Silu | ops.Mish)
     if merged and len(graph.shapes[node.name]) == 1 and not dialect.norm_after_vectors:
         why = "it merges a norm wrongly with the sum or product of vectors before it"

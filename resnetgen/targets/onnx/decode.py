@@ -93,7 +93,7 @@ class _Decoder:
         return Found(graph, self.weights, prelude, casts)
 
     def _check_values(self, graph: Graph, casts: Casts) -> None:
-        """Check that the file declares of its tensors what the ops compute. Raises Failure (exit 4)."""
+        """Compare the declared types, shapes and paddings with the computed ones. Raises Failure (exit 4)."""
         if [casts.result] != [node.name for node in graph.outputs]:
             raise unreadable("its outputs are not the tensors that no node reads")
         for value in self.source.value_info:

@@ -19,8 +19,8 @@ MAX_RANK = 16
 MAX_NAME = 1024
 """Limit in characters; the longest names of common libraries have about 100."""
 _REUSE = 4
-"""How many times the total size of all tensors may exceed the file: tied weights share bytes, usually between two
-tensors. Without this limit a small file could refer to the same bytes a hundred thousand times."""
+"""Limit of the tensors' total size as a multiple of the file's: tied weights share bytes, usually two tensors. Without
+this limit a small file could refer to the same bytes a hundred thousand times."""
 _SLACK = 1 << 20
 """Bytes that may always be shared: a tensor of a few values takes less than its entry in the file."""
 
