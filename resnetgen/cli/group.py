@@ -1,4 +1,4 @@
-"""The group of commands: every failure becomes its text and its exit code."""
+"""Group of commands, which turns every failure into its text and its exit code."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ With s = gamma / sqrt(variance + eps) for each output channel:
 
     weight' = weight * s        bias' = (bias - mean) * s + beta
 
-since norm(conv(x)) = s * (weight * x + bias - mean) + beta. The convolution keeps its name and then computes what the
-norm computed. Refused where anything else consumes the convolution's output, which no longer exists afterwards, and
-where finite weights become infinite or NaN, as those of a negative variance do.
+since norm(conv(x)) = s * (weight * x + bias - mean) + beta. The convolution keeps its name and then has the output of
+the norm. A convolution whose output another node reads is not folded, since that output no longer exists afterwards.
+Raises Failure (exit 4) if finite weights become infinite or NaN, as with a negative variance.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The output formats. A target translates the graph or refuses, with the node's place in the spec; nothing else."""
+"""Output formats. A target translates the graph, or refuses it with the node's place in the spec."""

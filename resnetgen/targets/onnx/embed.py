@@ -1,6 +1,6 @@
 """Preprocessing as the first nodes of a model: uint8, N x H x W x C in RGB order -> the network's N x C x H x W.
 
-  value = (pixel - divide * mean) * (1 / (divide * std))
+    value = (pixel - divide * mean) * (1 / (divide * std))
 
 Values are transposed while they are bytes, a quarter of the size of floats. The scale is not folded into the first
 convolution: its zero padding stands for the mean, which only a normalised image can be padded with. All is computed in
