@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from helpers import TINY, Result, Run
 
 from resnetgen.cli import main
 from resnetgen.errors import Code, Problem, Span
+
+# Tests import ONNX Runtime themselves, too, which would report that to its makers.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 pytest_plugins = ["needs", "steps"]
 

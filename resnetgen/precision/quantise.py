@@ -19,6 +19,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.precision.calibration import Images
+from resnetgen.runtimes.onnxruntime import load_engine
 
 _PRELUDE = {"Transpose", "Gather", "Cast", "Sub", "Mul"}
 """Ops of the embedded preprocessing: exact for bytes, and cheap."""
@@ -36,6 +37,7 @@ def quantise(whole: Path, images: Images, batch: int) -> ModelProto:
     Scores stay in fp32: two that round to the same 8-bit number would have no first. Raises Failure (exit 4) if the
     quantiser finds no range because activations are NaN or infinite.
     """
+    load_engine()  # first, since it decides what the library does when it is loaded
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     model = read(whole)

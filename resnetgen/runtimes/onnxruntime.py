@@ -27,6 +27,8 @@ _CUDA_OPTIONS = {"use_tf32": "0"}
 _EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 _TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 """The switch of cuBLAS and cuDNN themselves, which they read when they are loaded."""
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+"""The switch of ONNX Runtime's reports to its makers, which it reads when it is loaded."""
 
 FLOATS = frozenset({"tensor(float16)", "tensor(float)", "tensor(double)"})
 """ONNX Runtime's names of the types of floating-point tensors that numpy knows."""
@@ -113,7 +115,7 @@ class Session:
         with _failures(self.shown):
             place = ("cuda", int(self.device.cuda_options.get("device_id", "0"))) if on_gpu else ("cpu", 0)
             binding = self._session.io_binding()
-            value = _engine().OrtValue.ortvalue_from_numpy(data, *place)
+            value = load_engine().OrtValue.ortvalue_from_numpy(data, *place)
             binding.bind_ortvalue_input(self.input.name, value)
             for name in wanted:
                 binding.bind_output(name, *place)
@@ -148,11 +150,16 @@ class Session:
 
 
 def version() -> str:
-    return f"onnxruntime {_engine().__version__}"
+    return f"onnxruntime {load_engine().__version__}"
 
 
 @cache
-def _engine() -> Any:
+def load_engine() -> Any:
+    """Import ONNX Runtime, and keep it quiet: it logs nothing, and reports nothing of its use to anyone.
+
+    Its wheels (seen with 1.31) otherwise write events below ~/.cache and send them to Microsoft.
+    """
+    os.environ[_NO_TELEMETRY] = "1"  # read when the library is loaded
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)  # what matters is checked below; its log would go to the terminal
@@ -160,7 +167,7 @@ def _engine() -> Any:
 
 
 def _session(model: Path | bytes, device: Device, beside: Path | None, folder: Path) -> Any:
-    engine = _engine()
+    engine = load_engine()
     options = engine.SessionOptions()
     options.log_severity_level = 4
     options.enable_profiling = True
