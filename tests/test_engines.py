@@ -663,13 +663,20 @@ def swapped(net: Graph, node: str, a: str, b: str) -> Changed:
     return Changed(weights, {(node, a): weights.tensor(node, b), (node, b): weights.tensor(node, a)})
 
 
+def statistics_swapped(net: Graph) -> Changed:
+    """The absolute mean, since a negative variance would be refused."""
+    changed = swapped(net, "s/batchnorm", "mean", "variance")
+    key = ("s/batchnorm", "variance")
+    return Changed(changed.weights, {**changed.tensors, key: np.abs(changed.tensors[key])})
+
+
 def transposed(net: Graph) -> Changed:
     weights = random_weights(net)
     return Changed(weights, {("s/conv", "weight"): weights.tensor("s/conv", "weight").transpose(0, 1, 3, 2)})
 
 
 MISTAKES: dict[str, Callable[[Graph], Changed]] = {
-    "mean and variance are swapped": lambda net: swapped(net, "s/batchnorm", "mean", "variance"),
+    "mean and variance are swapped": statistics_swapped,
     "gamma and beta are swapped": lambda net: swapped(net, "s/batchnorm", "gamma", "beta"),
     "gamma and variance are swapped": lambda net: swapped(net, "s/batchnorm", "gamma", "variance"),
     "the kernel is transposed": transposed,
