@@ -80,7 +80,11 @@ def warnings(path: Path, word: str, **source: Any) -> tuple[str, ...]:
 # Nothing is said of a file that was built from the spec
 
 
-@pytest.mark.parametrize("word", SPECS)
+SMALL = ("resnet20_cifar", "torchvision/resnet18")
+"""The others take seconds each."""
+
+
+@pytest.mark.parametrize("word", [pytest.param(w, marks=() if w in SMALL else pytest.mark.zoo) for w in SPECS])
 def test_an_own_model_is_taken_in_silence(word: str, tmp_path: Path) -> None:
     compiled = compile_spec(word)
     for opset in (13, 17, 21):
