@@ -1,7 +1,6 @@
-"""Outputs appear complete or not at all: staged in a folder beside their place, synced, then renamed.
+"""Output files that appear complete or not at all: staged in a folder, synced, then renamed.
 
-All that is published in one `with staging(...)` stays, or none of it does: if the block fails, what stood there before
-comes back.
+All files published in one `with staging(...)` stay, or none does: if the block fails, the previous files are restored.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from resnetgen.inputs import special_kind
 from resnetgen.paths import real_path
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
-"""What a file system says that has no hard links, or none for this file."""
+"""Errors of file systems that have no hard links, or none for this file."""
 
 
 class Output:
-    """A new file that is hashed as it is written."""
+    """A new file that is hashed while it is written."""
 
     def __init__(self, path: Path, finished: Callable[[Path], None] = lambda _: None) -> None:
         self.path = path
@@ -36,7 +35,7 @@ class Output:
         self._hash = sha256()
 
     def write(self, data: Any) -> None:
-        """Append bytes, or anything that has a buffer."""
+        """Append bytes, or any object with a buffer."""
         self._file.write(data)
         self._hash.update(data)
         self.size += memoryview(data).nbytes
@@ -55,24 +54,24 @@ class Output:
 
 
 Create = Callable[[Path], Output]
-"""Begins a file."""
+"""Function that opens a new file."""
 
 
 class Staging:
-    """A folder for unfinished files, which are brought to the disk while others are written or read back."""
+    """A folder for unfinished files, which are flushed to the disk while others are written or read back."""
 
     def __init__(self, folder: Path, final: Path, made: Iterable[Path] = ()) -> None:
-        """`made`: folders that are new, so that their own names are not on the disk yet."""
+        """Prepare staging. `made`: folders that are new, so that their names are not on the disk yet."""
         self.folder = folder
         self.final = final
         self.outputs: dict[str, Output] = {}
-        """The files begun, by name and in their order."""
+        """Files by name, in the order of their creation."""
         self._pool = ThreadPoolExecutor()
         self._synced: list[Future[None]] = [self._pool.submit(folders.sync, path.parent) for path in made]
         self._alone = ExitStack()
-        """Releases the folders in which no other build publishes."""
+        """Releases the locks of the folders that this build publishes in."""
         self._undo = ExitStack()
-        """Brings back what stood there before."""
+        """Restores the previous files."""
         self._kept = 0
 
     def create(self, path: Path) -> Output:
@@ -93,14 +92,14 @@ class Staging:
         without: Iterable[str] = (),
         last: Callable[[], tuple[str, str]] | None = None,
     ) -> None:
-        """Move the files to their place, or to `final`, in their order: whole files, never a part of one.
+        """Move the files to their place, or to `final`, in their order: only complete files.
 
-        A link that stands there is replaced, not followed. To the end of the block no other build publishes there.
-        `without`: files that shall not stand there any more. `last`: gives the name and the text of one more file, as
-        soon as we are alone, for a text that draws on what stands there.
+        An existing link is replaced, not followed. Until the end of the block no other build publishes there.
+        `without`: names of files to be removed. `last`: function that returns the name and text of one more file; it is
+        called under the lock, for a text that depends on the existing files. Raises Failure (exit 5) and OSError.
         """
         final = final or self.final
-        self._wait_for_disk()  # before others have to wait for us
+        self._wait_for_disk()  # before others have to wait for the lock
         self._alone.enter_context(locks.publishing(real_path(final)))
         if last:
             self.write_text(*last())
@@ -118,8 +117,8 @@ class Staging:
     def publish_folder(self, layout: Mapping[str, str], place: Path) -> None:
         """Move files to a new folder, which appears at once; `layout`: file -> its path in it.
 
-        The folder around it is made where it is missing. Raises FileExistsError where something stands there; the
-        files are then still here, so that another place can be tried.
+        The parent folder is made if it is missing. Raises FileExistsError if the folder exists; the files are then
+        still here, so that another place can be tried.
         """
         self._wait_for_disk()
         folder = self.folder / "folder"
@@ -133,7 +132,7 @@ class Staging:
             folders.sync(place.parent.parent)
         try:
             os.rename(folder, place)
-        except OSError:  # a rename never replaces a folder that holds anything
+        except OSError:  # a rename never replaces a folder that is not empty
             for name, path in layout.items():
                 os.rename(folder / path, self.folder / name)
             shutil.rmtree(folder)
@@ -146,11 +145,11 @@ class Staging:
         folders.sync(place.parent)
 
     def commit(self) -> None:
-        """What was published stays."""
+        """Keep the published files."""
         self._undo.pop_all()
 
     def close(self) -> None:
-        """Take back what was published without a commit, and remove what was not published."""
+        """Undo what was published without a commit, and remove the staging folder."""
         with self._alone:
             try:
                 self._undo.close()
@@ -163,7 +162,7 @@ class Staging:
             done.result()
 
     def _keep(self, place: Path) -> None:
-        """From here on what stands there now, or that nothing does, comes back if the block fails."""
+        """Keep the present state of `place`, a file or nothing, so that it is restored if the block fails."""
         self._kept += 1
         kept = self.folder / f"kept-{self._kept}"
         try:
@@ -179,7 +178,7 @@ class Staging:
 
 
 def _require_replaceable(place: Path) -> None:
-    """Raise Failure where a rename would replace a folder, a device, a pipe or a socket."""
+    """Raise Failure (exit 5) if a rename would replace a folder, a device, a pipe or a socket."""
     try:
         kind = special_kind(place.lstat().st_mode)
     except FileNotFoundError:
@@ -190,9 +189,9 @@ def _require_replaceable(place: Path) -> None:
 
 @contextmanager
 def staging(final: Path) -> Iterator[Staging]:
-    """A staging folder inside `final`, which is made where it is missing and removed again if nothing is published.
+    """Make a staging folder in `final`, which is made if it is missing, and removed again if nothing is published.
 
-    Raises Failure (exit 5) where the folder cannot be written or an OSError comes up while it is.
+    Raises Failure (exit 5) if the folder cannot be written, or an OSError occurs in the block.
     """
     try:
         with folders.workshop(final) as (folder, made):
@@ -207,6 +206,6 @@ def staging(final: Path) -> Iterator[Staging]:
     except OSError as error:
         where = error.filename2 or error.filename or final
         if folders.PREFIX in str(where):
-            where = final  # the name of a staging folder tells no one anything
+            where = final  # the name of a staging folder means nothing to users
         hint = "--output-dir names another folder"
         raise fail(Exit.IO, Code.OUTPUT, f"cannot write {where}: {error.strerror or error}", hint=hint) from error

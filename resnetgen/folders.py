@@ -1,4 +1,4 @@
-"""Folders for unfinished work: made, held by a lock as long as their process lives, and removed after it was killed."""
+"""Folders for unfinished work: locked while their process lives, and removed after it was killed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ if sys.platform != "win32":
     import fcntl
 
 PREFIX = ".staging-resnetgen-"
-"""What bears it is ours to remove."""
+"""Prefix of staging folders; folders with it may be deleted."""
 _ATTEMPTS = 100
-"""Whoever tidies up, or fails, may remove a folder before it is held; then the next one is made."""
+"""Limit of attempts: a folder may be removed by another build before it is locked; then the next one is made."""
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
-"""What the file systems say that have none; EBADF is NFS, which locks no folder."""
+"""Errors of file systems without locks; EBADF is that of NFS, which cannot lock folders."""
 
 
 @contextmanager
 def workshop(place: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """A new folder inside `place`, which no other process takes for a dead one's; and the folders made for it.
+    """Make a staging folder in `place`, locked against removal by other processes; yield it and the folders made for
+    it.
 
-    All of them are removed again where they are empty. What earlier processes left in `place` as they were killed is
-    removed first. Raises OSError.
+    All of them are removed again if they are empty. Staging folders that killed processes left in `place` are removed
+    first. Raises OSError.
     """
     made: list[Path] = []
     try:
@@ -45,9 +46,9 @@ def workshop(place: Path) -> Iterator[tuple[Path, list[Path]]]:
 
 
 def beside(folder: Path) -> Path:
-    """Where to stage what shall appear in `folder`, or as `folder`, at once: in the folder around it.
+    """Return the folder in which to stage files for `folder`, or `folder` itself: its parent folder.
 
-    In it where a rename from there would leave the file system, or the folder around it is not ours to write.
+    It is `folder` itself if a rename from the parent would cross file systems, or if the parent cannot be written.
     """
     around = real_path(folder).parent
     if not folder.exists():
@@ -65,7 +66,7 @@ def _new(place: Path, made: list[Path]) -> tuple[Path, int | None]:
             held = None
             try:
                 held = hold(folder)
-                folder.stat()  # it stays from here on, for whoever removes one holds it
+                folder.stat()  # from here on it stays: only its lock's holder removes it
             except OSError:
                 release(held)
                 remove_empty(folder)
@@ -82,14 +83,14 @@ def _sweep(place: Path) -> None:
         try:
             held = hold(folder)
         except OSError:
-            continue  # its owner lives, or has removed it meanwhile, or it is a link
+            continue  # its owner lives, or has just removed it, or it is a link
         if held is not None:
             remove(folder)
             release(held)
 
 
 def make(folder: Path) -> bool:
-    """Whether it was missing, and is made. Raises OSError, also where something else stands there."""
+    """Make a folder if it is missing; return True if it was. Raises OSError, also if something else has its name."""
     if folder.is_dir():
         return False
     try:
@@ -97,26 +98,26 @@ def make(folder: Path) -> bool:
     except FileExistsError as error:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from None
-        return False  # another was faster
+        return False  # another process was faster
     return True
 
 
 def remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # raised where it is not empty
+    with suppress(OSError):  # raised if it is not empty
         folder.rmdir()
 
 
 def remove(folder: Path) -> None:
-    """With all that is in it, as far as that can be done: what stays is removed by the next build."""
-    with suppress(OSError):  # raised even so where a descriptor cannot be closed
+    """Remove a folder with its contents as far as possible; the next build removes the rest."""
+    with suppress(OSError):  # raised even so if a descriptor cannot be closed
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def hold(folder: Path) -> int | None:
-    """Lock a staging folder until `release`, or until this process ends; None where there are no locks.
+    """Lock a staging folder until `release`, or until this process ends; return None if there are no locks.
 
-    Only its owner may open such a folder, and so lock it. Raises BlockingIOError where another process holds it,
-    OSError where it is a link or no folder.
+    Only its owner may open such a folder, and so lock it. Raises BlockingIOError if another process holds it, OSError
+    if it is a link or not a folder.
     """
     if sys.platform == "win32":
         return None
@@ -138,8 +139,8 @@ def release(held: int | None) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file to the disk, or the names in a folder. Raises OSError."""
-    is_windows = os.name == "nt"  # it syncs only what is open for writing, and no folder
+    """Flush a file, or the names in a folder, to the disk. Raises OSError."""
+    is_windows = os.name == "nt"  # Windows syncs only files open for writing, and no folders
     if is_windows and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDWR if is_windows else os.O_RDONLY)

@@ -39,10 +39,10 @@ tell: Callable[[str], None] = _silent
 
 @contextmanager
 def publishing(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder. Where the file system has no locks, nothing is held.
+    """Hold the lock of a folder. Nothing is held if the file system has no locks.
 
-    Raises TimeoutError that names the holder after MAX_WAIT seconds; OSError where the folder cannot be written, or
-    something else than our file has its name.
+    Raises TimeoutError, which names the holder, after MAX_WAIT seconds; OSError if the folder cannot be written, or
+    something other than a file has the lock's name.
     """
     held = _wait(folder)
     try:

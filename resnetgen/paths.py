@@ -1,4 +1,4 @@
-"""Paths of files and folders that others made."""
+"""Absolute paths of files and folders, without links."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def real_path(path: Path) -> Path:
-    """Return the absolute path without links, as far as there are files.
+    """Return the absolute path with links resolved, as far as the files exist.
 
-    Unlike `Path.resolve`, which raises RuntimeError for a link that leads to itself, it raises nothing: what reads or
-    writes the file says what is wrong with it.
+    It never raises, unlike `Path.resolve`, which raises RuntimeError for a link that leads to itself: the code that
+    opens the file reports the error.
     """
     return Path(os.path.realpath(path))

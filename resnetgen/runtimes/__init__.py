@@ -1,1 +1,1 @@
-"""Engines that run a built model. None of them is ours."""
+"""Engines that run a built model. All of them are independent of resnetgen."""

@@ -1,10 +1,10 @@
-"""Image files -> pictures of eight bits a channel. The only place where Pillow opens a file.
+"""Decoder of image files to 8-bit pictures. The only place where Pillow opens a file.
 
 Pillow chooses a format by the content of a file, and for some formats it starts another program: Ghostscript for
-PostScript. It is therefore asked for the formats of `FORMATS` alone, which it decodes in this process.
+PostScript. It is therefore limited to the formats of `FORMATS`, which it decodes in this process.
 
 A picture is what torchvision's and timm's data sets read, `Image.open(path).convert("RGB")`: the first frame, without
-its alpha channel, and not turned by its EXIF orientation (by a TIFF's own, since Pillow does that itself).
+its alpha channel, and not turned by its EXIF orientation (Pillow itself applies that of a TIFF).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from resnetgen.inputs import open_input, read_failure
 from resnetgen.preprocess import MAX_PIXELS, MAX_SIDE
 
 Picture: TypeAlias = Any
-"""A PIL.Image.Image of mode L or RGB; Pillow may be missing where types are checked."""
+"""A PIL.Image.Image of mode L or RGB; Any, because Pillow may be missing where types are checked."""
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -35,17 +35,17 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
-"""The formats that are read, as Pillow names them, and how the names of their files end."""
+"""Supported formats by Pillow's names, and the suffixes of their files."""
 MAX_BYTES = 1 << 29
-"""Of an image file: four for each of the pixels that it may have."""
+"""Limit in bytes of an image file: four for each of the allowed pixels."""
 _SILENT = logging.NullHandler()
-"""Pillow logs errors that it raises as well, which Python would print where no program has set up its logging."""
+"""Pillow logs errors that it raises as well; without this, Python would print them if logging is not set up."""
 _BROKEN_HINT = "it may be cut short; copy it or save it again"
 _HINT = "an image is a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file; convert it to one of them"
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"}
-"""Pillow's names of pixel types of eight bits a channel or fewer, which it converts to grey and to RGB."""
+"""Pillow's names of pixel types of at most eight bits per channel, which it converts to grey and to RGB."""
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES = 258, 262, 339
-"""Tags: BitsPerSample, PhotometricInterpretation, SampleFormat."""
+"""TIFF tags: BitsPerSample, PhotometricInterpretation, SampleFormat."""
 _UNBOUND = {"I": "32 bits or with a sign", "F": "float numbers"}
 _RANGE_HINT = "scale its values to whole numbers of 8 or 16 bits, 0 for black"
 
@@ -53,13 +53,13 @@ _RANGE_HINT = "scale its values to whole numbers of 8 or 16 bits, 0 for black"
 def decode(path: Path, gray: bool) -> Picture:
     """Return the first picture of an image file, grey or RGB.
 
-    Raises Failure: exit 2 where Pillow is missing; 5 where the file cannot be read, is no image of `FORMATS`, is broken
-    or too large, or where its pixels have no stated range.
+    Raises Failure: exit 2 if Pillow is missing; exit 5 if the file cannot be read, is not an image of `FORMATS`, is
+    broken or too large, or if its pixels have no stated range; exit 6 if memory does not suffice.
     """
     pillow = find_pillow()
     with open_input(path) as file, warnings.catch_warnings():
-        # Pillow warns of metadata that are not used, of palettes whose transparency is dropped (which is meant), and of
-        # sizes, for which there is a limit here. What is wrong with the pixels it raises.
+        # Pillow warns about unused metadata, about palettes whose transparency is dropped (as intended), and about
+        # sizes, which are limited here. Faults of the pixels are exceptions.
         warnings.simplefilter("ignore")
         try:
             return _decode(path, file, pillow, gray)
@@ -75,12 +75,12 @@ def decode(path: Path, gray: bool) -> Picture:
             if error.strerror:
                 raise read_failure(str(path), error) from None
             raise _bad(path, f"it is a broken image: {error}", _BROKEN_HINT) from None
-        except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
+        except Exception as error:  # Pillow's decoders raise any exception for a broken file
             raise _bad(path, f"it is a broken image: {error or type(error).__name__}", _BROKEN_HINT) from None
 
 
 def find_pillow() -> Any:
-    """Return the module PIL.Image. Raises Failure (exit 2) where it is missing."""
+    """Return the module PIL.Image. Raises Failure (exit 2) if it is missing."""
     try:
         from PIL import Image
     except ImportError:
@@ -91,7 +91,7 @@ def find_pillow() -> Any:
 
 
 def check_size(path: Path, size: tuple[int, int]) -> None:
-    """Refuse a width and height beyond the limits, before memory is taken. Raises Failure (exit 5)."""
+    """Check width and height against the limits before memory is allocated. Raises Failure (exit 5)."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise _bad(path, f"an image of {width:,} x {height:,} pixels is larger than {MAX_PIXELS:,}", "make it smaller")
@@ -102,19 +102,19 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
 def _decode(path: Path, file: BinaryIO, pillow: Any, gray: bool) -> Picture:
     if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
         raise _bad(path, f"an image file of {size:,} bytes is larger than {MAX_BYTES:,}", "make it smaller")
-    # Not the file itself: Pillow would take memory for as many bytes as a part of the file claims to have.
+    # Not the file itself: Pillow would allocate as many bytes as a part of the file claims to have.
     with pillow.open(BytesIO(file.read(size)), formats=tuple(FORMATS)) as image:
         check_size(path, image.size)
         _check_pixels(path, image)
         image.load()
         if image.mode not in _MODES:
             image = pillow.fromarray(_to_eight_bits(np.asarray(image)))
-        image.info.pop("transparency", None)  # alpha is dropped; of this, Pillow would make it anew
+        image.info.pop("transparency", None)  # alpha is dropped; Pillow would make it anew from this
         return image.convert("L" if gray else "RGB")
 
 
 def _to_eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return round(value / 257), so that 65,535 becomes 255; Pillow would make 255 of everything above 255."""
+    """Return round(value / 257), so that 65,535 becomes 255; Pillow would turn every value above 255 into 255."""
     scaled = np.empty(values.shape, np.uint8)
     for given, row in zip(values, scaled, strict=True):  # row by row, since the sum needs more than 16 bits
         row[:] = (given.astype(np.uint32) + 128) // 257
@@ -122,8 +122,9 @@ def _to_eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _check_pixels(path: Path, image: Any) -> None:
-    """Refuse pixels that Pillow does not read, or reads as other values than the file means."""
-    # Pillow reads PNG and PPM of 16 bits of grey as its mode I, or as I;16, as its version has it.
+    """Check for pixels that Pillow does not read, or reads with other values than the file's. Raises Failure
+    (exit 5)."""
+    # Pillow reads PNG and PPM of 16-bit grey as mode I or I;16, depending on its version.
     is_wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     if image.mode in ("I", "F") and not is_wide:
         raise _bad(path, f"pixels of {_UNBOUND[image.mode]} have no stated range from black to white", _RANGE_HINT)

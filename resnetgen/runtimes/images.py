@@ -1,6 +1,6 @@
-"""Image files -> what a network takes: resized, cut out and normalised as torchvision does it with Pillow.
+"""Image files as a network's input: resized, cropped and normalised as torchvision does with Pillow.
 
-Pillow is needed, the extra `images`.
+Needs Pillow, the extra `images`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from resnetgen.weights.source import Array
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 _SOURCES = {Color.RGB: (0, 1, 2), Color.BGR: (2, 1, 0), Color.GRAY: (0,)}
-"""The channels of an RGB image that a network sees, in its order."""
+"""Indices of the RGB channels that a network takes, in its order."""
 
 
 def load_images(paths: Sequence[Path], preprocess: Preprocess) -> Array:
-    """Return N x C x H x W of float32, for a network. Raises Failure as `load_bytes`."""
+    """Return images as float32, N x C x H x W, for a network. Raises Failure like `load_bytes`."""
     return normalise(load_bytes(paths, preprocess), preprocess)
 
 
 def load_bytes(paths: Sequence[Path], preprocess: Preprocess) -> Bytes:
-    """Return N x H x W x C in the order RGB, for a model that has its preprocessing embedded.
+    """Return images as uint8, N x H x W x C in RGB order, for a model with embedded preprocessing.
 
-    Raises Failure: exit 2 where Pillow is missing, 5 where a file is no image that can be read or a too large one, 6
-    where the network's own input is too large.
+    Raises Failure: exit 2 if Pillow is missing, exit 5 if a file is not a readable image or too large, exit 6 if the
+    network's own input is too large.
     """
     height, width = preprocess.crop
     if height * width > MAX_PIXELS:
@@ -41,20 +41,20 @@ def load_bytes(paths: Sequence[Path], preprocess: Preprocess) -> Bytes:
 
 
 def readable(paths: Sequence[Path], preprocess: Preprocess, problems: list[Problem]) -> Iterator[tuple[Path, Bytes]]:
-    """The images that can be read; what is wrong with the others is added to `problems`."""
+    """Yield the images that can be read; problems of the others are added to `problems`."""
     for path in paths:
         try:
             yield path, load_bytes([path], preprocess)
         except Failure as failure:
-            if failure.exit is not Exit.IO:  # it is no fault of this image
+            if failure.exit is not Exit.IO:  # not a fault of this image
                 raise
             problems += failure.problems
 
 
 def normalise(images: Bytes, preprocess: Preprocess) -> Array:
-    """N x H x W x C in the order RGB -> N x C x H x W of float32: (pixel / divide - mean) / std."""
+    """Return uint8 images, N x H x W x C in RGB order, as float32, N x C x H x W: (pixel / divide - mean) / std."""
     values = images[..., list(_SOURCES[preprocess.color])].astype(np.float32)
-    # One rounding a step and in this order: the same bits as torchvision's.
+    # One rounding per step, in this order: the same bits as torchvision's.
     values /= np.float32(preprocess.divide)
     values -= np.array(preprocess.mean, np.float32)
     values /= np.array(preprocess.std, np.float32)
@@ -62,9 +62,9 @@ def normalise(images: Bytes, preprocess: Preprocess) -> Array:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return every file below a folder whose name ends as an image's does, in the order of their paths.
+    """Return every file below a folder with an image's suffix, in the order of their paths.
 
-    Raises Failure: exit 2 where Pillow is missing, 5 where there is no such folder, or no image in it.
+    Raises Failure: exit 2 if Pillow is missing, exit 5 if there is no such folder, or no image in it.
     """
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
@@ -84,12 +84,12 @@ def _load(path: Path, preprocess: Preprocess) -> Bytes:
     check_size(path, size)  # a long image becomes longer when its shorter side is resized
     if image.size != size:
         image = image.resize(size, find_pillow().Resampling[preprocess.interpolation.name])
-    image = image.crop(_centre(size, preprocess.crop))  # beyond its edge an image is black
+    image = image.crop(_centre(size, preprocess.crop))  # the area beyond an image's edge is black
     return np.asarray(image).reshape(*preprocess.crop, preprocess.color.channels)
 
 
 def _resized(size: tuple[int, int], resize: int | Extent | None) -> tuple[int, int]:
-    """Return width and height; the longer one is rounded down, as torchvision does."""
+    """Return width and height; the longer side is rounded down, as in torchvision."""
     match resize:
         case None:
             return size
@@ -101,7 +101,8 @@ def _resized(size: tuple[int, int], resize: int | Extent | None) -> tuple[int, i
 
 
 def _centre(size: tuple[int, int], crop: Extent) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom. Half a pixel is rounded as torchvision does: to the even number, padding down."""
+    """Return left, top, right and bottom of the crop. Half a pixel is rounded as in torchvision: to even,
+    padding down."""
     left, top = (
         -((inner - outer) // 2) if inner > outer else round((outer - inner) / 2)
         for outer, inner in zip(size, reversed(crop), strict=True)

@@ -1,4 +1,4 @@
-"""ONNX Runtime: runs a model and says on which provider each node ran."""
+"""ONNX Runtime: runs a model, and reports the provider on which each node ran."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from resnetgen.weights.source import Array
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0"}
-"""TF32 rounds to ten bits of mantissa; it is on by default and would drown what is looked for."""
+"""Defaults of CUDA's provider. TF32, which is on by default, rounds to ten bits of mantissa and would hide
+differences."""
 _EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 _TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
-"""The switch of cuBLAS and cuDNN themselves, which they read when they are loaded."""
+"""Environment variable of cuBLAS and cuDNN, which they read when they are loaded."""
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 """The switch of ONNX Runtime's reports to its makers, which it reads when it is loaded."""
 
 FLOATS = frozenset({"tensor(float16)", "tensor(float)", "tensor(double)"})
-"""ONNX Runtime's names of the types of floating-point tensors that numpy knows."""
+"""ONNX Runtime's names of the types of floating-point tensors that numpy supports."""
 _INTEGERS = {f"tensor({sign}int{bits})" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 NUMBERS = FLOATS | _INTEGERS | {"tensor(bool)"}
-"""The types that become numpy arrays. Of tensor(string) the binding crashes the process (seen with 1.23 and 1.31)."""
+"""Types that become numpy arrays. For tensor(string) the binding crashes the process (seen with 1.23 and 1.31)."""
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "failed to allocate memory", "out of memory", "unable to allocate")
 
 
 class Provider(StrEnum):
-    """What is asked for. `auto`: CUDA where it works, else the CPU."""
+    """Requested provider. `auto`: CUDA if it works, else the CPU."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -47,11 +48,11 @@ class Provider(StrEnum):
 
 
 class Device(Frozen):
-    """Where a model is to run."""
+    """Provider for a model, with its options."""
 
     provider: Provider = Provider.CPU
     options: Mapping[str, str] = field(default_factory=dict)
-    """Of CUDA's provider, such as device_id; they come before our own."""
+    """Options of CUDA's provider, such as device_id; they override the defaults."""
 
     @property
     def cuda_options(self) -> dict[str, str]:
@@ -63,25 +64,25 @@ class Device(Frozen):
 
 
 class Session:
-    """A loaded model, which runs any number of inputs."""
+    """A loaded model, which can be run any number of times."""
 
     def __init__(self, model: Path | bytes, device: Device, beside: Path | None = None) -> None:
-        """Load a model; `beside` is the folder of the external data of one that is given as bytes.
+        """Load a model; `beside` is the folder of the external data of a model given as bytes.
 
-        Raises Failure: exit 4 where the model does not load or takes no input, 6 where memory does not suffice, 7
-        where `cuda` was asked for and is not there.
+        Raises Failure: exit 4 if the model does not load, or has no input or no output; exit 6 if memory does not
+        suffice; exit 7 if `cuda` was requested and is missing.
         """
         self.device = device
         self.shown = str(model) if isinstance(model, Path) else "the model"
         self.nodes: dict[str, str] = {}
-        """After the first run: node as ONNX Runtime executed it (it fuses and renames some) -> its provider."""
+        """Node -> its provider, after the first run; ONNX Runtime fuses and renames some nodes."""
         self._has_looked = False
         self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-")
         self._session = _session(model, device, beside, Path(self._folder.name))
-        with _failures(self.shown):  # a name that is not UTF-8, for one
+        with _failures(self.shown):  # for example for a name that is not UTF-8
             inputs = self._session.get_inputs()
             self.given = tuple(self._session.get_outputs())
-            """Of each output its name, type and shape, as `input` of the input."""
+            """Name, type and shape of each output, like those of `input`."""
             self.outputs: tuple[str, ...] = tuple(output.name for output in self.given)
             for value in inputs:
                 value.name  # noqa: B018  read here, where a name that is not UTF-8 becomes a Failure
@@ -92,24 +93,24 @@ class Session:
 
     @property
     def summary(self) -> str:
-        """CUDAExecutionProvider (54 nodes), CPUExecutionProvider (2 nodes)."""
+        """Providers as text: CUDAExecutionProvider (54 nodes), CPUExecutionProvider (2 nodes)."""
         counts = Counter(self.nodes.values())
         return ", ".join(f"{provider} ({count} nodes)" for provider, count in sorted(counts.items()))
 
     def cast(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The same numbers in the type that the model takes, where that is fp16."""
+        """Return the same numbers in the type of the model's input, if that is fp16."""
         return data.astype(np.float16) if self.input.type == "tensor(float16)" else data
 
     def run(self, data: npt.NDArray[Any], names: Sequence[str] | None = None) -> dict[str, Array]:
-        """Return outputs for one input: those of `names`, or all.
+        """Return the outputs for one input: those of `names`, or all.
 
-        Input and outputs are bound to the memory of the device, so that nothing is copied behind our back. Raises
-        Failure: exit 4 for an output that is no tensor of numbers and where the model cannot be run, 6 where memory
-        does not suffice, 7 where `cuda` was asked for and any node ran elsewhere.
+        Input and outputs are bound to the memory of the device, so that nothing is copied implicitly. Raises Failure:
+        exit 4 for an output that is not a tensor of numbers and if the model cannot be run; exit 6 if memory does not
+        suffice; exit 7 if `cuda` was requested and any node ran elsewhere.
         """
         wanted = self.outputs if names is None else tuple(names)
         self.require_numbers(wanted)
-        if not wanted:  # ONNX Runtime refuses to run for nothing
+        if not wanted:  # ONNX Runtime refuses to run for no output
             return {}
         on_gpu = CUDA in self._session.get_providers()
         with _failures(self.shown):
@@ -126,7 +127,7 @@ class Session:
         return found
 
     def require_numbers(self, names: Sequence[str]) -> None:
-        """Raise Failure (exit 4) for the first of some outputs that is no tensor of numbers."""
+        """Raise Failure (exit 4) for the first of these outputs that is not a tensor of numbers."""
         types = {output.name: output.type for output in self.given}
         for name in names:
             if types[name] not in NUMBERS:
@@ -162,7 +163,7 @@ def load_engine() -> Any:
     os.environ[_NO_TELEMETRY] = "1"  # read when the library is loaded
     import onnxruntime
 
-    onnxruntime.set_default_logger_severity(4)  # what matters is checked below; its log would go to the terminal
+    onnxruntime.set_default_logger_severity(4)  # problems are checked below; the log would go to the terminal
     return onnxruntime
 
 
@@ -196,7 +197,8 @@ def _no_cuda(why: str) -> Failure:
 
 @contextmanager
 def _failures(shown: str) -> Iterator[None]:
-    """Turn every error of the engine into a Failure: its classes have no common base, and it raises Python's, too."""
+    """Turn every error of the engine into a Failure; its classes have no common base, and it raises Python's as
+    well."""
     try:
         yield
     except Failure:
@@ -211,7 +213,7 @@ def _failures(shown: str) -> Iterator[None]:
 
 
 def _node_providers(profile: Path) -> dict[str, str] | None:
-    """Return node -> provider; None for a profile that is no JSON, since a node has a name that is no text."""
+    """Return node -> provider; None for a profile that is invalid JSON because a node's name is not text."""
     try:
         events = json.loads(profile.read_text(encoding="utf-8"), strict=False)
     except ValueError:

@@ -15,30 +15,30 @@ from resnetgen.weights.source import Array
 
 
 class Net:
-    """A loaded net, which runs any number of inputs."""
+    """A loaded net, which can be run any number of times."""
 
     def __init__(self, prototxt: str, caffemodel: bytes) -> None:
-        """Raises Failure (exit 4) where OpenCV cannot read the net. Fields that it does not know it skips, unsaid."""
+        """Load a net. Raises Failure (exit 4) if OpenCV cannot read it. OpenCV ignores unknown fields silently."""
         with _failures():
             self._net = _engine().dnn.readNetFromCaffe(_buffer(prototxt.encode()), _buffer(caffemodel))
             self.outputs: tuple[str, ...] = tuple(self._net.getUnconnectedOutLayersNames())
-            """The layers that no other reads."""
+            """Layers that no other layer reads."""
 
     def run(self, data: npt.NDArray[Any]) -> dict[str, Array]:
-        """Output layer -> its (first) top."""
+        """Return the (first) top of each output layer, by its name."""
         if len(self.outputs) == 1:
             return {self.outputs[0]: self._forward(data)}
         return self.run_layers(data, self.outputs)
 
     def run_layers(self, data: npt.NDArray[Any], layers: Sequence[str]) -> dict[str, Array]:
-        """The (first) tops of certain layers. OpenCV merges no layer into another one that is asked for."""
+        """Return the (first) tops of these layers. OpenCV does not fuse a layer whose output is requested."""
         return dict(zip(layers, self._forward(data, list(layers)), strict=True)) if layers else {}
 
     def _forward(self, data: npt.NDArray[Any], *names: list[str]) -> Any:
         with _failures():
             self._net.setInput(data)
             found = self._net.forward(*names)
-            # The next run writes over what this one gives.
+            # The next run overwrites the arrays of this one.
             return [np.array(value) for value in found] if names else np.array(found)
 
 
@@ -61,7 +61,7 @@ def _engine() -> Any:
 
 
 def _silence(cv2: Any) -> None:
-    """What it would log comes as an error, too. In 4.10 the function stands elsewhere."""
+    """Silence OpenCV's log; it raises errors as well. In 4.10 the function is in another module."""
     logging = getattr(cv2.utils, "logging", cv2)
     logging.setLogLevel(0)
 
@@ -72,9 +72,10 @@ def _buffer(data: bytes) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turn every error of the engine into a Failure: its own class, and what Python's binding raises.
+    """Turn every error of the engine into a Failure: its own class, and exceptions of its Python binding.
 
-    Its own say: OpenCV(4.14.0) /its/own/source.cpp:98: error: (-2:Unspecified error) the reason in function 'that'.
+    Its own errors read: OpenCV(4.14.0) /its/own/source.cpp:98: error: (-2:Unspecified error) the reason in function
+    'that'.
     """
     try:
         yield

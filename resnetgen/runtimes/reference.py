@@ -1,4 +1,4 @@
-"""onnx's reference evaluator: a second, independent execution, in numpy, node by node."""
+"""onnx's reference evaluator: a second, independent execution in numpy, node by node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resnetgen.weights.source import Array
 
 
 class LRN(OpRun):
-    """In place of onnx's own, which is wrong up to 1.23 (it fills as many channels as the batch has images)."""
+    """LRN in place of onnx's, which is wrong up to 1.23 (it fills as many channels as the batch has images)."""
 
     op_domain = ""
 
@@ -29,7 +29,8 @@ class LRN(OpRun):
 
 
 class BatchNormalization(OpRun):
-    """In place of onnx's own, which is wrong up to 1.23 below opset 14 (it mixes the batch's statistics in)."""
+    """BatchNormalization in place of onnx's, which is wrong up to 1.23 below opset 14 (it uses the batch's
+    statistics)."""
 
     op_domain = ""
 
@@ -45,19 +46,19 @@ class BatchNormalization(OpRun):
 def run_reference(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, Array]:
     """Return every tensor of the model by name, for one input.
 
-    Of a model that others wrote a value may be a list, a scalar, or an array of a type that numpy does not know. Raises
-    Failure (exit 4) where the evaluator lacks an op, or one fails.
+    In a model of others a value may be a list, a scalar, or an array of a type that numpy lacks. Raises Failure: exit 4
+    if the evaluator lacks an op or one fails, exit 6 if memory does not suffice.
     """
     proto = onnx.load(str(model)) if isinstance(model, Path) else model
     try:
-        # Overflow, division by zero and the like become Inf and NaN, which those who compare look for.
+        # Overflow, division by zero and the like give Inf and NaN, which the comparison reports.
         with np.errstate(all="ignore"), catch_warnings():
             simplefilter("ignore")
             found = ReferenceEvaluator(proto, new_ops=[LRN, BatchNormalization]).run(None, feeds, intermediate=True)
     except MemoryError as error:
         message = f"there is not enough memory for onnx's reference evaluator: {error}"
         raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
-    except Exception as error:  # up to 1.23 no DequantizeLinear below opset 19, for one; ops raise what numpy does
+    except Exception as error:  # ops raise numpy's exceptions; up to 1.23 there is no DequantizeLinear below opset 19
         lines = str(error).strip().splitlines() or [type(error).__name__]
         message = f"onnx's reference evaluator cannot run this model: {lines[0]}"
         raise fail(Exit.MODEL, Code.UNSUPPORTED, message, hint="--against names what else it is held against") from None

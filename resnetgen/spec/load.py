@@ -1,4 +1,4 @@
-"""Files -> Spec: reads a spec and what it draws on, merges them, and builds the validated table."""
+"""Loading of a spec: its files are read and merged, and the validated table is built."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from resnetgen.spec.table import Block, Row, Spec
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value
 
 _MAX_CHAIN = 32
-"""How many files may extend or use each other, one behind the other."""
+"""Limit of the length of a chain of files that extend each other."""
 
 
 def load(path: Path, settings: dict[str, int | float] | None = None, shown: str | None = None) -> Spec:
-    """The spec in a file, with `--set` values in place of its parameters' own.
+    """Load the spec of a file, with `--set` values in place of its own parameters.
 
-    Raises Failure that carries every problem found in the spec's own files.
+    Raises Failure with every problem found in the spec's own files.
     """
     problems = Problems()
     merged = _Merged()
@@ -35,7 +35,7 @@ def load(path: Path, settings: dict[str, int | float] | None = None, shown: str 
 
 
 def load_block(row: str, image: str) -> Spec:
-    """The spec of a single row, as the command line gives it, with what `std` takes for granted."""
+    """Return the spec of a single row of the command line, with the defaults of `std`. Raises Failure."""
     merged = _Merged()
     written = given("--block", row)
     merged.use(given("--block", "std"), Path())
@@ -45,12 +45,12 @@ def load_block(row: str, image: str) -> Spec:
 
 
 def given(option: str, text: str) -> Scalar:
-    """A value of the command line, with the option as its place."""
+    """Return a value of the command line, with the option as its place."""
     return Scalar(text, Span(Source(option, text), 0, len(text)), plain=False)
 
 
 def input_size(value: Scalar) -> Size:
-    """Channels x height x width of an image: 3x224x224. Raises Failure."""
+    """Return channels x height x width of an image: 3x224x224. Raises Failure (exit 3)."""
     size = parse_size(value)
     if len(size.extents) != 3:
         hint = "channels x height x width: 3x224x224"
@@ -60,25 +60,25 @@ def input_size(value: Scalar) -> Size:
 
 @dataclass
 class _Merged:
-    """The keys of every file read so far; a later file wins."""
+    """Merged keys of all files read so far; a later file overrides an earlier one."""
 
     keys: dict[str, Value] = field(default_factory=dict)
     params: dict[str, Value] = field(default_factory=dict)
     defaults: Mapping | None = None
     preprocess: Mapping | None = None
     resized_for: Value | None = None
-    """The input of the spec that says `preprocess.resize`: for another input, it is another."""
+    """Input of the spec that sets `preprocess.resize`, which is scaled for another input."""
     blocks: dict[str, tuple[Scalar, Mapping]] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
     files: Sources = field(default_factory=Sources)
     libraries: set[Source] = field(default_factory=set)
-    """Those whose keys have been checked."""
+    """Library files whose keys have been checked."""
 
     def read(
         self, path: Path, shown: str | None, chain: tuple[Path, ...], problems: Problems, named: Span | None = None
     ) -> Mapping:
-        """Merge a spec: first what it extends, then the libraries it uses, then its own keys."""
+        """Merge a spec: first the one that it extends, then the libraries that it uses, then its own keys."""
         source, document = self.files.read(path, shown, named)
         if not schema.check(document, schema.SPEC, "a spec", problems):
             problems.raise_if_any()
@@ -142,7 +142,8 @@ class _Merged:
         return self.preprocess.get("resize") if self.preprocess else None
 
     def patch(self, stage: Scalar, value: Value) -> None:
-        """Merge one row: a whole one replaces the cells of its namesake, a mapping single fields."""
+        """Merge one row: a complete one replaces the cells of the row with its name, a mapping replaces single
+        fields."""
         old = self.rows.get(stage.text)
         if isinstance(value, Mapping):
             if old is None and not value.items.keys() & {"pre", "block", "post"}:
@@ -162,7 +163,7 @@ class _Merged:
             self.rows[stage.text] = make_row(stage.text, value.span, size, line.cells)
 
     def build(self, name: str, span: Span, settings: dict[str, int | float], problems: Problems) -> Spec:
-        """The spec of the merged keys; `span` is where what is missing would stand."""
+        """Return the spec of the merged keys; `span` is the place shown for a missing key."""
         if not self.rows and not problems.found:
             problems.add(Code.MISSING_KEY, "a spec has no rows", span, "add `stages:`, a row for each stage")
         if not isinstance(self.keys.get("input"), Scalar):

@@ -1,4 +1,4 @@
-"""Row text -> syntax tree, by the grammar in grammar.lark."""
+"""Parser of row text to a syntax tree, by the grammar in grammar.lark."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ T = TypeVar("T")
 _MAX_ROW = 4000
 _MAX_DIGITS = 18
 _MAX_DEPTH = 64
-"""Of a row's tree: what walks it does so by recursion."""
+"""Limit of levels of a row's tree, which is walked recursively."""
 
 
 def parse_row(scalar: Scalar) -> s.Line:
-    """`56x56 | maxpool 3x3, /2 | [3x3, 64; 3x3, 64] x2`. Raises Failure with the column."""
+    """Parse a row: `56x56 | maxpool 3x3, /2 | [3x3, 64; 3x3, 64] x2`. Raises Failure (exit 3) with the column."""
     return _parse("row", scalar, s.Line)
 
 
 def parse_cells(scalar: Scalar) -> tuple[s.Cell, ...]:
-    """Cells without a size column, as they stand in a block."""
+    """Parse cells without a size column, as in a block. Raises Failure (exit 3)."""
     return cast("tuple[s.Cell, ...]", _parse("cells", scalar, tuple))
 
 
 def parse_size(scalar: Scalar) -> s.Size:
-    """`3x224x224`."""
+    """Parse a size: `3x224x224`. Raises Failure (exit 3)."""
     return _parse("size", scalar, s.Size)
 
 
@@ -48,7 +48,7 @@ def _parse(start: str, scalar: Scalar, kind: type[T]) -> T:
     return value
 
 
-@lru_cache(maxsize=4096)  # a row that many specs of one process inherit is read once
+@lru_cache(maxsize=4096)  # many specs in one process may inherit the same row
 def _syntax(start: str, scalar: Scalar) -> object:
     if len(scalar.text) > _MAX_ROW:
         hint = "make a part of it a block"
@@ -105,7 +105,7 @@ _ADVICE = {
     r"[\])] *\0x": "what is repeated inside [...] or (...) is a block of its own, by name",
     r"/ *[\w$]+ *\0x": "the repetition stands before the stride: x3 /2",
 }
-"""Before the NUL and after it: what stands around the place of an error -> what most often was meant."""
+"""Pattern of the text before and after (NUL marks the place of an error) -> advice for the most frequent mistake."""
 
 
 def _syntax_error(error: UnexpectedInput, scalar: Scalar, start: str) -> Failure:
@@ -133,7 +133,7 @@ def _syntax_error(error: UnexpectedInput, scalar: Scalar, start: str) -> Failure
 
 @v_args(meta=True)
 class _ToSyntax(Transformer[Token, Any]):
-    """Each method is a rule of the grammar."""
+    """Transformer with a method for each rule of the grammar."""
 
     def __init__(self, scalar: Scalar) -> None:
         super().__init__()

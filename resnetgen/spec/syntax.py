@@ -1,4 +1,4 @@
-"""What a row says, as a tree: cells, calls, arguments and expressions, each with its span."""
+"""Syntax tree of a row: cells, calls, arguments and expressions, each with its place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Number(Frozen):
 
 class Variable(Frozen):
     name: str
-    """Without its dollar sign."""
+    """Name without the dollar sign."""
     span: Span
 
 
@@ -50,7 +50,7 @@ Expression: TypeAlias = Number | Variable | Unary | Binary | Choice
 
 
 class Kernel(Frozen):
-    """`3x3`: rows by columns, of a kernel or of any other pair."""
+    """`3x3`: height and width of a kernel, or of any other pair."""
 
     height: Expression
     width: Expression
@@ -58,7 +58,7 @@ class Kernel(Frozen):
 
 
 class Word(Frozen):
-    """A name that stands as a value: `norm=groupnorm`."""
+    """A name as a value: `norm=groupnorm`."""
 
     text: str
     span: Span
@@ -76,7 +76,7 @@ class Argument(Frozen):
 
 
 class Unit(Frozen):
-    """`7x7, 64, /2`: a convolution and what belongs to it, as `defaults.unit` says."""
+    """`7x7, 64, /2`: a convolution with the other parts of `defaults.unit`."""
 
     arguments: tuple[Argument, ...]
     span: Span
@@ -99,7 +99,7 @@ class BlockCall(Frozen):
 
 
 class Bracket(Frozen):
-    """`[1x1, 64; 3x3, 64]`: a residual block, as `defaults.bracket` says."""
+    """`[1x1, 64; 3x3, 64]`: a residual block, by `defaults.bracket`."""
 
     items: tuple[Body, ...]
     span: Span
@@ -116,7 +116,7 @@ Body: TypeAlias = Unit | OpCall | BlockCall | Bracket | Stack
 
 
 class Cell(Frozen):
-    """A body, how often it is repeated, and the stride of its first repetition."""
+    """A body, its number of repetitions, and the stride of the first one."""
 
     body: Body
     repeat: Expression | None
@@ -125,12 +125,12 @@ class Cell(Frozen):
 
     @property
     def is_block(self) -> bool:
-        """Whether this is what a row repeats, rather than an op or a unit beside it."""
+        """True for a bracket, a stack or a block, which a row may repeat; False for an op or a unit."""
         return isinstance(self.body, Bracket | Stack | BlockCall)
 
 
 class Size(Frozen):
-    """The size column: height and width, or channels, height and width."""
+    """Size column: height and width, or channels, height and width."""
 
     extents: tuple[int, ...]
     span: Span
@@ -140,14 +140,14 @@ class Size(Frozen):
 
 
 class Line(Frozen):
-    """A row as it was written: the size column, if any, and the cells."""
+    """A row as written: the size column, if any, and the cells."""
 
     size: Size | None
     cells: tuple[Cell, ...]
 
 
 def variables(expression: Expression) -> Iterator[Variable]:
-    """Every $name of an expression."""
+    """Yield every $name of an expression."""
     match expression:
         case Number():
             pass
@@ -166,7 +166,7 @@ def variables(expression: Expression) -> Iterator[Variable]:
 
 
 def argument_variables(argument: Argument) -> Iterator[Variable]:
-    """Every $name of an argument."""
+    """Yield every $name of an argument."""
     match argument.value:
         case Kernel(height, width):
             yield from variables(height)

@@ -1,4 +1,4 @@
-"""YAML 1.2 text -> values that know their place. Anchors, aliases, tags and duplicate keys are refused."""
+"""Parser of YAML 1.2 text to values with their places. Anchors, aliases, tags and duplicate keys are refused."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from resnetgen.inputs import read_bytes
 MAX_BYTES = 1 << 18
 MAX_DEPTH = 32
 MAX_VALUES = 20_000
-"""Texts, lists and mappings: each takes the YAML parser some 30 microseconds."""
+"""Limit of texts, lists and mappings: each takes the YAML parser about 30 microseconds."""
 
 
 class Scalar(Frozen):
-    """A scalar as it was written. `plain` is false where it was quoted: then it is always a string."""
+    """A scalar as written. `plain` is False if it was quoted: then it is always a string."""
 
     text: str
     span: Span
@@ -43,7 +43,7 @@ class Scalar(Frozen):
 
     @property
     def value(self) -> str | int | float | bool | None:
-        """The value under YAML 1.2's core schema: `NO` is a string, `1:30` too, 017 is 17."""
+        """Value by YAML 1.2's core schema: `NO` is a string, `1:30` too, 017 is 17."""
         if not self.plain:
             return self.text
         if self.text in ("", "~", "null", "Null", "NULL"):
@@ -62,7 +62,7 @@ class Scalar(Frozen):
         return self.text
 
     def within(self, start: int, end: int) -> Span:
-        """The span of characters start to end of this scalar's text."""
+        """Return the span of characters start to end of this scalar's text."""
         places = self._places
         if not places:
             return self.span
@@ -100,13 +100,13 @@ Value: TypeAlias = Scalar | Sequence | Mapping
 
 
 def _places(text: str, raw: str) -> list[int] | None:
-    """For each character of a scalar's text its offset in the source; None where escapes hide them.
+    """Return the offset in the source of each character of a scalar's text; None if escapes hide them.
 
-    A scalar over several lines is folded by YAML: a run of white space in the source became one space.
+    YAML folds a scalar over several lines: a run of white space in the source becomes one space.
     """
     at = 1 if raw[:1] in ("'", '"') and not text.startswith(raw[:1]) else 0
     if raw[:1] in ("|", ">"):
-        at = raw.find("\n")  # the header of a block scalar, `>-`, is none of its text
+        at = raw.find("\n")  # the header of a block scalar, `>-`, is not part of its text
     places = []
     for character in text:
         while at < len(raw) and raw[at] != character and raw[at].isspace():
@@ -122,9 +122,10 @@ def _places(text: str, raw: str) -> list[int] | None:
 
 
 def read_source(path: Path, shown: str | None = None, named: Span | None = None) -> Source:
-    """The text of a spec file. Raises Failure: missing, not a file, too large, not UTF-8 text.
+    """Return the text of a spec file. Raises Failure: exit 5 like `read_bytes`, exit 6 if it is too large, exit 3 if it
+    is not UTF-8 text.
 
-    `named` is where another file names this one.
+    `named` is the place of another file that names this one.
     """
     name = shown or str(path)
     data = read_bytes(path, MAX_BYTES, "a spec", shown, named)
@@ -142,9 +143,9 @@ def read_source(path: Path, shown: str | None = None, named: Span | None = None)
     return source
 
 
-@lru_cache(maxsize=512)  # so is a file that many specs of one process draw on
+@lru_cache(maxsize=512)  # many specs in one process may use the same file
 def parse(source: Source) -> Mapping:
-    """Return the one YAML document of a spec. Raises Failure with the place of what is wrong."""
+    """Return the one YAML document of a spec. Raises Failure (exit 3) with the place of the fault."""
     value = parse_value(source)
     if isinstance(value, Scalar) and value.value is None:
         hint = "a spec has at least `input:` and `stages:`"
@@ -156,13 +157,13 @@ def parse(source: Source) -> Mapping:
 
 
 def parse_value(source: Source) -> Value:
-    """Return the value of a YAML text, whatever it is. Raises Failure with the place of what is wrong."""
+    """Return the value of any YAML text. Raises Failure (exit 3) with the place of the fault."""
     try:
         return _Tree(source, YAML(typ="safe", pure=True).parse(source.text)).document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if error.context_mark and mark.index >= len(source.text.rstrip()):
-            mark = error.context_mark  # what is not closed, rather than the end of the file
+            mark = error.context_mark  # the bracket that is not closed, rather than the end of the file
         span = Span(source, mark.index, mark.index + 1) if mark else None
         message = " ".join(filter(None, (error.context, error.problem)))
         before = source.text[: mark.index].rstrip()[-1:] if mark else ""
@@ -174,7 +175,7 @@ def parse_value(source: Source) -> Value:
 
 
 def _syntax_hint(message: str) -> str:
-    """What most often causes a message of the parser."""
+    """Return a hint at the most frequent cause of a message of the parser."""
     for part, hint in _SYNTAX_HINTS.items():
         if part in message:
             return hint
@@ -195,7 +196,7 @@ _SYNTAX_HINTS = {
 
 
 class _Tree:
-    """Builds values from parser events, refusing as it reads: nothing is expanded before it is refused."""
+    """Builder of values from parser events. It refuses while reading: nothing is expanded before it is refused."""
 
     def __init__(self, source: Source, events: Iterator[Event]) -> None:
         self.source = source
@@ -282,7 +283,7 @@ class _Tree:
                 raise Failure(Exit.SPEC, (problem,))
             value = self.value(next(self.events))
             if isinstance(value, Scalar) and value.plain and not value.text:
-                value = Scalar("", key.span, plain=True)  # nothing stands there to point at
+                value = Scalar("", key.span, plain=True)  # there is no text to point at
             items[key.text] = (key, value)
         self.depth -= 1
         return Mapping(items, self._span(start, start))

@@ -1,8 +1,8 @@
-"""Proof by execution: the same images on two or more sides, compared tensor by tensor.
+"""Verification by execution: the same images on two or more backends, compared tensor by tensor.
 
 The reference runs the spec's network, translated to ONNX anew with its norms unfolded and its weights drawn anew. So a
 wrong fold, a changed weight or a wrong runtime shows, and the first layer that differs is named. An op that is
-translated to ONNX wrong is wrong on both sides; the Caffe files on OpenCV come from another translation.
+translated to ONNX wrongly is wrong on both sides; the Caffe files on OpenCV come from another translation.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from resnetgen.weights.source import Weights
 def verify_against_spec(
     model: Path, graph: Graph, weights: Weights, settings: Settings, preprocess: Preprocess | None = None
 ) -> Report:
-    """Hold a model against the unfolded network that its spec describes, with its own weights.
+    """Compare a model with the unfolded network of its spec, with the same weights.
 
-    Raises Failure where the model does not load, or did not run on the provider that was asked for.
+    Raises Failure if the model does not load, or did not run on the requested provider.
     """
     device = settings.device()
     side = OnnxSide(f"onnxruntime:{device.provider}", model, device)

@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files, which others wrote: nothing is unpickled, and no more memory taken than they fill."""
+"""Arrays in .npy and .npz files of others: nothing is unpickled, and memory is limited by the file's size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = (".npy", ".npz")
 
 
 def load(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Name -> array; that of a .npy file is called by the file's stem. Raises Failure (exit 4 or 5)."""
+    """Return the arrays by name; that of a .npy file has the file's stem. Raises Failure (exit 4 or 5)."""
     if path.suffix == ".npy":
         return {path.stem: _npy(path)}
     checkpoint = open_checkpoint(path)
@@ -28,7 +28,7 @@ def load(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def save(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """A .npz file, whole or not at all. Raises Failure (exit 5) where it cannot be written."""
+    """Write a .npz file, complete or not at all. Raises Failure (exit 5) if it cannot be written."""
     heads = {name: Head(values.dtype.name, values.shape) for name, values in arrays.items()}
     with staging(path.parent) as stage:
         write_npz(stage.path(path.name), heads, arrays.items(), stage.create)
@@ -40,11 +40,12 @@ def bad(path: Path, why: str) -> Failure:
 
 
 def _npy(path: Path) -> npt.NDArray[Any]:
-    """Mapped, so that what a header claims is held against the file's size before memory is taken for it."""
+    """Read a .npy file, mapped so that its header's claim is checked against the file's size before memory is
+    allocated."""
     open_input(path).close()  # numpy would wait for a pipe
     try:
         with catch_warnings():
-            simplefilter("ignore")  # of a header that Python 2 wrote, or with escapes that Python does not know
+            simplefilter("ignore")  # about headers of Python 2, or with escapes that Python does not know
             return np.array(np.lib.format.open_memmap(path, mode="r", max_header_size=_MAX_HEADER))
     except OSError as error:
         raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror or error}") from None
@@ -53,7 +54,7 @@ def _npy(path: Path) -> npt.NDArray[Any]:
 
 
 _MAX_HEADER = 2048
-"""Bytes; numpy makes 128, and of a damaged one it takes time that grows with the square."""
+"""Limit in bytes; numpy writes 128, and parsing a damaged header takes quadratic time."""
 _BAD_HEADER = (
     ValueError,
     TypeError,
@@ -64,4 +65,4 @@ _BAD_HEADER = (
     MemoryError,
     tokenize.TokenError,
 )
-"""What numpy and the parser of Python raise for a header that is none. A message of theirs may quote all of it."""
+"""Exceptions that numpy and Python's parser raise for an invalid header. Their messages may quote all of it."""

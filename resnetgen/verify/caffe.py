@@ -1,4 +1,4 @@
-"""A prototxt and its caffemodel as OpenCV is to be given them, and what their layers are called in the IR."""
+"""A prototxt and its caffemodel for OpenCV, with the names of their layers in the IR."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class CaffeFiles(Frozen):
     text: str
     caffemodel: Path
     dims: tuple[int, ...]
-    """Of the input: N, C, H, W."""
+    """Shape of the input: N, C, H, W."""
     layers: int
-    """How many there are."""
+    """Number of layers."""
     readable: tuple[str, ...]
-    """Those whose first top can be read: nobody writes over it. In the order of computing."""
+    """Layers whose first top can be read, since no other layer overwrites it; in the order of computation."""
     called: Mapping[str, str] = field(default_factory=dict)
-    """Layer -> the node whose output it gives."""
+    """Layer -> the node with the same output."""
     places: Mapping[str, str] = field(default_factory=dict)
     norms: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -40,7 +40,8 @@ class CaffeFiles(Frozen):
 
 
 def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFiles:
-    """Raises Failure: no prototxt, or one without an input of four dimensions."""
+    """Load the files. Raises Failure: exit 4 for an invalid prototxt, or one without a single input of four dimensions;
+    exit 5 if it is missing."""
     source = read(prototxt)
     net = parse_prototxt(source.text, str(prototxt))
     dims = _dims(net)
@@ -55,7 +56,7 @@ def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFile
         return CaffeFiles(prototxt.name, source.text, caffemodel, dims, len(net.layer), readable, {}, places)
     planned, rewritten = _for_opencv(source.text, network, dims[0])
     net = parse_prototxt(planned.text, str(prototxt)) if rewritten else net
-    # A node's last layer gives its output; the first may bear its name.
+    # A node's last layer has its output; the first may have its name.
     called = {names[-1]: node for node, names in planned.names.items()}
     parts = {name for names in planned.names.values() for name in names}
     return CaffeFiles(
@@ -73,10 +74,10 @@ def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFile
 
 
 def _for_opencv(text: str, network: Network, batch: int) -> tuple[CaffePlan, bool]:
-    """The text that OpenCV knows, and whether it must stand for the one that was built.
+    """Return the Caffe files in OpenCV's dialect, and True if they must replace the built ones.
 
-    Only a text that says exactly what a build says of the network is written anew; one that was changed by hand runs as
-    it stands, so that the change shows.
+    Only a text that equals that of a build of the network is replaced; one that was changed by hand runs as it is, so
+    that the change shows.
     """
     fit = network.caffe(batch, Dialect.OPENCV)
     others = (Dialect.BVLC, Dialect.BVLC_1_0)
@@ -84,7 +85,7 @@ def _for_opencv(text: str, network: Network, batch: int) -> tuple[CaffePlan, boo
 
 
 def _dims(net: Any) -> tuple[int, ...]:
-    """From `input_dim`, `input_shape`, or an Input layer."""
+    """Return the dimensions from `input_dim`, `input_shape`, or an Input layer."""
     if net.input_dim:
         return tuple(net.input_dim)
     shapes = [*net.input_shape, *(shape for layer in net.layer for shape in layer.input_param.shape)]
@@ -92,7 +93,8 @@ def _dims(net: Any) -> tuple[int, ...]:
 
 
 def _readable(net: Any) -> Iterator[str]:
-    """OpenCV writes what a Concat reads into its output at once, and gives random memory for it, asked or not."""
+    """Yield the layers whose output can be read. OpenCV writes the inputs of a Concat into its output directly, and
+    returns random memory for them."""
     last = {layer.top[0]: layer.name for layer in net.layer if layer.top}
     joined = {blob for layer in net.layer if layer.type == "Concat" for blob in layer.bottom}
     for layer in net.layer:
@@ -105,7 +107,7 @@ def _norms(graph: Graph) -> dict[str, str]:
 
 
 def _lines(net: Message) -> dict[str, str]:
-    """Layer -> its line in the prototxt."""
+    """Return the line in the prototxt of each layer."""
     found = {}
     for one in net.fields:
         for inner in one.value.fields if isinstance(one.value, Message) else ():

@@ -1,4 +1,4 @@
-"""How far the tensors of one side are from those of another, image by image, batch by batch."""
+"""Distance between the tensors of two backends, and agreement of their classes, accumulated over images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from resnetgen.frozen import Frozen
 from resnetgen.weights.source import Array
 
 _SMALL, _LARGE = 1e-100, 1e100
-"""Values between them have squares that double precision holds exactly enough; those of float32 all do."""
+"""Range of values whose squares double precision represents well enough; it includes all of float32."""
 
 
 @dataclass
 class Distance:
-    """Of one tensor from what it is held against; `add` takes part after part of the images."""
+    """Distance of one tensor from the expected one; `add` accumulates parts of the images."""
 
     unit: float = 0
-    """A power of two in which the sums are kept: 1, but for values whose squares double precision cannot hold."""
+    """Power of two by which the sums are scaled: 1, except for values whose squares exceed double precision."""
     largest: float = 0
     """max |a - b|"""
     scale: float = 0
@@ -32,7 +32,7 @@ class Distance:
     dot: float = 0
     norms: tuple[float, float] = (0, 0)
     faults: list[str] = field(default_factory=list)
-    """Other shapes, NaN and Inf: no such tensor equals another, not even one with the same."""
+    """Different shapes, NaN and Inf: a tensor with one of these equals no other, not even an identical one."""
 
     def add(self, found: Array, wanted: Array, names: tuple[str, str]) -> None:
         if _extents(found) != _extents(wanted):
@@ -54,7 +54,7 @@ class Distance:
         self.count += a.size
 
     def _rescale(self, largest: float) -> None:
-        """Keep the sums in a unit that is right for values up to `largest`, too."""
+        """Change the unit of the sums so that it suits values up to `largest`, too."""
         ordinary = not largest or _SMALL < largest < _LARGE
         unit = max(self.unit, 1.0 if ordinary else ldexp(1, frexp(largest)[1] - 1))
         factor = self.unit / unit
@@ -64,7 +64,7 @@ class Distance:
 
     @property
     def error(self) -> float:
-        """max |a - b| / max |b|; infinite where something is not finite, or the shapes differ."""
+        """max |a - b| / max |b|; infinite if a value is not finite, or the shapes differ."""
         return inf if self.faults else self.largest / (self.scale or 1)
 
     @property
@@ -74,7 +74,7 @@ class Distance:
 
     @property
     def cosine(self) -> float:
-        """Of the angle between the two; 1 where both are zero."""
+        """Cosine of the angle between the two; 1 if both are zero."""
         if self.faults:
             return 0.0
         lengths = float(np.sqrt(self.norms[0]) * np.sqrt(self.norms[1]))
@@ -82,7 +82,7 @@ class Distance:
 
 
 def _extents(values: Array) -> tuple[int, ...]:
-    """The shape, but for extents of 1: a vector may be written NxC or NxCx1x1."""
+    """Return the shape without extents of 1: a vector may be written NxC or NxCx1x1."""
     return (*values.shape[:1], *(extent for extent in values.shape[1:] if extent != 1))
 
 
@@ -96,18 +96,18 @@ def _not_finite(values: Array, name: str) -> Iterator[str]:
 
 @dataclass
 class Agreement:
-    """Of the classes that two sides put first."""
+    """Agreement of the first classes of two backends."""
 
     images: int = 0
     top1: int = 0
-    """Images whose first class is the same."""
+    """Number of images with the same first class."""
     top5: int = 0
-    """Images whose first five classes are the same five."""
+    """Number of images with the same set of first five classes."""
 
     def add(self, found: Array, wanted: Array) -> None:
         if not (is_scores(found) and is_scores(wanted)):
             return
-        # In float64, since of bytes without a sign there is no negative.
+        # In float64, since unsigned bytes cannot be negated.
         a, b = (values.reshape(len(values), -1).astype(np.float64) for values in (found, wanted))
         if a.shape != b.shape:
             return
@@ -121,20 +121,20 @@ class Agreement:
 
 
 def is_scores(values: Array) -> bool:
-    """Whether an output gives a number for each of several classes."""
+    """Return True if an output has a number for each of several classes."""
     is_number = values.ndim > 1 and values.dtype.kind != "b"
     return is_number and values.size // max(1, len(values)) == values.shape[1] > 1
 
 
 class Pair(Frozen):
-    """Two tensors that must be equal, by the names that each side has for them."""
+    """Names of two tensors that must be equal, one in each backend."""
 
     found: str
     wanted: str
 
 
 def pair_outputs(found: Iterable[str], wanted: Iterable[str]) -> list[Pair]:
-    """By name; where no name is the same but their number is, by their order. Formats name an output as they like."""
+    """Pair outputs by name; if no name is the same but their number is, by order: formats name outputs freely."""
     found, wanted = list(found), list(wanted)
     same = [Pair(name, name) for name in found if name in wanted]
     if same or len(found) != len(wanted):
@@ -143,7 +143,7 @@ def pair_outputs(found: Iterable[str], wanted: Iterable[str]) -> list[Pair]:
 
 
 class Tensors(Frozen):
-    """The names of a side's inner tensors."""
+    """Names of a backend's inner tensors."""
 
     names: tuple[str, ...]
     folds: bool
@@ -151,14 +151,14 @@ class Tensors(Frozen):
 
 
 def pair_inner(found: Tensors, wanted: Tensors) -> list[Pair]:
-    """The inner tensors that both sides have, in the order in which the second computes them."""
+    """Return the inner tensors that both backends have, in the order in which the second computes them."""
     norms = {**found.norms, **wanted.norms}
     theirs = {meaning: name for name, meaning in _meanings(found, norms)}
     return [Pair(theirs[meaning], name) for name, meaning in _meanings(wanted, norms) if meaning in theirs]
 
 
 def _meanings(side: Tensors, norms: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What each tensor holds. A norm that is lacking was folded: the convolution before it computes its values."""
+    """Yield the meaning of each tensor. A missing norm was folded: the convolution before it computes its values."""
     own = set(side.names)
     for name in side.names:
         meaning = name

@@ -1,4 +1,4 @@
-"""The images that every side is given: random ones from a seed, or those of files."""
+"""Images for all backends: random ones from a seed, or those of files."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from resnetgen.verify.settings import Settings
 
 
 class Format(Frozen):
-    """What a network takes: the shape of one image, and the type of its elements."""
+    """Input format of a network: shape of one image, and type of its elements."""
 
     shape: Shape
     dtype: np.dtype[Any]
 
     @property
     def is_bytes(self) -> bool:
-        """Whether it is an image as it is stored, HxWxC, which a model that has its preprocessing embedded takes."""
+        """True for stored images, HxWxC of bytes, which a model with embedded preprocessing takes."""
         return self.dtype == np.uint8
 
     @property
     def whole(self) -> Format:
-        """The same in float32, where it is in float16: what one side takes can be rounded for another."""
+        """The format in float32 if it is float16: the input of one backend can be rounded for another."""
         return Format(self.shape, np.dtype(np.float32)) if self.dtype == np.float16 else self
 
     def __str__(self) -> str:
@@ -41,10 +41,10 @@ class Format(Frozen):
 
 
 class Part(Frozen):
-    """Images that run at once."""
+    """Images of one run."""
 
     first: int
-    """The number of the first of them."""
+    """Index of the first image."""
     data: npt.NDArray[Any]
 
     def pieces(self, size: int) -> Iterator[Part]:
@@ -56,11 +56,11 @@ class Inputs(Frozen):
     data: npt.NDArray[Any]
     """All images."""
     origin: str
-    """random, seed 0; or the files."""
+    """Source as text: `random, seed 0`, or the files."""
 
     @property
     def digest(self) -> str:
-        """Outputs that were saved are held against those of the same images alone."""
+        """SHA-256 of the images: saved outputs are compared only with those of the same images."""
         return sha256(self.data.tobytes()).hexdigest()
 
     def parts(self, batch: int) -> list[Part]:
@@ -68,7 +68,7 @@ class Inputs(Frozen):
 
 
 def make(wanted: Format, batches: tuple[int, ...], settings: Settings, preprocess: Preprocess | None) -> Inputs:
-    """Raises Failure for files that hold no images of this format."""
+    """Return the images. Raises Failure for files without images of this format, and for too many images."""
     if settings.data:
         read = [_read(path, wanted, preprocess) for path in settings.data]
         return Inputs(np.concatenate(read), ", ".join(path.name for path in settings.data))
@@ -78,7 +78,7 @@ def make(wanted: Format, batches: tuple[int, ...], settings: Settings, preproces
 
 
 def random_images(count: int, wanted: Format, seed: int) -> npt.NDArray[Any]:
-    """Standard normal values: what a normalised image looks like to a network. Of bytes, any."""
+    """Return random images: standard normal values, like those of a normalised image; for bytes, uniform ones."""
     random, shape = np.random.default_rng(seed), (count, *wanted.shape)
     if wanted.dtype == np.uint8:
         return random.integers(0, 256, shape, np.uint8)
@@ -86,7 +86,7 @@ def random_images(count: int, wanted: Format, seed: int) -> npt.NDArray[Any]:
 
 
 def adapted(part: Part, given: Format, wanted: Format | None, preprocess: Preprocess | None) -> Part:
-    """The same images for a side that takes another format: bytes are normalised by us, in numpy."""
+    """Return the same images for a backend with another format: bytes are normalised here, in numpy."""
     if wanted is None or wanted == given:
         return part
     values = images.normalise(part.data, preprocess) if given.is_bytes and preprocess else part.data
@@ -94,7 +94,7 @@ def adapted(part: Part, given: Format, wanted: Format | None, preprocess: Prepro
 
 
 def _read(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
-    """The images of a file: N of them, or one."""
+    """Return the images of a file: N of them, or one."""
     if path.suffix not in arrays.SUFFIXES:
         return _image(path, wanted, preprocess)
     found = arrays.load(path)
@@ -108,7 +108,7 @@ def _read(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDAr
 
 
 def _image(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
-    """A picture, as the spec says that it is to be seen."""
+    """Return a picture, preprocessed as the spec defines it. Raises Failure (exit 2) if it defines nothing."""
     if not preprocess:
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
         message = f"--data {path}: nothing says how this network is to see a picture"

@@ -1,4 +1,4 @@
-"""ONNX models that others wrote, read for a side: within a limit, with their external data beside them."""
+"""ONNX models of others, read up to a limit, with external data in their own folder only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DTYPES: dict[str, npt.DTypeLike] = {
     "tensor(float16)": np.float16,
     "tensor(uint8)": np.uint8,
 }
-"""The types of images, by ONNX Runtime's names."""
+"""Types of images, by ONNX Runtime's names."""
 
 
 def bad(path: Path | str, why: str) -> Failure:
@@ -32,9 +32,9 @@ def bad(path: Path | str, why: str) -> Failure:
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """Return a model without its external data, whose files are known to lie beside it.
+    """Return a model without its external data, after checking that its files are in the model's folder.
 
-    Raises Failure: exit 4 for what is no model, has a name that is no text, or has external data elsewhere; 5 and 6 as
+    Raises Failure: exit 4 for an invalid model, a name that is not text, or external data elsewhere; exit 5 and 6 like
     `read_bytes`.
     """
     data = read_bytes(path, MAX_PROTOBUF, "an ONNX model")
@@ -43,7 +43,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     except DecodeError as error:
         raise bad(path, f"it is no ONNX model, or only a part of one: {error}") from None
     for name in chain.from_iterable((*node.input, *node.output) for node in proto.graph.node):
-        if not isinstance(name, str):  # what is not UTF-8 text comes as bytes
+        if not isinstance(name, str):  # protobuf returns bytes for a text that is not UTF-8
             raise bad(path, f"the name of a tensor is not UTF-8 text: {name!r}")
     entries = (entry for tensor in _tensors(proto) for entry in tensor.external_data)
     for location in {str(entry.value) for entry in entries if entry.key == "location"}:
@@ -52,15 +52,15 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 
 def load_external(proto: onnx.ModelProto, path: Path) -> None:
-    """Read the external data of a model that `read_model` returned into it. Raises Failure (exit 4)."""
+    """Load the external data of a model that `read_model` returned. Raises Failure (exit 4)."""
     try:
         load_external_data_for_model(proto, str(path.parent))
-    except Exception as error:  # onnx raises its checker's errors, and Python's for numbers that are none
+    except Exception as error:  # onnx raises its checker's errors, and Python's for invalid numbers
         raise bad(path, f"its external data cannot be read: {error}") from None
 
 
 def image_format(path: Path | str, kind: str, shape: Sequence[object]) -> tuple[int | None, Format]:
-    """Return the batch (None: any) and the format of one image, from an input's type and shape.
+    """Return the batch size (None if it is dynamic) and the format of one image, from an input's type and shape.
 
     Raises Failure (exit 4) for an input that is not a batch of images.
     """
@@ -76,9 +76,10 @@ def image_format(path: Path | str, kind: str, shape: Sequence[object]) -> tuple[
 
 
 def graph_input(proto: onnx.ModelProto, path: Path | str) -> tuple[str, str, list[int | str]]:
-    """Return the name, ONNX Runtime's name of the type, and the shape of a model's one input.
+    """Return the name, ONNX Runtime's name of the type, and the shape of a model's only input.
 
-    Weights may be listed among the inputs, as old exporters do it. Raises Failure (exit 4) for another number.
+    Weights may be listed among the inputs, as by old exporters. Raises Failure (exit 4) if there is not exactly one
+    input.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in weights]
@@ -93,7 +94,7 @@ def graph_input(proto: onnx.ModelProto, path: Path | str) -> tuple[str, str, lis
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that a model holds: weights, and values of attributes."""
+    """Yield every tensor of a model: weights, and values of attributes."""
     yield from _in_graph(proto.graph)
     for function in proto.functions:
         yield from _in_nodes(function.node)

@@ -1,4 +1,4 @@
-"""What built files say of their origin: an ONNX model in its metadata, Caffe files in the manifest beside them."""
+"""Origin of built files: from the metadata of an ONNX model, or from the manifest next to Caffe files."""
 
 from __future__ import annotations
 
@@ -16,33 +16,34 @@ from resnetgen.weights.initialise import Init
 
 
 class Made(Frozen):
-    """How the weights were made."""
+    """Origin of the weights."""
 
     seed: int = 0
     init: Init = Init.HE
     checkpoint: str = ""
-    """The name of the file that they were taken from; empty where all were drawn."""
+    """Name of the checkpoint; empty if all weights were drawn."""
     sha256: str = ""
-    """The checkpoint's."""
+    """SHA-256 of the checkpoint."""
     reinit: tuple[str, ...] = ()
-    """The stages that were drawn all the same."""
+    """Stages that were drawn anew in spite of a checkpoint."""
 
 
 class Origin(Frozen):
     spec: str
-    """Its name; empty where the files do not say it."""
+    """Name of the spec; empty if it is unknown."""
     digest: str
-    """Of the spec and all that it draws on, as it was when they were built."""
+    """SHA-256 of the spec and all its files at the time of the build."""
     params: Mapping[str, int | float]
     image: str | None
-    """The input, CxHxW."""
+    """Input size, CxHxW; None if it is unknown."""
     made: Made
 
 
 def of_onnx(path: Path) -> Origin:
-    """Raises Failure (exit 4 or 5) for what is no model, or says what no build does."""
+    """Return the origin of an ONNX model. Raises Failure (exit 4 or 5) for an invalid model, or metadata that no build
+    writes."""
     prefix = "resnetgen."
-    # What is not UTF-8 text comes as bytes.
+    # protobuf returns bytes for a text that is not UTF-8.
     entries = {str(entry.key): str(entry.value) for entry in read_skeleton(path).metadata_props}
     said = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
     params = _params(said.get("params", "{}"))
@@ -50,9 +51,9 @@ def of_onnx(path: Path) -> Origin:
 
 
 def of_caffe(prototxt: Path) -> Origin:
-    """A manifest says less than a model: settings of the spec are not in it, and its input stands in the prototxt.
+    """Return the origin of Caffe files. A manifest lacks the spec's settings; the input size is in the prototxt.
 
-    Raises Failure as of_onnx does.
+    Raises Failure like of_onnx.
     """
     entries = manifest.read(prototxt.parent)
     text, weights = (entries.get(prototxt.with_suffix(ending).name, {}) for ending in (".prototxt", ".caffemodel"))
@@ -69,7 +70,8 @@ def of_caffe(prototxt: Path) -> Origin:
 
 
 def _params(text: str) -> dict[str, int | float]:
-    """Anything but numbers by their names is none of ours; the spec's digest then tells that it has changed."""
+    """Return the parameters; empty unless they are numbers by name, as in every build. The spec's digest then
+    differs."""
     try:
         params = json.loads(text)
     except (ValueError, RecursionError):

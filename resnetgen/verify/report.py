@@ -1,4 +1,4 @@
-"""What a verification found."""
+"""Results of a verification."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from resnetgen.verify.sides import Facts
 
 
 class Layer(Frozen):
-    """How far one tensor is from what it is held against."""
+    """Distance of one tensor from the expected one."""
 
     name: str
     place: str
-    """Its line in the spec, or in the prototxt; empty where none is known."""
+    """Line in the spec or the prototxt; empty if it is unknown."""
     is_output: bool
     error: float
-    """max |a - b| / max |b|; infinite where a value is not finite or the shapes differ."""
+    """max |a - b| / max |b|; infinite if a value is not finite, or the shapes differ."""
     mean: float
     """mean |a - b| / max |b|"""
     cosine: float
     tolerance: float
     faults: tuple[str, ...] = ()
-    """NaN, Inf and other shapes, and where."""
+    """NaN, Inf and different shapes, with the backend."""
 
     @property
     def passed(self) -> bool:
         return self.error <= self.tolerance
 
     def to_json(self) -> dict[str, Any]:
-        """JSON knows no infinity."""
+        """Return plain values for JSON, with None for infinity."""
         return {
             "name": self.name,
             "place": self.place,
@@ -47,16 +47,16 @@ class Layer(Frozen):
 
 
 class Comparison(Frozen):
-    """One side against the first, at one batch size."""
+    """Comparison of one backend with the first, at one batch size."""
 
     side: Facts
     against: Facts
     batch: int
     images: int
     layers: tuple[Layer, ...]
-    """In the order of computing; the outputs are the last, and come from the model as it is."""
+    """Layers in the order of computation; the outputs come last, from the unmodified model."""
     agreement: Agreement | None
-    """Of the classes put first; None where the outputs are no scores."""
+    """Agreement of the first classes; None if the outputs are not class scores."""
 
     @property
     def first_difference(self) -> Layer | None:
@@ -95,9 +95,9 @@ class Comparison(Frozen):
 class Report(Frozen):
     subject: str
     inputs: str
-    """Where the images come from."""
+    """Source of the images."""
     sides: tuple[Facts, ...]
-    """The first is what the others are held against."""
+    """Backends; the others are compared with the first."""
     comparisons: tuple[Comparison, ...]
     tolerance: float
 
@@ -127,6 +127,6 @@ class Report(Frozen):
         }
 
     def failure(self) -> Failure:
-        """The error of a report that has not passed: the first difference of each comparison. Exit 7."""
+        """Return the Failure (exit 7) of a report that has not passed, with the first difference of each comparison."""
         found = ((one, one.first_difference) for one in self.comparisons)
         return Failure(Exit.VERIFICATION, tuple(one.problem(first) for one, first in found if first))

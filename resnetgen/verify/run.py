@@ -1,4 +1,4 @@
-"""Every side runs the same images; each is compared with the first."""
+"""Run of all backends on the same images, and comparison of each with the first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from resnetgen.verify.values import Values, join, join_output
 from resnetgen.weights.source import Array
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many runs are done."""
+"""Function that is called with the number of runs done, and the number of all runs."""
 
 
 def verify_sides(
@@ -33,10 +33,10 @@ def verify_sides(
     save: tuple[Side, Path] | None = None,
     preprocess: Preprocess | None = None,
 ) -> Report:
-    """Hold every other side against the first. `save`: whose outputs are to be written, and where.
+    """Compare every other backend with the first. `save`: backend whose outputs are to be written, and the file.
 
-    `preprocess`: how a picture is to be seen, for pictures, and where one side does itself what others are given done.
-    Raises Failure where the sides cannot be compared, or one did not run where it was to run.
+    `preprocess`: preprocessing of pictures, also for a comparison of a model that embeds it with one that does not.
+    Raises Failure if the backends cannot be compared, or one did not run on the requested provider.
     """
     wanted = _format(sides, preprocess)
     batches = settings.batches or (lcm(*(side.batch or 1 for side in sides)),)
@@ -48,7 +48,7 @@ def verify_sides(
     sizes: list[int] = []
     steps = [(batch, part) for batch in batches for part in inputs.parts(batch)]
     for number, (batch, part) in enumerate(steps):
-        # What is inside is looked at once for each batch size: the outputs tell whether another image differs.
+        # Compare inner tensors on the first images of each batch size only; the outputs show differences in the others.
         inner = part.first == 0
         values = {}
         for at, side in enumerate(sides):
@@ -70,7 +70,8 @@ def verify_sides(
 
 
 def _format(sides: Sequence[Side], preprocess: Preprocess | None) -> Format:
-    """What all of them take, or can be made of it: of bytes, what the spec says. Raises Failure where there is none."""
+    """Return the input format of all backends, or the bytes from which the spec's preprocessing makes it. Raises
+    Failure if there is none."""
     found = [(side, side.format) for side in sides if side.format]
     if not found:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "all sides are saved outputs", hint="name one that runs")
@@ -86,7 +87,7 @@ def _format(sides: Sequence[Side], preprocess: Preprocess | None) -> Format:
 
 
 def _check(sides: Sequence[Side], batches: tuple[int, ...], inputs: Inputs) -> None:
-    """Raises Failure for a batch that a side cannot be given, and for outputs of other images."""
+    """Raise Failure for a batch size that a backend does not allow, and for saved outputs of other images."""
     if len({side.name for side in sides}) < len(sides) or len(sides) < 2:
         names = ", ".join(side.name for side in sides)
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"it takes two sides that differ, not {names}")
@@ -102,7 +103,7 @@ def _check(sides: Sequence[Side], batches: tuple[int, ...], inputs: Inputs) -> N
 
 
 def _run(side: Side, part: Part, inner: bool) -> Values:
-    """Run a side, in pieces where its batch is fixed."""
+    """Run a backend, in pieces if its batch is fixed."""
     pieces = list(part.pieces(side.batch or len(part.data)))
     found = [side.run(piece, inner) for piece in pieces]
     return found[0] if len(found) == 1 else join(side.name, found, [len(piece.data) for piece in pieces])
@@ -110,7 +111,7 @@ def _run(side: Side, part: Part, inner: bool) -> Values:
 
 @dataclass
 class _Comparing:
-    """One side against another, at one batch size."""
+    """Comparison of one backend with another, at one batch size, while it is accumulated."""
 
     side: Side
     held: Side
@@ -153,7 +154,7 @@ def _tensors(side: Side, values: Values) -> Tensors:
 
 
 def _check_tolerances(settings: Settings, comparisons: Sequence[Comparison]) -> None:
-    """A name that nothing bears would leave the default in force, unsaid."""
+    """Raise Failure (exit 2) for a tolerance of an unknown tensor: the default would apply silently."""
     known = {layer.name for one in comparisons for layer in one.layers}
     for name in settings.tolerances:
         if name not in known:

@@ -1,4 +1,4 @@
-"""What a user chooses of a verification."""
+"""Options of a verification."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from resnetgen.frozen import Frozen
 from resnetgen.runtimes.onnxruntime import Device, Provider
 
 TOLERANCE = 1e-4
-"""Of the largest absolute value of a tensor. Engines order sums differently: 1e-6 to 1e-5 is usual."""
+"""Default tolerance, relative to a tensor's largest absolute value. Engines order sums differently, which usually gives
+1e-6 to 1e-5."""
 TOLERANCES = {"fp16": 1e-2, "int8": 1e-1}
-"""Of models that say that they have this precision, in place of it: eleven bits of mantissa; eight in all."""
+"""Default tolerance by a model's precision: fp16 has 11 bits of mantissa, int8 has 8 bits in all."""
 
 
 class Settings(Frozen):
     provider: Provider = Provider.CPU
-    """Of ONNX Runtime, where a side does not say another."""
+    """Provider of ONNX Runtime, for backends that do not set one."""
     batches: tuple[int, ...] = ()
-    """How many images at once, one run after the other; none: what the sides are fixed to, else 1."""
+    """Batch sizes, run one after another; empty for the fixed batch of the backends, else 1."""
     seed: int = 0
-    """Of the random input."""
+    """Seed of the random images."""
     inputs: int | None = None
-    """How many random images; None: as many as the largest batch."""
+    """Number of random images; None for the largest batch size."""
     data: tuple[Path, ...] = ()
-    """Files of images to be taken instead of random ones."""
+    """Files of images to use instead of random ones."""
     tolerance: float | None = None
-    """Of every tensor; None: what the precision of the two sides allows."""
+    """Tolerance of every tensor; None for the default of the backends' precisions."""
     tolerances: Mapping[str, float] = field(default_factory=dict)
-    """Of single tensors, by their names."""
+    """Tolerances of single tensors, by name."""
     provider_options: Mapping[str, str] = field(default_factory=dict)
-    """Of CUDA's provider."""
+    """Options of CUDA's provider."""
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for a number outside its range."""
+        """Raise Failure (exit 2) for a number out of range."""
         for batch in self.batches:
             ranges.BATCH.require(batch, "--batch")
         ranges.SEED.require(self.seed, "--input-seed")

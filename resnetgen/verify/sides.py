@@ -1,4 +1,4 @@
-"""The sides of a comparison: each runs the same images, on another engine or from another file."""
+"""Sides of a comparison, its backends: each runs the same images, on another engine or from another file."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from resnetgen.verify.values import Values, require_numbers, with_batch
 
 
 class Facts(Frozen):
-    """What a report says of a side."""
+    """Properties of a backend for the report."""
 
     name: str
-    """As --on calls it."""
+    """Name in the syntax of --on."""
     file: str
-    """What ran."""
+    """File or network that ran."""
     engine: str
     ran_on: str
     batch: int | None
-    """How many images it takes at once; None: any number."""
+    """Fixed batch size; None if it is dynamic."""
     nodes: Mapping[str, str] = field(default_factory=dict)
-    """Node, as the engine executed it -> where."""
+    """Node, as the engine executed it -> its provider."""
     notes: tuple[str, ...] = ()
     not_compared: int = 0
-    """Number of tensors inside that were passed over: not of floats, or without the batch."""
+    """Number of inner tensors that were skipped: not floats, or without the batch axis."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -59,27 +59,27 @@ class Side(Protocol):
 
     @property
     def format(self) -> Format | None:
-        """Of an image; None: whatever the others take."""
+        """Input format of an image; None for any."""
         ...
 
     @property
     def batch(self) -> int | None:
-        """How many images it takes at once; None: any number."""
+        """Fixed batch size; None if it is dynamic."""
         ...
 
     @property
     def tolerance(self) -> float:
-        """What its precision allows."""
+        """Default tolerance for the backend's precision."""
         ...
 
     @property
     def folds(self) -> bool:
-        """Whether a norm that it lacks may have been folded into the layer before."""
+        """True if a missing norm may have been folded into the layer before it."""
         ...
 
     @property
     def norms(self) -> Mapping[str, str]:
-        """What a norm reads -> the norm."""
+        """Input of a norm -> the norm."""
         ...
 
     @property
@@ -90,12 +90,12 @@ class Side(Protocol):
     def run(self, part: Part, inner: bool) -> Values: ...
 
     def facts(self) -> Facts:
-        """To be asked after a run."""
+        """Return the properties; call it after a run."""
         ...
 
 
 class OnnxSide:
-    """A model on ONNX Runtime."""
+    """Backend that runs a model on ONNX Runtime."""
 
     folds = True
 
@@ -120,11 +120,12 @@ class OnnxSide:
 
     def run(self, part: Part, inner: bool) -> Values:
         outputs = self.session.run(part.data)
-        if not inner or self.is_quantised:  # a range that ends at 0 is a ReLU: tensors no longer mean what they did
+        # a quantised range that ends at 0 is a ReLU: inner tensors have another meaning
+        if not inner or self.is_quantised:
             return Values(outputs)
         if self._inner is None:
             self._inner = self._with_inner_tensors()
-        # What the engine infers of a type is asked before it runs: of some types a value would crash the process.
+        # Types are checked before the run: values of some types would crash the process.
         inside = [value for value in self._inner.given if value.name not in outputs]
         floats = [value.name for value in inside if value.type in FLOATS]
         found = with_batch(self._inner.run(part.data, floats), len(part.data))
@@ -132,9 +133,9 @@ class OnnxSide:
         return Values(outputs, found)
 
     def _with_inner_tensors(self) -> Session:
-        """A copy in memory in which every tensor is an output; weights that lie beside the model stay there.
+        """Load a copy in memory in which every tensor is an output; external weights stay in their file.
 
-        Serialised messages merge when they are joined, so the additional outputs are simply appended.
+        Serialised messages merge when they are concatenated, so the additional outputs are simply appended.
         """
         more = onnx.ModelProto()
         names = (name for node in self.proto.graph.node for name in node.output)
@@ -154,7 +155,7 @@ class OnnxSide:
 
 
 class ReferenceSide:
-    """onnx's reference evaluator, on a model in memory: numpy, node by node, and every tensor at once."""
+    """Backend that runs a model on onnx's reference evaluator: numpy, node by node, with all tensors at once."""
 
     folds = True
     tolerance = TOLERANCE
@@ -171,7 +172,7 @@ class ReferenceSide:
 
     @classmethod
     def of_network(cls, name: str, network: Network) -> ReferenceSide:
-        """Translate the spec's network to ONNX, norms unfolded, with weights that are read or drawn anew."""
+        """Translate the spec's network to ONNX, with unfolded norms and its weights."""
         with tempfile.TemporaryDirectory(prefix="resnetgen-reference-") as folder:
             path = Path(folder) / "reference.onnx"
             write(plan(network.graph, OnnxOptions()), network.weights, path)
@@ -180,7 +181,7 @@ class ReferenceSide:
 
     @classmethod
     def of_file(cls, name: str, path: Path) -> ReferenceSide:
-        """The model of a file, whoever wrote it. Raises Failure (exit 4) for what cannot be read."""
+        """Load the model of a file, from any source. Raises Failure (exit 4) if it cannot be read."""
         proto = models.read_model(path)
         models.load_external(proto, path)
         return cls(name, proto, "the same file on onnx's reference evaluator")
@@ -203,7 +204,7 @@ class ReferenceSide:
 
 
 class CaffeSide:
-    """A prototxt and its caffemodel on OpenCV, which folds nothing that is asked for: a tensor is what it is called."""
+    """Backend that runs a prototxt and its caffemodel on OpenCV, which fuses no layer whose output is requested."""
 
     folds = False
     tolerance = TOLERANCE
@@ -233,7 +234,7 @@ class CaffeSide:
 
 
 class SavedSide:
-    """Outputs that another run saved."""
+    """Backend with the saved outputs of another run."""
 
     folds = False
     tolerance = TOLERANCE
@@ -247,7 +248,7 @@ class SavedSide:
         said = self.found.pop(SAVED_INPUT, None)
         require_numbers(str(path), self.found)
         self.input = "" if said is None else said.tobytes().hex()
-        """The digest of the images; empty where the file does not say it."""
+        """Digest of the images; empty if the file has none."""
         self.norms: dict[str, str] = {}
         self.places: dict[str, str] = {}
 
@@ -263,7 +264,7 @@ class SavedSide:
 
 
 SAVED_INPUT = "resnetgen.input"
-"""What the digest of the images is called in a file of outputs."""
+"""Name of the digest of the images in a file of outputs."""
 
 
 def _norms(proto: onnx.ModelProto) -> dict[str, str]:
@@ -271,7 +272,7 @@ def _norms(proto: onnx.ModelProto) -> dict[str, str]:
 
 
 def _places(proto: onnx.ModelProto) -> dict[str, str]:
-    """Our models say where in the spec each node stands; what others write there may be anything."""
+    """Return the places of nodes in the spec. Only models of resnetgen have them; others may have any text there."""
     if proto.producer_name != "resnetgen":
         return {}
     return {name: str(node.doc_string).partition(" ")[0] for node in proto.graph.node for name in node.output}

@@ -1,4 +1,4 @@
-"""What is verified: the files of one network, and the network that they should be."""
+"""Subject of a verification: the files of one network, and the network that they should be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from resnetgen.weights.source import Weights
 
 
 class Network(Frozen):
-    """A spec's graph, the weights that its files should hold, its Caffe layers' names, what is done to an image."""
+    """A spec's graph, the weights that its files should have, the name map of its Caffe layers, and its
+    preprocessing."""
 
     graph: Graph
     weights: Weights
@@ -24,7 +25,7 @@ class Network(Frozen):
     preprocess: Preprocess | None = None
 
     def caffe(self, batch: int, dialect: Dialect) -> CaffePlan:
-        """Its Caffe files in a dialect. Raises Failure where the dialect cannot say it."""
+        """Return the Caffe files in a dialect. Raises Failure (exit 3) if the dialect cannot express the network."""
         return plan(self.graph, self.names, batch, with_weights=False, dialect=dialect)
 
     @cached_property
@@ -35,20 +36,21 @@ class Network(Frozen):
 
 class Subject(Frozen):
     name: str
-    """As the user called it."""
+    """Name on the command line."""
     stem: Path
-    """Its files are stem.onnx, stem.prototxt and stem.caffemodel."""
+    """Path without suffix of its files: stem.onnx, stem.prototxt and stem.caffemodel."""
     network: Network | None
-    """None: where the files come from cannot be told."""
+    """Network of the files; None if it is unknown."""
     build: str = ""
-    """The command that builds them, but for --target; empty where they are somebody else's."""
+    """Command that builds the files, without --target; empty for files of unknown origin."""
     stale: tuple[str, ...] = ()
-    """The suffixes of files that were built from another state of the spec."""
+    """Suffixes of files that were built from another state of the spec."""
     model: Path | None = None
-    """The ONNX model, where it is not stem.onnx."""
+    """ONNX model, if it is not stem.onnx; else None."""
 
     def file(self, suffix: str) -> Path:
-        """One of its files. Raises Failure where it is not there (exit 5), or was built from another spec (exit 7)."""
+        """Return one of the files. Raises Failure if it is missing (exit 5), or was built from another state of the
+        spec (exit 7)."""
         path = self.stem.with_name(f"{self.stem.name}.{suffix}")
         path = self.model if suffix == "onnx" and self.model else path
         build = f"{self.build} --target {'onnx' if suffix == 'onnx' else 'caffe'}"

@@ -1,4 +1,4 @@
-"""Values of a run: which of them can be compared, and how those of several runs are joined."""
+"""Values of a run: selection of the comparable ones, and concatenation of several runs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from resnetgen.weights.source import Array
 
 
 class Values(Frozen):
-    """Outputs and inner tensors that a side computed of some images."""
+    """Outputs and inner tensors that a backend computed for some images."""
 
     outputs: dict[str, Array]
     inner: dict[str, Array] = field(default_factory=dict)
-    """Tensors of floats whose first dimension is the batch, in the order of computing; empty where none were asked for
-    or can be had."""
+    """Float tensors whose first axis is the batch, in the order of computation; empty if none were requested or
+    exist."""
 
 
 def require_numbers(shown: str, outputs: Mapping[str, Any]) -> dict[str, Array]:
-    """Return outputs that are arrays of numbers. Raises Failure (exit 4) that names the first that is not."""
+    """Return the outputs as arrays of numbers. Raises Failure (exit 4) that names the first that is not one."""
     for name, value in outputs.items():
         if not _is_numeric(value):
             kind = f"a tensor of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
@@ -33,9 +33,9 @@ def require_numbers(shown: str, outputs: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def with_batch(found: Mapping[str, Any], images: int) -> dict[str, Array]:
-    """Return the float tensors whose first dimension is the batch.
+    """Return the float tensors whose first axis is the batch.
 
-    What is left out are the sizes with which exporters compute a shape, masks, indices and constants.
+    Left out are sizes from which exporters compute a shape, masks, indices and constants.
     """
     return {
         name: value
@@ -47,7 +47,7 @@ def with_batch(found: Mapping[str, Any], images: int) -> dict[str, Array]:
 def join(shown: str, runs: Sequence[Values], sizes: Sequence[int]) -> Values:
     """Return the values of several runs as those of one; `sizes` are their numbers of images.
 
-    Inner tensors that do not fit together are left out. Raises Failure (exit 4) for an output without the batch.
+    Inner tensors that do not fit together are left out. Raises Failure (exit 4) for an output without the batch axis.
     """
     outputs = {name: join_output(shown, name, [run.outputs[name] for run in runs], sizes) for name in runs[0].outputs}
     inner = {}
@@ -61,7 +61,7 @@ def join(shown: str, runs: Sequence[Values], sizes: Sequence[int]) -> Values:
 def join_output(shown: str, name: str, parts: Sequence[Array], sizes: Sequence[int]) -> Array:
     """Return the values of an output in several runs as one array.
 
-    Raises Failure (exit 4) where its first dimension is not the batch, or the others change from run to run.
+    Raises Failure (exit 4) if its first axis is not the batch, or the others change from run to run.
     """
     for part, size in zip(parts, sizes, strict=True):
         if not part.ndim or len(part) != size or part.shape[1:] != parts[0].shape[1:]:
@@ -72,5 +72,6 @@ def join_output(shown: str, name: str, parts: Sequence[Array], sizes: Sequence[i
 
 
 def _is_numeric(value: object) -> bool:
-    """Whether it is an array of floats, integers or bool that numpy knows: not of bfloat16, strings or structures."""
+    """Return True for an array of floats, integers or bool; numpy lacks bfloat16, and strings and structures are no
+    numbers."""
     return isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub"

@@ -1,4 +1,4 @@
-"""The words of --on: which side each means."""
+"""Syntax of --on: the backend for each word."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ KNOWN = "reference, onnxruntime, onnxruntime:cpu, onnxruntime:cuda, opencv, MODE
 
 
 def open_side(word: str, subject: Subject, settings: Settings) -> Side:
-    """Raises Failure for a word that means nothing, a file that is missing or an engine that is not installed."""
+    """Return the backend of a word. Raises Failure for an unknown word, a missing file, or an engine that is not
+    installed."""
     engine, _, rest = word.partition(":")
     match engine, rest:
         case "reference", "":
@@ -49,7 +50,7 @@ def _reference(subject: Subject) -> Side:
 
 
 def _caffe_files(word: str) -> tuple[Path | None, Path]:
-    """net.prototxt, whose caffemodel lies beside it, or net.prototxt:net.caffemodel."""
+    """Return the paths from net.prototxt, with the caffemodel next to it, or from net.prototxt:net.caffemodel."""
     name, ending, model = word.partition(".prototxt")
     if not ending or (model and not model.startswith(":")):
         return None, Path()

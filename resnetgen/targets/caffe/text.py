@@ -1,4 +1,5 @@
-"""Protobuf's text format -> a tree of fields with their places, by the grammar in prototxt.lark. Knows no schema."""
+"""Parser of protobuf's text format to a tree of fields with their places, by the grammar in prototxt.lark; it knows no
+schema."""
 
 from __future__ import annotations
 
@@ -15,16 +16,16 @@ from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.inputs import read_bytes
 
 MAX_BYTES = 16 << 20
-"""A net of 20,000 nodes takes some 3 MB."""
+"""Limit in bytes; a net of 20,000 nodes takes about 3 MB."""
 MAX_DEPTH = 100
-"""Of messages in messages: protobuf's own limit."""
+"""Limit of levels of nested messages, the same as protobuf's."""
 MAX_WORDS = 1_500_000
-"""Words and signs, also in strings and comments. The largest net that is built, of 20,000 nodes, has fewer."""
+"""Limit of words and signs, also in strings and comments. The largest net that is built, of 20,000 nodes, has fewer."""
 MAX_LINES = 1_000_000
 MAX_PATHS = 100_000_000
-"""Characters of the fields' names and of those of the messages around them, counted once for each such message."""
+"""Limit of characters in the paths of all fields: their names and those of the messages around them."""
 MAX_NAME = 1024
-"""Characters of the name of a field, and of a layer or a blob where layers are compared."""
+"""Limit of characters of the name of a field, and of a layer or a blob where layers are compared."""
 
 
 class Kind(Enum):
@@ -35,7 +36,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A string without its quotes and escapes, a number as it is written, or a word: an enum's value, true, inf."""
+    """A string without quotes and escapes, a number as written, or a word: an enum's value, true, inf."""
 
     kind: Kind
     text: str
@@ -48,7 +49,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value of a field. A list, `dim: [1, 3]`, becomes a field for each of its values, as `dim: 1 dim: 3`.
+    """One value of a field. A list, `dim: [1, 3]`, becomes a field for each value, like `dim: 1 dim: 3`.
 
     The span is that of the name.
     """
@@ -59,9 +60,10 @@ class Field:
 
 
 def read(path: Path) -> Source:
-    """Return the text of a prototxt. Raises Failure: exit 5 as `read_bytes`, 6 too large, 4 for a binary file.
+    """Return the text of a prototxt. Raises Failure: exit 5 like `read_bytes`, exit 6 if it is too large, exit 4 for a
+    binary file.
 
-    Bytes that are not UTF-8 pass, as they pass in Caffe: comments are written in many encodings.
+    Bytes that are not UTF-8 are allowed, as in Caffe: comments are written in many encodings.
     """
     data = read_bytes(path, MAX_BYTES, "a prototxt")
     if data.translate(None, _TEXT) != b"":
@@ -72,15 +74,15 @@ def read(path: Path) -> Source:
 
 
 _TEXT = bytes({*range(256)} - {*range(32), 127} | {*b"\t\n\v\f\r"})
-"""The bytes that text consists of: all but control characters."""
+"""Bytes that text consists of: all but control characters."""
 _SIGNS = bytes({*range(33, 127)} - {*b"_./+-"} - {*range(48, 58), *range(65, 91), *range(97, 123)})
-"""The visible ASCII characters that end a word: not those that stand inside numbers and inside the names of layers."""
+"""Visible ASCII characters that end a word: all but those inside numbers and the names of layers."""
 _BLANKED = bytes(32 if byte <= 32 or byte in _SIGNS or byte == 127 else 97 for byte in range(256))
-"""Byte -> a space, or an `a` where it belongs to a word."""
+"""Byte -> a space, or an `a` if it belongs to a word."""
 
 
 def _check_size(data: bytes, name: str) -> None:
-    """Refuse a text of too many words and signs, or lines, before one of them is read.
+    """Check the number of words and signs, and of lines, before parsing.
 
     Parsing takes microseconds and half a KB of memory for each word; its length costs next to nothing. Raises Failure
     (exit 6).
@@ -101,7 +103,7 @@ def count_words(data: bytes) -> int:
 
 
 def parse(source: Source) -> Message:
-    """Return the fields of a text. Raises Failure: exit 4 for a syntax error, 6 for too many words or levels."""
+    """Return the fields of a text. Raises Failure: exit 4 for a syntax error, exit 6 for too many words or levels."""
     _check_size(_bytes(source.text), source.name)
     try:
         fields: Any = _fields(source)
@@ -116,7 +118,7 @@ def parse(source: Source) -> Message:
 
 
 def _fields(source: Source) -> tuple[_Raw, ...]:
-    """Feed the parser token by token, so that what is nested too deeply is refused as it is read."""
+    """Feed the parser token by token, so that too deep nesting is refused as it is read."""
     parser: Any = _parser().parse_interactive(source.text)
     nesting, token = _Nesting(source), None
     try:
@@ -131,18 +133,18 @@ def _fields(source: Source) -> tuple[_Raw, ...]:
 
 
 class _Nesting:
-    """The messages that are open, and the paths of fields in them: a long name may stand around many fields."""
+    """Counter of open messages, and of the paths of fields in them: a long name may surround many fields."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.around = [0]
-        """Characters of the path of each message that is open."""
+        """Characters of the path of each open message."""
         self.name = 0
-        """Characters of the name that was read last."""
+        """Characters of the last name."""
         self.paths = 0
 
     def count(self, token: Token) -> None:
-        """Raises Failure (exit 6) for too many levels, or characters in paths."""
+        """Count a token. Raises Failure (exit 6) for too many levels, or characters in paths."""
         match token.type:
             case "NAME":
                 self.name = len(token)
@@ -178,7 +180,7 @@ class _Raw(NamedTuple):
 
 
 class _Reductions:
-    """What lark calls for each rule as it reads it. Lark's own tree takes three times the memory."""
+    """Callbacks of lark for each rule as it is parsed. Lark's own tree takes three times the memory."""
 
     def start(self, fields: list[_Raw]) -> tuple[_Raw, ...]:
         return tuple(fields)
@@ -203,7 +205,7 @@ class _Reductions:
 
 
 def _message(fields: tuple[_Raw, ...], source: Source) -> Message:
-    """Return the message of fields whose depth is known to be at most MAX_DEPTH, since this recurses."""
+    """Return the message of fields whose depth is at most MAX_DEPTH; this function is recursive."""
     done: list[Field] = []
     for raw in fields:
         span = Span(source, raw.start, raw.end)
@@ -214,7 +216,7 @@ def _message(fields: tuple[_Raw, ...], source: Source) -> Message:
 
 
 def check_name(name: str, span: Span) -> None:
-    """Raises Failure (exit 6) for a name that is too long: it is told again for everything that refers to it."""
+    """Raise Failure (exit 6) for a name that is too long: it is repeated for everything that refers to it."""
     if len(name) > MAX_NAME:
         raise fail(Exit.LIMIT, Code.LIMIT, f"a name of more than {MAX_NAME:,} characters", span)
 
@@ -225,7 +227,7 @@ class _BadEscape(Exception):
 
 
 def _unescaped(token: Token) -> bytes:
-    """The bytes that a string literal means."""
+    """Return the bytes of a string literal."""
     text, out, at = token[1:-1], bytearray(), 0
     while (slash := text.find("\\", at)) >= 0:
         out += _bytes(text[at:slash])
@@ -239,13 +241,13 @@ def _unescaped(token: Token) -> bytes:
 
 _SIMPLE = {sign: value.encode() for sign, value in zip("abfnrtv\\'\"?", "\a\b\f\n\r\t\v\\'\"?", strict=True)}
 _NUMBERED = {"x": (1, 2), "X": (1, 2), "u": (4, 4), "U": (8, 8)}
-"""Escape -> how many hexadecimal digits it takes, at least and at most."""
+"""Escape -> the smallest and largest number of its hexadecimal digits."""
 _OCTAL = "01234567"
 _HEX = "0123456789abcdefABCDEF"
 
 
 def _escape(text: str, at: int) -> tuple[bytes, int] | None:
-    """The bytes that the escape means whose backslash stands before `at`, and where it ends; None: it means none."""
+    """Return the bytes of the escape after the backslash before `at`, and where it ends; None if it is invalid."""
     sign = text[at]
     if sign in _SIMPLE:
         return _SIMPLE[sign], at + 1
@@ -270,7 +272,7 @@ def _bytes(text: str) -> bytes:
 
 _SHOWN = {"NAME": "a field", "COLON": ":", "LBRACE": "{", "RBRACE": "}", "MORETHAN": ">", "RSQB": "]", "COMMA": ","}
 _CLOSE = {"LBRACE": "}", "LESSTHAN": ">", "LSQB": "]"}
-"""What opens -> the sign that closes it."""
+"""Opening sign -> the sign that closes it."""
 
 
 def _syntax_error(error: UnexpectedInput, source: Source) -> Failure:
@@ -288,14 +290,14 @@ def _syntax_error(error: UnexpectedInput, source: Source) -> Failure:
             if found[0] in "\"'":
                 hint = f"close it with {found[0]} on the same line"
                 return _error("a string that has no end", Span(source, at, at + 1), hint)
-    # Where a value may stand, so many kinds of it may that a list would not help.
+    # So many kinds of values are allowed that a list of them would not help.
     words = ["a value"] if "NUMBER" in terminals else [_SHOWN[name] for name in _SHOWN if name in terminals]
     hint = f"expected {' or '.join(words)}" if words else ""
     return _error(f"unexpected {found!r}", Span(source, at, at + len(found)), hint)
 
 
 def _unfinished(error: UnexpectedToken, source: Source) -> Failure:
-    """The text ends too early: the fault is at the brace that nothing closes, if there is one."""
+    """Return the error of a text that ends too early, at the brace that is not closed, if there is one."""
     if token := _last_open(error):
         span = Span(source, token.start_pos or 0, token.end_pos or 0)
         return _error(f"this {token} is never closed", span, f"a {_CLOSE[token.type]} is missing")
@@ -304,7 +306,7 @@ def _unfinished(error: UnexpectedToken, source: Source) -> Failure:
 
 
 def _last_open(error: UnexpectedToken) -> Token | None:
-    """The innermost brace or bracket that was open when the parser stopped."""
+    """Return the innermost brace or bracket that was open when the parser stopped."""
     stack = error.interactive_parser.parser_state.value_stack if error.interactive_parser else []
     return next((t for t in reversed(stack) if isinstance(t, Token) and t.type in _CLOSE), None)
 
