@@ -37,7 +37,7 @@ def quantise(whole: Path, images: Images, batch: int) -> ModelProto:
     Scores stay in fp32: two that round to the same 8-bit number would have no first. Raises Failure (exit 4) if the
     quantiser finds no range because activations are NaN or infinite.
     """
-    load_engine()  # first, since it decides what the library does when it is loaded
+    load_engine()  # before the first import, since it turns off telemetry
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     model = read(whole)

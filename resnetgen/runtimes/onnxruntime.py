@@ -29,7 +29,7 @@ _EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 _TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 """Environment variable of cuBLAS and cuDNN, which they read when they are loaded."""
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
-"""The switch of ONNX Runtime's reports to its makers, which it reads when it is loaded."""
+"""Environment variable that turns off ONNX Runtime's telemetry; it is read when the library is loaded."""
 
 FLOATS = frozenset({"tensor(float16)", "tensor(float)", "tensor(double)"})
 """ONNX Runtime's names of the types of floating-point tensors that numpy supports."""
@@ -156,7 +156,7 @@ def version() -> str:
 
 @cache
 def load_engine() -> Any:
-    """Import ONNX Runtime, and keep it quiet: it logs nothing, and reports nothing of its use to anyone.
+    """Import ONNX Runtime with logging and telemetry turned off.
 
     Its wheels (seen with 1.31) otherwise write events below ~/.cache and send them to Microsoft.
     """
