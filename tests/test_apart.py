@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.cli.apart import runs_a_model
+from resnetgen.cli import runs_a_model
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no child processes of this kind here")
 

@@ -6,14 +6,23 @@ Each command imports its modules when it runs, so that `--help` and usage errors
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 # Each module adds its commands to `main`.
 from resnetgen.cli import build, bundled, deploy, diff, predict, runtimes, serve, summary, verify, weights  # noqa: F401
-from resnetgen.cli.apart import run_apart, runs_a_model
 from resnetgen.cli.end import end
 from resnetgen.cli.group import main
 from resnetgen.cli.output import open_streams
+
+_COMMANDS = {"predict", "verify"}
+"""Commands that run a model, possibly one made by others, and then end."""
+
+
+def runs_a_model(arguments: list[str]) -> bool:
+    """Return True if a command line is of a command that passes a user's model to an engine."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    return command in _COMMANDS and hasattr(os, "fork")
 
 
 def run() -> None:
@@ -21,6 +30,8 @@ def run() -> None:
     gc.disable()
     open_streams()
     if runs_a_model(sys.argv[1:]):
+        from resnetgen.cli.apart import run_apart
+
         end(run_apart(_run))
     _run()
 

@@ -12,15 +12,6 @@ from threading import Thread
 
 from resnetgen.cli.output import say_failure
 
-_COMMANDS = {"predict", "verify"}
-"""Commands that run a model, possibly one made by others, and then end."""
-
-
-def runs_a_model(arguments: list[str]) -> bool:
-    """Return True if a command line is of a command that passes a user's model to an engine."""
-    command = next((word for word in arguments if not word.startswith("-")), "")
-    return command in _COMMANDS and hasattr(os, "fork")
-
 
 def run_apart(work: Callable[[], None]) -> int:
     """Run `work`, which ends the process, in a child process, and return its exit code.
