@@ -8,9 +8,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 
 from resnetgen.cli.output import say_failure
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that the child is sent as well."""
+_ANSWERED = (*_PASSED_ON, signal.SIGTSTP)
+"""All signals that this process answers in its own way while the child runs."""
 
 
 def run_apart(work: Callable[[], None]) -> int:
@@ -21,18 +27,27 @@ def run_apart(work: Callable[[], None]) -> int:
     child.
     """
     reading, writing = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ANSWERED)  # until both processes can answer
     if not (child := os.fork()):
         os.setpgid(0, 0)  # signals of a terminal then come from the parent alone, only once
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # else one set to `stty tostop` would stop us as we print
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
         os.close(writing)
         Thread(target=_end_with_parent, args=(reading,), daemon=True).start()
         work()
         os._exit(os.EX_SOFTWARE)  # not reached: `work` ends the process
     os.close(reading)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: os.kill(child, number))
+    for number in _PASSED_ON:
+        signal.signal(number, lambda number, _: _pass_on(number, child))
     signal.signal(signal.SIGTSTP, lambda *_: _stop_both(child))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return status if status >= 0 else _killed(-status)
+
+
+def _pass_on(number: int, child: int) -> None:
+    with suppress(ProcessLookupError):  # raised if it has just ended
+        os.kill(child, number)
 
 
 def _stop_both(child: int) -> None:
@@ -51,7 +66,7 @@ def _end_with_parent(reading: int) -> None:
 def _killed(number: int) -> int:
     from resnetgen.errors import Code, Exit, fail
 
-    if number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # sent by the user
+    if number in _PASSED_ON:  # sent by the user
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"signal {number}"

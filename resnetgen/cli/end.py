@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
+from resnetgen.cli.interrupts import INTERRUPTED
 from resnetgen.cli.output import flush, say_failure
 
 
@@ -16,9 +18,12 @@ def end(code: object) -> NoReturn:
     number = code if isinstance(code, int) else int(code is not None)
     try:
         flush()
+    except KeyboardInterrupt:
+        number = INTERRUPTED
     except Exception as error:
         if number in (0, 1):  # otherwise the command's own error has been printed
             number = say_failure(error)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the rest takes no time
     with suppress(OSError):
         sys.stderr.flush()
     atexit._run_exitfuncs()  # removes temporary folders, as the interpreter does at exit

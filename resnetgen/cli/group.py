@@ -63,10 +63,7 @@ class _Group(_Command, click.Group):
             error.show(file=(text := StringIO()))
             say(text.getvalue().rstrip("\n"))
             sys.exit(error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            say("interrupted; nothing was left half-written")
-            sys.exit(130)
-        except Exception as error:
+        except (click.Abort, KeyboardInterrupt, Exception) as error:
             if _Group.debug:
                 import traceback
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any
 
+from resnetgen.cli.interrupts import INTERRUPTED, was_interrupted
 from resnetgen.escape import escape
 
 MAX_LINE = 10_000
@@ -130,8 +131,11 @@ def drop_output() -> None:
     os.close(null)
 
 
-def say_failure(error: Exception) -> int:
+def say_failure(error: BaseException) -> int:
     """Print an error to stderr and return its exit code: a Failure's own, 5 system, 6 memory, 70 a bug."""
+    if was_interrupted(error):
+        say("interrupted; nothing was left half-written")
+        return INTERRUPTED
     from resnetgen.errors import Code, Exit, Failure, Problem
 
     match error:
@@ -147,6 +151,13 @@ def say_failure(error: Exception) -> int:
         case OSError():  # a failing disk or a vanished folder: not a bug
             where = f"{error.filename}: " if error.filename else ""
             problem, code = Problem(Code.OUTPUT, f"{where}{error.strerror or error}"), Exit.IO
+        case RuntimeError() if "start new thread" in str(error):
+            message = "no thread can be started: the system allows no more of them, or there is no memory for it"
+            problem, code = Problem(Code.LIMIT, message, hint="ulimit -u, ulimit -v"), Exit.LIMIT
+        case ImportError() if not (error.name or "").startswith("resnetgen"):
+            message = f"a library cannot be loaded: {error}"
+            hint = "it is broken, missing, or there is no memory for it: install resnetgen anew"
+            problem, code = Problem(Code.UNSUPPORTED, message, hint=hint), Exit.USAGE
         case _:
             hint = "this is a bug of resnetgen; --debug shows where. Please report it with the spec"
             problem, code = Problem(Code.BUG, f"{type(error).__name__}: {error}", hint=hint), Exit.BUG
