@@ -60,7 +60,9 @@ def beside(folder: Path) -> Path:
 def _new(place: Path, made: list[Path]) -> tuple[Path, int | None]:
     for left in reversed(range(_ATTEMPTS)):
         try:
-            made += [folder for folder in (*reversed(place.parents), place) if make(folder)]
+            for folder in (*reversed(place.parents), place):
+                if make(folder):
+                    made.append(folder)  # one by one, since the next one may fail
             _sweep(place)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
             held = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from resnetgen import __version__
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.escape import escape
 from resnetgen.frozen import Frozen
 from resnetgen.options import Compiled, Options, Progress
 from resnetgen.weights.initialise import Initialised
@@ -62,7 +63,7 @@ class Work(Frozen):
         if not self.pretrained or not source:
             return drawn
         taken = {
-            "resnetgen.weights": source.path.name,
+            "resnetgen.weights": escape(source.path.name),  # which may not be UTF-8
             "resnetgen.weights_names": self.pretrained.naming.shown,
         }
         return taken | (drawn | {"resnetgen.reinit": ",".join(source.reinit)} if source.reinit else {})

@@ -77,7 +77,7 @@ class Session:
         self.nodes: dict[str, str] = {}
         """Node -> its provider, after the first run; ONNX Runtime fuses and renames some nodes."""
         self._has_looked = False
-        self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-")
+        self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-", ignore_cleanup_errors=True)
         self._session = _session(model, device, beside, Path(self._folder.name))
         with _failures(self.shown):  # for example for a name that is not UTF-8
             inputs = self._session.get_inputs()
@@ -181,13 +181,22 @@ def _session(model: Path | bytes, device: Device, beside: Path | None, folder: P
     if wants_cuda and not device.tf32:
         os.environ.setdefault(_TF32_OVERRIDE, "0")
     providers: list[Any] = [(CUDA, device.cuda_options), CPU] if wants_cuda else [CPU]
-    source = str(model) if isinstance(model, Path) else model
+    source = _in_utf8(model) if isinstance(model, Path) else model
     with _failures(str(model) if isinstance(model, Path) else "the model"):
         session = engine.InferenceSession(source, options, providers=providers)
     session.disable_fallback()
     if device.provider is Provider.CUDA and CUDA not in session.get_providers():
         raise _no_cuda("the session fell back to the CPU: no GPU, no driver, or a CUDA or cuDNN library is missing")
     return session
+
+
+def _in_utf8(path: Path) -> str:
+    """Return a path as the engine takes it. Raises Failure (exit 5) if its bytes are not UTF-8."""
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        message = f"ONNX Runtime cannot open {path}: the name is not UTF-8"
+        raise fail(Exit.IO, Code.MISSING_FILE, message, hint="rename the file or its folder") from None
 
 
 def _no_cuda(why: str) -> Failure:

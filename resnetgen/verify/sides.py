@@ -173,7 +173,7 @@ class ReferenceSide:
     @classmethod
     def of_network(cls, name: str, network: Network) -> ReferenceSide:
         """Translate the spec's network to ONNX, with unfolded norms and its weights."""
-        with tempfile.TemporaryDirectory(prefix="resnetgen-reference-") as folder:
+        with tempfile.TemporaryDirectory(prefix="resnetgen-reference-", ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "reference.onnx"
             write(plan(network.graph, OnnxOptions()), network.weights, path)
             what = f"spec {network.graph.name}, unfolded, on onnx's reference evaluator"
