@@ -7,7 +7,9 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from resnetgen import manifest
@@ -153,3 +155,20 @@ def test_json_has_a_limit(name: str, read: Callable[[Path], object], tmp_path: P
     with path.open("wb") as file:
         file.truncate(6 << 30)
     assert refusal(lambda: read(path))[0] in (Exit.LIMIT, Exit.MODEL)
+
+
+def test_arrays_that_are_cut_short_while_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read what is no longer there through a map would kill the process (SIGBUS)."""
+    path = tmp_path / "images.npy"
+    np.save(path, np.ones((8, 64, 64), np.float32))
+    whole = np.lib.format.open_memmap
+
+    def cut(*args: Any, **options: Any) -> Any:
+        mapped = whole(*args, **options)
+        os.truncate(path, 4096)
+        return mapped
+
+    monkeypatch.setattr(np.lib.format, "open_memmap", cut)
+    code, text = refusal(lambda: arrays.load(path))
+    assert code is Exit.MODEL
+    assert "only a part of one" in text

@@ -40,13 +40,17 @@ def bad(path: Path, why: str) -> Failure:
 
 
 def _npy(path: Path) -> npt.NDArray[Any]:
-    """Read a .npy file, mapped so that its header's claim is checked against the file's size before memory is
-    allocated."""
-    open_input(path).close()  # numpy would wait for a pipe
+    """Read a .npy file. It is mapped first, which holds what its header claims against its size before memory is taken.
+
+    The values are not read through the map: a file that another process cuts short would kill this one (SIGBUS).
+    """
     try:
-        with catch_warnings():
-            simplefilter("ignore")  # about headers of Python 2, or with escapes that Python does not know
-            return np.array(np.lib.format.open_memmap(path, mode="r", max_header_size=_MAX_HEADER))
+        with open_input(path) as file, catch_warnings():
+            simplefilter("ignore")  # of a header that Python 2 wrote, or with escapes that Python does not know
+            mapped = np.lib.format.open_memmap(path, mode="r", max_header_size=_MAX_HEADER)
+            values = np.fromfile(file, mapped.dtype, mapped.size, offset=mapped.offset)
+            is_fortran = mapped.flags.f_contiguous and not mapped.flags.c_contiguous
+            return values.reshape(mapped.shape, order="F" if is_fortran else "C")
     except OSError as error:
         raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror or error}") from None
     except _BAD_HEADER as error:
