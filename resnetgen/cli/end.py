@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from resnetgen.cli.interrupts import INTERRUPTED
+from resnetgen.cli.interrupts import INTERRUPTED, ignore_interrupts
 from resnetgen.cli.output import flush, say_failure
 
 
@@ -23,7 +22,7 @@ def end(code: object) -> NoReturn:
     except Exception as error:
         if number in (0, 1):  # otherwise the command's own error has been printed
             number = say_failure(error)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the rest takes no time
+    ignore_interrupts()
     with suppress(OSError):
         sys.stderr.flush()
     atexit._run_exitfuncs()  # removes temporary folders, as the interpreter does at exit

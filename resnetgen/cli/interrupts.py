@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+# The module below `signal`, whose enumerations would be two hundredths of `--help`.
+import _signal as signal  # type: ignore[import-not-found]
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -22,6 +23,11 @@ def leaving_at_once() -> Iterator[None]:
     finally:
         if usual is not None:
             signal.signal(signal.SIGINT, usual)
+
+
+def ignore_interrupts() -> None:
+    """Let the process end: what is left takes no time."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def was_interrupted(error: BaseException | None) -> bool:
