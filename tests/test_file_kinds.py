@@ -5,15 +5,20 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import pickle
+import pickletools
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from checkpoint_files import opened, pth, safetensors, tensor
 from onnx import TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure, Problem
 from resnetgen.weights.checkpoint import open_checkpoint
+from resnetgen.weights.checkpoint.pickled import load
 
 AGAIN = "with torch 1.6 or newer, torch.save(torch.load(FILE, weights_only=True), NEW) writes it anew"
 KERAS = "write its weights as .npz or .safetensors with the library that wrote it"
@@ -95,11 +100,11 @@ def test_types_of_onnx(dtype: str, raw: bool, tmp_path: Path) -> None:
     else:
         values = np.array([[0, np.iinfo(kind).min, np.iinfo(kind).max]], kind)
     if raw:
-        tensor = numpy_helper.from_array(values, "x")
+        proto = numpy_helper.from_array(values, "x")
     else:
-        tensor = helper.make_tensor("x", NUMBERS[dtype], values.shape, values.ravel().tolist())
-    assert tensor.data_type == NUMBERS[dtype]
-    model = helper.make_model(helper.make_graph([], "net", [], [], [tensor]))
+        proto = helper.make_tensor("x", NUMBERS[dtype], values.shape, values.ravel().tolist())
+    assert proto.data_type == NUMBERS[dtype]
+    model = helper.make_model(helper.make_graph([], "net", [], [], [proto]))
     path = tmp_path / "weights"
     path.write_bytes(model.SerializeToString())
     read = open_checkpoint(path)
@@ -117,3 +122,102 @@ def test_types_of_npz(dtype: str, tmp_path: Path) -> None:
     read = open_checkpoint(tmp_path / "w.npz")
     assert read.entries["x"].dtype == dtype
     assert np.array_equal(read.array("x").reshape(1, 3), values)
+
+
+STORAGES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}
+"""torch's own names for the types of its storages."""
+
+
+@pytest.mark.parametrize("kind", STORAGES)
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_types_of_torch(kind: str, order: str, tmp_path: Path) -> None:
+    values = np.array([[0, 1, 3]], STORAGES[kind])
+    data = values.astype(values.dtype.newbyteorder("<" if order == "little" else ">")).tobytes()
+    read = opened(tmp_path / "w.pth", pth({"x": tensor(kind, "0", 3, (1, 3))}, {"0": data}, order))
+    assert read.entries["x"].dtype == STORAGES[kind]
+    assert np.array_equal(read.array("x").reshape(1, 3), values)
+
+
+SAFETENSORS = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BOOL": "bool",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+}
+"""The words of the format's own page."""
+
+
+@pytest.mark.parametrize("word", SAFETENSORS)
+def test_types_of_safetensors(word: str, tmp_path: Path) -> None:
+    values = np.array([[0, 1, 3]], SAFETENSORS[word])
+    header = {"x": {"dtype": word, "shape": [1, 3], "data_offsets": [0, values.nbytes]}}
+    read = opened(tmp_path / "w", safetensors(header, values.tobytes()))
+    assert read.entries["x"].dtype == SAFETENSORS[word]
+    assert np.array_equal(read.array("x").reshape(1, 3), values)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_of_every_protocol(protocol: int) -> None:
+    """Python writes the same values in other steps: texts and bytes as Python 2 did, memos by number or by order."""
+    text = "a text that is written once"
+    value = {
+        "a": [1, -1, 300, 70_000, 2**40, -(2**70)],
+        "b": (text, text, 1.5, True, False, None),
+        "c": (),
+        "d": [[], {}],
+    }
+    assert load(pickle.dumps(value, protocol), {}, {}, lambda key: key) == value
+
+
+@pytest.mark.parametrize(
+    ("steps", "value"),
+    [
+        (b"S'text'\n.", "text"),  # STRING
+        (b"T\x04\0\0\0text.", "text"),  # BINSTRING
+        (b"U\x04text.", "text"),  # SHORT_BINSTRING
+        (b"(lp0\nI1\naI2\na.", [1, 2]),  # LIST, PUT, INT, APPEND
+        (b"(I1\nI2\nt.", (1, 2)),  # TUPLE
+        (b"(I1\nI2\nd.", {1: 2}),  # DICT
+        (b"I1\n2\x86.", (1, 1)),  # DUP, TUPLE2
+        (b"I1\nI2\n0.", 1),  # POP
+        (b"I1\n(I2\nI3\n1.", 1),  # POP_MARK
+        (b"]\x94I1\na0h\0.", [1]),  # MEMOIZE, BINGET
+    ],
+)
+def test_steps_of_a_pickle(steps: bytes, value: object) -> None:
+    assert pickletools.genops(steps)
+    assert load(steps, {}, {}, lambda key: key) == value
+
+
+def test_long_names_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of the second
+        with zipfile.ZipFile(path, "w") as archive:
+            for _ in range(2):
+                archive.writestr("n" * 300, b"")
+    assert refused(path).message == f"{path}: two members are called {'n' * 200!r}"
+
+
+def test_a_file_without_weights(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors({}, b""))
+    assert refused(path).message == f"{path}: it holds no weights"
