@@ -68,7 +68,11 @@ class _Room:
         every = sum(len(one.found) for one in files.values())
         left = [pair for pair in sample if self.done.get(pair[1].key, {}).get("status") not in ("killed", "timeout")]
         print(f"{self.room}: {len(sample)} of {every} mutants, {len(left)} to run", flush=True)
-        baseline = self._measure() if left and not self.given.only else Baseline()
+        baseline = Baseline()
+        if left and self.given.only:
+            self._require_success(self._only(), 300)
+        elif left:
+            baseline = self._measure()
         for number, (one, mutant) in enumerate(left):
             began = time.monotonic()
             self._try(one, mutant, baseline)
@@ -84,19 +88,24 @@ class _Room:
         began = time.monotonic()
         found = measure(self.root, [test for test in tests if Path(test).exists()], self.given.results / "baseline")
         print(f"  {len(found.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
-        quick = sorted(found.seconds, key=lambda test: found.seconds[test])[:100]
-        outcome = try_tests(quick, 60)
-        if outcome.status != "survived":
-            raise SystemExit(f"{self.room}: without any mutant {outcome}")
+        self._require_success(sorted(found.seconds, key=lambda test: found.seconds[test])[:100], 60)
         for test in found.failed:
             print(f"  left out, since it fails without a mutant: {test}", flush=True)
         return found
+
+    def _only(self) -> list[str]:
+        return [f"tests/test_{name}.py" for name in self.given.only]
+
+    def _require_success(self, tests: list[str], seconds: float) -> None:
+        outcome = try_tests(tests, seconds)
+        if outcome.status != "survived":
+            raise SystemExit(f"{self.room}: without any mutant {outcome}")
 
     def _try(self, one: Mutants, mutant: Mutant, baseline: Baseline) -> None:
         chosen = baseline.choose(mutant.file, () if mutant.is_imported else mutant.lines, self.given.budget)
         seconds = sum(baseline.seconds[test] for test in chosen)
         if self.given.only:
-            chosen, seconds = [f"tests/test_{name}.py" for name in self.given.only], 60
+            chosen, seconds = self._only(), 60
         with _replaced(self.root / mutant.file, one.source(mutant)):
             outcome = try_tests(chosen, seconds)
         self.done[mutant.key] = {
