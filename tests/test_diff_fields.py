@@ -109,3 +109,22 @@ def test_a_net_as_a_message_is_its_text(kind: str, params: str) -> None:
         if change[0] in params:
             other = text_format.Parse(text.replace(*change), message("NetParameter")())
             assert not compare(parse(text), of_message(other, "net.caffemodel")).equal
+
+
+@pytest.mark.parametrize(
+    ("params", "kind", "said"),
+    [
+        (
+            "convolution_param { num_output: 1.5 }",
+            "Convolution",
+            "num_output takes a whole number from 0 to 4294967295, not 1.5",
+        ),
+        ("convolution_param { bias_term: 3 }", "Convolution", "bias_term takes true or false, not 3"),
+        ('batch_norm_param { eps: "x" }', "BatchNorm", 'eps takes a number, not "x"'),
+        ('pooling_param { pool: "MAX" }', "Pooling", 'pool takes a word, not "MAX"'),
+        ("name: y", "Pooling", "name takes a string, not y"),
+    ],
+)
+def test_values_of_another_type(params: str, kind: str, said: str) -> None:
+    exit, message, _ = refused(net(params, kind))
+    assert (exit, message) == (Exit.MODEL, said)
