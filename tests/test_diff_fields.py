@@ -127,3 +127,19 @@ def test_a_net_as_a_message_is_its_text(kind: str, params: str) -> None:
 def test_values_of_another_type(params: str, kind: str, said: str) -> None:
     exit, message, _ = refused(net(params, kind))
     assert (exit, message) == (Exit.MODEL, said)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"), [("010", 8), ("0x10", 16), ("0X1f", 31), ("0", 0), ("00", 0), ("10", 10)]
+)
+def test_integers_of_other_bases(written: str, number: int) -> None:
+    """As protobuf reads them."""
+    text = net(f"convolution_param {{ num_output: {written} }}")
+    assert text_format.Parse(text, message("NetParameter")()).layer[0].convolution_param.num_output == number
+    assert compare(parse(text), parse(net(f"convolution_param {{ num_output: {number} }}"))).equal
+    assert not compare(parse(text), parse(net(f"convolution_param {{ num_output: {number + 2} }}"))).equal
+
+
+@pytest.mark.parametrize("written", ["08", "0x", "1_0", "0b1"])
+def test_what_is_no_integer(written: str) -> None:
+    assert refused(net(f"convolution_param {{ num_output: {written} }}"))[0] is Exit.MODEL
