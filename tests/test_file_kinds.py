@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint_files import opened, pth, safetensors, tensor
+from checkpoint_files import call, glob, opened, pth, safetensors, tensor
 from onnx import TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure, Problem
@@ -221,3 +221,22 @@ def test_a_file_without_weights(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(safetensors({}, b""))
     assert refused(path).message == f"{path}: it holds no weights"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i4", "i8", "u2"])
+def test_byte_orders_of_npz(dtype: str, order: str, tmp_path: Path) -> None:
+    values = np.array([[0, 1, 258]], order + dtype)
+    np.savez(tmp_path / "w.npz", x=values)
+    found = open_checkpoint(tmp_path / "w.npz").array("x")
+    assert found.dtype == np.dtype(dtype)
+    assert np.array_equal(found.reshape(1, 3), values)
+
+
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_numbers_of_numpy_beside_tensors(module: str, tmp_path: Path) -> None:
+    """A best accuracy, say, as numpy 1 and numpy 2 pickle it: no tensor, and no reason to refuse the file."""
+    number = call(glob(module, "scalar"), call(glob("numpy", "dtype"), "f8", False, True), "x" * 8)
+    value = {"best": number, "state_dict": {"x": tensor("FloatStorage", "0", 3, (3,))}}
+    read = opened(tmp_path / "w.pth", pth(value, {"0": np.arange(3, dtype=np.float32).tobytes()}))
+    assert read.array("x").tolist() == [0, 1, 2]
