@@ -92,7 +92,7 @@ def test_the_table_says_what_triton_s_schema_says() -> None:
 
     types = {Field.TYPE_INT32: 2**31 - 1, Field.TYPE_UINT32: 2**32 - 1, Field.TYPE_UINT64: 2**64 - 1}
     for name, (message, field) in _bounds(schema.messages()).items():
-        assert RANGES[name].high == types[message.fields_by_name[field].type], name
+        assert RANGES[name].largest == types[message.fields_by_name[field].type], name
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_each_range_is_that_of_its_option() -> None:
     from resnetgen.cli.deploy import deploy
 
     types = {option: param.type for param in deploy.params for option in param.opts}
-    for name, (option, low, high, _) in RANGES.items():
-        found: Any = types[option]
-        assert (found.min, found.max) == (low, high), name
+    for name, each in RANGES.items():
+        found: Any = types[each.option]
+        assert (found.min, found.max) == (each.smallest, each.largest), name
     assert all(isinstance(each, ServerField) for each in RANGES.values())
 
 

@@ -78,7 +78,9 @@ def test_refusals(run: Run, update_goldens: bool) -> None:
 
 @pytest.mark.parametrize("name", ranges.RANGES)
 def test_a_number_out_of_range_names_its_option_and_field(name: str) -> None:
-    option, low, high, field = ranges.RANGES[name]
+    allowed = ranges.RANGES[name]
+    option, field = allowed.option, allowed.field
+    low, high = allowed
     for number in (low - 1, high + 1):
         with pytest.raises(Failure) as caught:
             ranges.require_in_range(**{name: number})
@@ -91,7 +93,7 @@ def test_a_number_out_of_range_names_its_option_and_field(name: str) -> None:
 
 def test_fields_of_the_servers() -> None:
     """As the servers' schemas call them, and the largest numbers that these types hold."""
-    assert {name: (high, field) for name, (_, _, high, field) in ranges.RANGES.items()} == {
+    assert {name: (each.largest, each.field) for name, each in ranges.RANGES.items()} == {
         "max_batch": (2147483647, "max_batch_size, an int32"),
         "preferred": (2147483647, "preferred_batch_size, an int32"),
         "queue_delay": (18446744073709551615, "max_queue_delay_microseconds, a uint64"),

@@ -16,9 +16,10 @@ def _set_debug(_: click.Context, __: click.Parameter, given: bool) -> None:
     _Group.debug |= given
 
 
-_debug_option = click.option(
-    "--debug", is_flag=True, expose_value=False, is_eager=True, callback=_set_debug, help="Show tracebacks."
+_DEBUG = click.Option(
+    ["--debug"], is_flag=True, expose_value=False, is_eager=True, callback=_set_debug, help="Show tracebacks."
 )
+"""One object for all commands: making options is a part of `--help` that one can measure."""
 
 
 def _print_help(context: click.Context, _: click.Parameter, given: bool) -> None:
@@ -38,7 +39,7 @@ class _Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _debug_option(self)
+        self.params.append(_DEBUG)
 
     def get_help_option(self, context: click.Context) -> click.Option | None:
         """Return click's option with another callback: click's own would end the program if the reader has gone."""

@@ -12,21 +12,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from resnetgen.ranges import Range
 
 INT32, UINT32, INT64, UINT64 = 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1
 """Largest number of each type."""
 
 
-class ServerField(NamedTuple):
-    """Range of the integers that a server accepts in a field."""
+class ServerField(Range):
+    """Range of the integers that a server accepts in a field.
 
-    option: str
-    """Option of `resnetgen deploy` that sets the field."""
-    low: int
-    high: int
-    field: str
-    """Name and type of the field in the schema."""
+    `option` is the option of `resnetgen deploy` that sets the field, `field` its name and type in the schema.
+    """
+
+    __slots__ = ("field", "option")
+
+    def __init__(self, option: str, smallest: int, largest: int, field: str) -> None:
+        super().__init__(smallest, largest)
+        self.option, self.field = option, field
 
 
 RANGES = {
@@ -48,8 +51,9 @@ def require_in_range(**given: int | Sequence[int] | None) -> None:
     from resnetgen.errors import Code, Exit, fail  # imported here because `--help` reads the table and must start fast
 
     for name, numbers in given.items():
-        option, low, high, field = RANGES[name]
+        allowed = RANGES[name]
         for number in (numbers,) if isinstance(numbers, int) else numbers or ():
-            if not low <= number <= high:
-                message = f"{option} {number} is out of range: it becomes {field}"
-                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"{low} to {high}")
+            if not allowed.smallest <= number <= allowed.largest:
+                message = f"{allowed.option} {number} is out of range: it becomes {allowed.field}"
+                hint = f"{allowed.smallest} to {allowed.largest}"
+                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)

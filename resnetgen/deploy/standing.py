@@ -20,7 +20,7 @@ def next_version(model: Path) -> int:
     """Return the newest version plus one, or 1 for a new model. Raises Failure (exit 5) if there is none left."""
     standing = [path.name for path in model.iterdir()] if model.is_dir() else []
     newest = max((int(name) for name in standing if name.isascii() and name.isdigit()), default=0)
-    if newest >= RANGES["version"].high:
+    if newest >= RANGES["version"].largest:
         message = f"{model} holds version {newest}, and Triton can read no higher one"
         raise fail(Exit.IO, Code.OUTPUT, message, hint="--model-version with a free number, or --name")
     return newest + 1

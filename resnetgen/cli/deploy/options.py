@@ -27,7 +27,7 @@ def options_of(*servers: str) -> Callable[..., Any]:
 
 def in_range(name: str) -> click.IntRange:
     """Return the type of an option, with the range that the server's schema allows."""
-    return click.IntRange(RANGES[name].low, RANGES[name].high)
+    return click.IntRange(*RANGES[name])
 
 
 def refuse_foreign(server: str) -> None:

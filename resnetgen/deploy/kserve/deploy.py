@@ -109,12 +109,12 @@ def _target(wanted: Wanted, serving: Serving) -> int:
     if wanted.target or wanted.autoscaler is not Autoscaler.KNATIVE:
         return wanted.target or _CPU_PERCENT
     at_once = serving.instances * max(1, serving.max_batch)
-    if at_once > RANGES["target"].high:
+    if at_once > RANGES["target"].largest:
         message = (
             f"--instances {serving.instances} times --max-batch {serving.max_batch} is too large a target: it becomes "
             f"{RANGES['target'].field}"
         )
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--scale-target {RANGES['target'].high} or below")
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--scale-target {RANGES['target'].largest} or below")
     return at_once
 
 
