@@ -134,10 +134,10 @@ def test_a_lock_of_another_user_is_waited_for(
 ) -> None:
     real = os.open
 
-    def refuse(path: Path, *rest: int) -> int:
+    def refuse(path: Path, *rest: int, **named: int) -> int:
         if Path(path).name == LOCK:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path, *rest)
+        return real(path, *rest, **named)
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(Failure, match="Permission denied"):
