@@ -13,10 +13,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnetgen.cli.interrupts import INTERRUPTED, was_interrupted
 from resnetgen.escape import escape
+
+if TYPE_CHECKING:
+    from resnetgen.errors import Failure
 
 MAX_LINE = 10_000
 """Limit in characters of a printed line, except for output that is meant for a program."""
@@ -136,30 +139,30 @@ def say_failure(error: BaseException) -> int:
     if was_interrupted(error):
         say("interrupted; nothing was left half-written")
         return INTERRUPTED
-    from resnetgen.errors import Code, Exit, Failure, Problem
+    from resnetgen.errors import Failure
+
+    failure = error if isinstance(error, Failure) else _as_failure(error)
+    say(str(failure))
+    return failure.exit
+
+
+def _as_failure(error: BaseException) -> Failure:
+    """Return the Failure that an error of Python, of the system or of a library means to the user."""
+    from resnetgen.errors import Code, Exit, fail
 
     match error:
-        case Failure():
-            say(str(error))
-            return error.exit
         case MemoryError():
             message = f"there is not enough memory{f': {error}' if str(error) else ''}"
-            problem, code = (
-                Problem(Code.LIMIT, message, hint="ask for less at once: a smaller --batch or --input"),
-                Exit.LIMIT,
-            )
+            return fail(Exit.LIMIT, Code.LIMIT, message, hint="ask for less at once: a smaller --batch or --input")
         case OSError():  # a failing disk or a vanished folder: not a bug
             where = f"{error.filename}: " if error.filename else ""
-            problem, code = Problem(Code.OUTPUT, f"{where}{error.strerror or error}"), Exit.IO
+            return fail(Exit.IO, Code.OUTPUT, f"{where}{error.strerror or error}")
         case RuntimeError() if "start new thread" in str(error):
             message = "no thread can be started: the system allows no more of them, or there is no memory for it"
-            problem, code = Problem(Code.LIMIT, message, hint="ulimit -u, ulimit -v"), Exit.LIMIT
+            return fail(Exit.LIMIT, Code.LIMIT, message, hint="ulimit -u, ulimit -v")
         case ImportError() if not (error.name or "").startswith("resnetgen"):
             message = f"a library cannot be loaded: {error}"
             hint = "it is broken, missing, or there is no memory for it: install resnetgen anew"
-            problem, code = Problem(Code.UNSUPPORTED, message, hint=hint), Exit.USAGE
-        case _:
-            hint = "this is a bug of resnetgen; --debug shows where. Please report it with the spec"
-            problem, code = Problem(Code.BUG, f"{type(error).__name__}: {error}", hint=hint), Exit.BUG
-    say(problem.render())
-    return code
+            return fail(Exit.USAGE, Code.UNSUPPORTED, message, hint=hint)
+    hint = "this is a bug of resnetgen; --debug shows where. Please report it with the spec"
+    return fail(Exit.BUG, Code.BUG, f"{type(error).__name__}: {error}", hint=hint)
