@@ -9,13 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from helpers import Run
 
-from resnetgen.catalogue import catalogue, markdown
+from resnetgen.catalogue import INDEX, catalogue, index, markdown, measure
 from resnetgen.compiler import build
 from resnetgen.manifest import MANIFEST
 from resnetgen.options import Options, Target
 from resnetgen.spec.find import bundled
-from resnetgen.targets.caffe.dialect import Dialect
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "generated"
@@ -59,11 +59,38 @@ def test_prototxt_is_the_authors_own(name: str, tmp_path: Path) -> None:
 
 
 def test_zoo_is_current(update_goldens: bool) -> None:
-    """docs/zoo.md. Refresh: pytest tests/test_generated.py --update-goldens"""
-    text = f"{ZOO_HEAD}\n{markdown(catalogue(bundled(), tuple(Dialect)))}"
-    if update_goldens:
-        ZOO.write_text(text, encoding="utf-8", newline="\n")
-    assert ZOO.read_text(encoding="utf-8") == text
+    """docs/zoo.md and the index of `resnetgen list`. Refresh: pytest tests/test_generated.py --update-goldens"""
+    measured = list(map(measure, bundled()))
+    texts = {ZOO: f"{ZOO_HEAD}\n{markdown(measured)}", INDEX: index(measured)}
+    for path, text in texts.items():
+        if update_goldens:
+            path.write_text(text, encoding="utf-8", newline="\n")
+        assert path.read_text(encoding="utf-8") == text, path.name
+
+
+def test_list_takes_its_figures_from_the_index(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetgen.compiler.compile_spec", None)
+    result = run("list")
+    assert (result.code, result.err) == (0, "")
+    assert len(result.out.splitlines()) == len(bundled())
+    (line,) = [line for line in result.out.splitlines() if line.startswith("torchvision/resnet50 ")]
+    assert line.split() == [
+        "torchvision/resnet50",
+        "3x224x224",
+        "25,557,032",
+        "parameters",
+        "4.089",
+        "GMACs",
+        "onnx,",
+        "caffe",
+    ]
+    assert result.out.startswith(run("list", "d2l_*").out.split("  ")[0])
+
+
+def test_a_spec_that_the_index_lacks_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zoo.json").write_text("[]")
+    monkeypatch.setattr("resnetgen.catalogue.INDEX", tmp_path / "zoo.json")
+    assert list(catalogue(["resnet20_cifar"])) == [measure("resnet20_cifar")]
 
 
 def grown(layers: list[str], stage: int, last: int, new: int) -> list[str]:

@@ -6,7 +6,7 @@ import click
 
 from resnetgen.cli.group import main
 from resnetgen.cli.options import json_option
-from resnetgen.cli.output import flush, print_json, print_line, print_lines, say
+from resnetgen.cli.output import print_json, print_line, print_lines, say
 
 
 @main.command("list")
@@ -15,19 +15,18 @@ from resnetgen.cli.output import flush, print_json, print_line, print_lines, say
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
 @click.option("--names", "only_names", is_flag=True, help="Print the names alone.")
 def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names: bool) -> None:
-    """List the bundled specs: parameters, MACs, input, and the targets that can say them.
+    """List the bundled specs: parameters, MACs, input, and the targets that can express them.
 
     PATTERN is a part of the name, or a pattern such as "torchvision/*".
     """
     from resnetgen.catalogue import catalogue, markdown, matching
-    from resnetgen.targets.caffe.dialect import Dialect
 
     if only_names:
         print_lines("\n".join(matching(pattern or "")))
         return
     names = matching(pattern or "")
     if as_markdown:
-        print_lines(markdown(catalogue(names, tuple(Dialect))).rstrip("\n"))
+        print_lines(markdown(catalogue(names)).rstrip("\n"))
         return
     if as_json:
         print_json([entry.to_json() for entry in catalogue(names)])
@@ -36,7 +35,6 @@ def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names
     for entry in catalogue(names):
         numbers = f"{entry.parameters:>13,} parameters  {entry.macs / 1e9:>7.3f} GMACs"
         print_line(f"{entry.name:<{width}}  {entry.input:>9}  {numbers}  {', '.join(entry.targets)}")
-        flush()  # the next one takes a while
     if not names:
         say(f"no bundled spec matches {pattern!r}")
 
