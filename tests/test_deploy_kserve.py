@@ -209,8 +209,8 @@ class V1beta1InferenceService(object):
     "kubernetes/__init__.py": "raise ImportError('nothing here is run')",
     "kubernetes/client/models/v1_object_meta.py": """\
 class V1ObjectMeta(BaseModel):
-    openapi_types: ClassVar[Dict[str, str]] = {'label_set': 'Dict[str, int]'}
-    attribute_map: ClassVar[Dict[str, str]] = {'label_set': 'labelSet'}
+    openapi_types: ClassVar[Dict[str, str]] = {'label_set': 'Dict[str, int]', 'share': 'float'}
+    attribute_map: ClassVar[Dict[str, str]] = {'label_set': 'labelSet', 'share': 'share'}
 """,
 }
 
@@ -223,6 +223,10 @@ class V1ObjectMeta(BaseModel):
         ({"metaData": {"labels": {}}}, ["there is no field metaData.labels"]),
         ({"metaData": {"labelSet": {"a": "b"}}}, ["metaData.labelSet.a is 'b', not of type int"]),
         ({"metaData": {"labelSet": {"a": True}}}, ["metaData.labelSet.a is True, not of type int"]),
+        ({"metaData": {"share": 1}}, []),
+        ({"metaData": {"share": 0.5}}, []),
+        ({"metaData": {"share": "0.5"}}, ["metaData.share is '0.5', not of type float"]),
+        ({"metaData": {"share": True}}, ["metaData.share is True, not of type float"]),
         ({"metaData": {"labelSet": 1}}, ["metaData.labelSet is 1, no mapping"]),
         ({"metaData": 1, "items": 2}, ["metaData is 1, no mapping", "items is 2, no list"]),
         ({"items": ["a", 2]}, ["items.1 is 2, not of type str"]),

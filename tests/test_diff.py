@@ -326,7 +326,9 @@ def test_a_net_with_other_names_gets_a_hint() -> None:
     expected = """\
 renamed: 4: x0 -> y0, x1 -> y1, x2 -> y2, ...
 equal: 4 layers, 0 differences"""
-    assert differs(a, a.replace('"x', '"y'), ignore_names=True).render() == expected
+    same = differs(a, a.replace('"x', '"y'), ignore_names=True)
+    assert same.render() == expected
+    assert same.to_json()["renamed"] == [["x0", "y0"], ["x1", "y1"], ["x2", "y2"], ["x3", "y3"]]
 
 
 def test_names_do_not_drive_the_terminal() -> None:

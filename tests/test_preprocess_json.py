@@ -39,6 +39,7 @@ def test_what_is_written_is_read(resize: Any) -> None:
         pytest.param('{"color": "rgb"}', PLAIN, id="defaults"),
         pytest.param('{"color":"rgb","mean":null,"std":null,"resize":null,"crop":null}', PLAIN, id="null"),
         pytest.param('{\n\t"color":\t"rgb",\r\n\t"crop": 224\n}\n', replace(PLAIN, crop=(224, 224)), id="one side"),
+        pytest.param('\t{"color": "rgb"}\t\n\t', PLAIN, id="tabs around"),
         pytest.param('{"color": "rgb", "crop": "20x30"}', replace(PLAIN, crop=(20, 30)), id="as in a spec"),
         pytest.param('{"color": "rgb", "resize": [50, 60]}', replace(PLAIN, resize=(50, 60)), id="height and width"),
         pytest.param('{"color": "rgb", "divide": 2.55e+2}', replace(PLAIN, divide=255), id="a float"),
@@ -104,6 +105,14 @@ WRONG = {
     ),
     "embedded": ('{"color": "rgb", "embedded": 1}', "1:30: error[wrong-type]: embedded must be true or false or empty"),
 }
+
+
+def test_the_largest_image() -> None:
+    """One of 2^27 pixels. Of one pixel more there is none with sides that are within their own limit."""
+    assert parsed('{"color": "rgb", "crop": [2048, 65536]}')[0].crop == (2048, 65536)
+    assert 3226 * 41605 == (1 << 27) + 2
+    with pytest.raises(Failure, match=r"crop cannot be \[3226, 41605\]"):
+        parsed('{"color": "rgb", "crop": [3226, 41605]}')
 
 
 @pytest.mark.parametrize("kind", WRONG)

@@ -196,7 +196,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Values]], dict[str, Values]], tuple
     ),
     "shape": (
         lambda v: v | {"head/fc.weight": np.ones((7, 8), np.float32), "head/fc.bias": np.ones(7, np.float32)},
-        ("head/fc.weight is 7x8, not 4x8", "--reinit head"),
+        (": 2 of another shape\n", "head/fc.weight is 7x8, not 4x8", "--reinit head"),
     ),
     "transposed": (
         lambda v: v | {"head/fc.weight": v["head/fc.weight"].T.copy()},
@@ -206,6 +206,10 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Values]], dict[str, Values]], tuple
     "folded": (
         lambda v: {k: one for k, one in v.items() if "/norm" not in k},
         ("its norms may be folded", "--no-fold", "missing: and"),
+    ),
+    "folded, its biases left over": (
+        lambda v: {k: one for k, one in v.items() if "/norm" not in k} | {"conv2_x/0/main/conv1.bias": np.ones(2)},
+        ("1 left over", "its norms may be folded", "--no-fold"),
     ),
     "strangers": (
         lambda v: {f"net.{i}": one for i, one in enumerate(v.values())},
@@ -240,6 +244,15 @@ def test_a_prefix_of_all_names_is_named(tiny: Compiled, tmp_path: Path) -> None:
     path = write(tmp_path / "a", {f"backbone.{name}": one for name, one in values.items()})
     with pytest.raises(Failure, match=r"hint: all its names begin with 'backbone\.': save its tensors"):
         load(path, tiny)
+
+
+def test_axes_of_one_are_taken_off(tiny: Compiled, tmp_path: Path) -> None:
+    """A library may store a matrix as a convolution of 1x1: its values are returned in the network's shape."""
+    own = tensors(tiny.graph, random_weights(tiny.graph))
+    weights = load(write(tmp_path / "a", own | {"head/fc.weight": own["head/fc.weight"].reshape(4, 8, 1, 1)}), tiny)
+    for found in (weights.stored("head/fc", "weight"), weights.tensor("head/fc", "weight")):
+        assert np.array_equal(found, own["head/fc.weight"])
+        assert found.shape == (4, 8)
 
 
 def test_counters_of_norms_are_no_weights(tiny: Compiled, tmp_path: Path) -> None:

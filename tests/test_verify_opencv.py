@@ -120,6 +120,17 @@ def test_paths_of_caffe_files(folder: Path) -> None:
     assert len(report.comparisons[0].layers) > 20
 
 
+def test_inputs_of_a_concat_are_not_compared(folder: Path) -> None:
+    """OpenCV writes them into the output of the Concat, and would return random memory for them."""
+    blocks = "blocks: {both: {branches: {a: '1x1, 4', b: '3x3, 4'}, merge: concat}}\n"
+    (folder / "small.yaml").write_text(blocks + SMALL.replace("[1x1, 8; 3x3, 8; 1x1, 16] x2", "both()"))
+    build(["small.yaml"], replace(BOTH, dialect=Dialect.OPENCV))
+    report = check("onnxruntime", "opencv")
+    assert report.passed
+    names = [layer.name for layer in report.comparisons[0].layers]
+    assert names == ["conv1/relu6", "conv2_x/maxpool", "conv2_x/0/concat", "head/gap", "head/fc", "head/softmax"]
+
+
 def test_a_foreign_net_has_its_own_names_and_lines(folder: Path) -> None:
     """Without a manifest nothing is known of it but what it says."""
     build(["small.yaml"], replace(BOTH, dialect=Dialect.OPENCV))
