@@ -236,6 +236,11 @@ def test_the_header_of_a_safetensors_file_has_no_blanks(tmp_path: Path) -> None:
     assert len(header) % 8 == 0
 
 
+@pytest.mark.parametrize(("value", "keys"), [({}, "none"), ({"epoch": 3, "best": 0.5}, "'epoch', 'best'")])
+def test_the_keys_of_a_dict_without_tensors_are_named(value: dict[str, Any], keys: str, tmp_path: Path) -> None:
+    assert f"it has no dict of tensors; its keys are {keys} (bytes" in refused(tmp_path / "w", pth(value, {}))
+
+
 def test_numbers_of_an_onnx_model_that_are_not_packed(tmp_path: Path) -> None:
     """Each would be a field of its own, of any length."""
     head = initializer(dims=[1], data_type=7).SerializeToString()

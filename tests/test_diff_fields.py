@@ -122,6 +122,7 @@ def test_a_net_as_a_message_is_its_text(kind: str, params: str) -> None:
         ("convolution_param { bias_term: 3 }", "Convolution", "bias_term takes true or false, not 3"),
         ('batch_norm_param { eps: "x" }', "BatchNorm", 'eps takes a number, not "x"'),
         ('pooling_param { pool: "MAX" }', "Pooling", 'pool takes a word, not "MAX"'),
+        ("top: 3", "ReLU", "top takes a string, not 3"),
     ],
 )
 def test_values_of_another_type(params: str, kind: str, said: str) -> None:
@@ -143,3 +144,19 @@ def test_integers_of_other_bases(written: str, number: int) -> None:
 @pytest.mark.parametrize("written", ["08", "0x", "1_0", "0b1"])
 def test_what_is_no_integer(written: str) -> None:
     assert refused(net(f"convolution_param {{ num_output: {written} }}"))[0] is Exit.MODEL
+
+
+def test_layers_are_told_apart_by_a_string_alone() -> None:
+    """Two branches that differ in one text are matched by it, whatever their names and their order."""
+
+    def branches(*modules: str) -> str:
+        layers = "".join(
+            f'layer {{ name: "{place}" type: "Python" bottom: "data" top: "{place}"'
+            f' python_param {{ module: "{module}" }} }}\n'
+            for place, module in enumerate(modules)
+        )
+        return f'{HEAD}{layers}layer {{ name: "sum" type: "Eltwise" bottom: "0" bottom: "1" top: "sum" }}\n'
+
+    one = parse(branches("m", "n"))
+    assert compare(one, parse(branches("n", "m")), ignore_names=True).equal
+    assert not compare(one, parse(branches("n", "n")), ignore_names=True).equal
