@@ -14,7 +14,7 @@ import numpy as np
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.inputs import open_input, read_failure
-from resnetgen.weights.checkpoint.dtypes import Order, Values, loaded, stored
+from resnetgen.weights.checkpoint.dtypes import Values, loaded, stored
 
 _CHUNK = 1 << 20
 """Bytes read at a time, few enough to be still in the processor's cache when they are summed."""
@@ -54,9 +54,9 @@ class Ranges:
             file.seek(start)
             return file.read(max(0, min(end, self.size) - start))
 
-    def array(self, start: int, dtype: str, shape: tuple[int, ...], order: Order = "<") -> Values:
+    def array(self, start: int, dtype: str, shape: tuple[int, ...]) -> Values:
         """Return the values that begin at byte `start`. The caller has checked that they are within the file."""
-        values = np.empty(shape, stored(dtype, order))
+        values = np.empty(shape, stored(dtype))
         self.fill(values, start)
         return loaded(values, dtype)
 
