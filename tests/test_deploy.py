@@ -168,6 +168,7 @@ def test_a_version_is_added_and_none_is_changed(run: Run) -> None:
     result = run(*TRITON, *labels, "--model-version", "2")
     assert result.code == Exit.IO
     assert "repository/tiny/2 stands there, and a version is never changed" in result.err
+    assert "hint: leave out --model-version for the next one that is free\n" in result.err
     assert everything() == before
 
 

@@ -169,6 +169,7 @@ def test_a_library_is_read_once(tmp_path: Path, parsed: list[str]) -> None:
 def test_a_spec_draws_on_few_files(tmp_path: Path, parsed: list[str]) -> None:
     message = refusal(lambda: compiled(tmp_path / "net.yaml", f"use: [{'std,' * 256}]\n{SPEC}"))
     assert "net.yaml:1:1027: error[limit]: a spec draws on more than 256 files" in message
+    assert message.endswith("hint: a file that stands twice counts twice")
     for number in range(300):
         (tmp_path / f"{number}.yaml").write_text("doc: empty\n")
     parsed.clear()

@@ -132,7 +132,7 @@ def test_every_mistake_is_told_at_once() -> None:
 
 
 def test_a_crop_must_be_said_where_the_model_says_no_size() -> None:
-    with pytest.raises(Failure, match="the preprocessing has no key 'crop'"):
+    with pytest.raises(Failure, match=r"\]: the preprocessing has no key 'crop'\n"):
         parsed('{"color": "rgb"}', None)
     assert parsed('{"color": "rgb", "crop": 24}', None)[0].crop == (24, 24)
 
