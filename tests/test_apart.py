@@ -22,6 +22,10 @@ import os, signal, sys, time
 from resnetgen import verification
 from resnetgen.cli import run
 
+def run_for_ever():
+    while True:
+        time.sleep(0.05)  # Python answers a signal between two calls, not one that comes just before a long one
+
 def verify(*_):
     {work}
 
@@ -67,7 +71,7 @@ def test_the_exit_code_is_that_of_the_work() -> None:
 )
 def test_what_ends_the_program_ends_its_child(name: str, code: int) -> None:
     """The child holds the other end of stdout: as long as it lives, reading does not end."""
-    started = program("print(os.getpid(), flush=True); time.sleep(600)")
+    started = program("print(os.getpid(), flush=True); run_for_ever()")
     assert started.stdout is not None
     child = int(started.stdout.readline())
     assert child != started.pid

@@ -13,10 +13,10 @@ from threading import Thread
 
 from resnetgen.cli.output import say_failure
 
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PASSED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 """Signals that the child is sent as well."""
-_ANSWERED = (*_PASSED_ON, signal.SIGTSTP)
-"""All signals that this process answers in its own way while the child runs."""
+_AWAITED = {*_PASSED_ON, signal.SIGTSTP, signal.SIGCHLD}
+"""Signals that this process waits for while the child runs."""
 
 
 def run_apart(work: Callable[[], None]) -> int:
@@ -27,22 +27,36 @@ def run_apart(work: Callable[[], None]) -> int:
     child.
     """
     reading, writing = os.pipe()
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ANSWERED)  # until both processes can answer
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # a signal that is ignored could not be waited for
+    # Blocked until they are waited for: a handler of Python's would not run if its signal arrived just before a wait.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     if not (child := os.fork()):
         os.setpgid(0, 0)  # signals of a terminal then come from the parent alone, only once
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # else one set to `stty tostop` would stop us as we print
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(writing)
         Thread(target=_end_with_parent, args=(reading,), daemon=True).start()
         work()
         os._exit(os.EX_SOFTWARE)  # not reached: `work` ends the process
     os.close(reading)
-    for number in _PASSED_ON:
-        signal.signal(number, lambda number, _: _pass_on(number, child))
-    signal.signal(signal.SIGTSTP, lambda *_: _stop_both(child))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = _wait_for(child)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return status if status >= 0 else _killed(-status)
+
+
+def _wait_for(child: int) -> int:
+    """Pass signals to the child until it ends; return its exit code, or the negative number of what killed it."""
+    while True:
+        number = signal.sigwait(_AWAITED)
+        if number in _PASSED_ON:
+            _pass_on(number, child)
+        elif number == signal.SIGTSTP:
+            _stop_both(child)
+        else:  # it has ended, or was stopped or continued
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
 
 
 def _pass_on(number: int, child: int) -> None:
