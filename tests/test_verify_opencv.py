@@ -106,6 +106,18 @@ def test_a_prototxt_that_was_changed_is_not_written_anew(folder: Path, old: str,
     assert report.first_difference.name == layer
 
 
+def test_layers_that_were_added_by_hand_are_counted(folder: Path) -> None:
+    """The report counts those of the file that ran, not those of a build."""
+    build(["small.yaml"], replace(BOTH, dialect=Dialect.OPENCV))
+    layers = PROTOTXT.read_text().count("layer {")
+    reader = 'layer {\n\tbottom: "head/gap"\n'
+    more = 'layer {\n\tbottom: "head/gap"\n\ttop: "head/gap"\n\tname: "more"\n\ttype: "ReLU"\n}\n\n'
+    for count in (layers, layers + 1):
+        (side,) = (side for side in check("onnxruntime", "opencv").sides if side.engine.startswith("OpenCV"))
+        assert f"({count} layers)" in side.ran_on
+        rewrite(PROTOTXT, reader, more + reader)
+
+
 def test_paths_of_caffe_files(folder: Path) -> None:
     """Beside each other, apart, or alone; a bundled spec is found by the manifest."""
     build(["resnet20_cifar"], BOTH)
