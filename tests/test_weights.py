@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import prod, sqrt
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import onnx
@@ -171,6 +172,32 @@ def test_drawing_more_than_it_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resnetgen.weights.draw._AHEAD", 100)
     graph = net()
     assert [key for key, _, _ in Drawing(random_weights(graph), keys(graph))] == list(keys(graph))
+
+
+def test_only_so_much_is_drawn_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of 40 bytes, of which 100 may be ahead: two, whether few or many have been asked for."""
+    drawn: list[str] = []
+
+    class Counted:
+        def tensor(self, node: str, parameter: str) -> Array:
+            drawn.append(node)
+            return np.zeros(10, np.float32)
+
+    class AtOnce(ThreadPoolExecutor):
+        """Draws what it is given before it goes on."""
+
+        def submit(self, *work: Any, **more: Any) -> Any:
+            done = super().submit(*work, **more)
+            done.result()
+            return done
+
+    monkeypatch.setattr("resnetgen.weights.draw._AHEAD", 100)
+    monkeypatch.setattr("resnetgen.weights.draw.ThreadPoolExecutor", AtOnce)
+    drawing = Drawing(Counted(), {(f"{number}", "weight"): (10,) for number in range(20)})
+    assert len(drawn) == 2
+    for number, (key, _, _) in enumerate(drawing, 1):
+        assert key == (f"{number - 1}", "weight")
+        assert len(drawn) == min(20, number + 2)
 
 
 def test_drawing_stops_at_an_error() -> None:
