@@ -465,6 +465,15 @@ def output_name_of_bytes() -> bytes:
 
 
 @model
+def size_name_of_bytes() -> bytes:
+    """The names of the batch."""
+    made = net()
+    for each in (*made.graph.input, *made.graph.output):
+        each.type.tensor_type.shape.dim[0].dim_param = "QQQQ"
+    return renamed(made)
+
+
+@model
 def texts_of_bytes() -> bytes:
     """Ours by its word, and what it says of itself is no text."""
     made = net()

@@ -62,6 +62,7 @@ CODES: dict[str, tuple[int, int]] = {
     "node_name_of_bytes": (EQUAL, EQUAL),
     "tensor_name_of_bytes": (BAD, EQUAL),
     "output_name_of_bytes": (BAD, BAD),
+    "size_name_of_bytes": (BAD, BAD),
     "texts_of_bytes": (EQUAL, EQUAL),
     "metadata_of_another": (BAD, EQUAL),
     "names_that_drive_a_terminal": (EQUAL, EQUAL),

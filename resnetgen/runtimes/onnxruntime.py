@@ -63,6 +63,16 @@ class Device(Frozen):
         return self.cuda_options["use_tf32"] != "0" and os.environ.get(_TF32_OVERRIDE) != "0"
 
 
+class TensorInfo(Frozen):
+    """An input or an output as the model declares it."""
+
+    name: str
+    type: str
+    """ONNX Runtime's name of the type: tensor(float)."""
+    shape: list[int | str | None]
+    """Sizes; a name or None for one that is not fixed."""
+
+
 class Session:
     """A loaded model, which can be run any number of times."""
 
@@ -79,13 +89,13 @@ class Session:
         self._has_looked = False
         self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-", ignore_cleanup_errors=True)
         self._session = _session(model, device, beside, Path(self._folder.name))
-        with _failures(self.shown):  # for example for a name that is not UTF-8
-            inputs = self._session.get_inputs()
-            self.given = tuple(self._session.get_outputs())
-            """Name, type and shape of each output, like those of `input`."""
-            self.outputs: tuple[str, ...] = tuple(output.name for output in self.given)
-            for value in inputs:
-                value.name  # noqa: B018  read here, where a name that is not UTF-8 becomes a Failure
+        with _failures(self.shown):  # a name, also of a size, that is not UTF-8 raises an error when it is read
+            inputs, outputs = (
+                tuple(TensorInfo(each.name, each.type, each.shape) for each in declared)
+                for declared in (self._session.get_inputs(), self._session.get_outputs())
+            )
+        self.given = outputs
+        self.outputs: tuple[str, ...] = tuple(output.name for output in outputs)
         if not inputs or not self.given:
             lacking = "gives no output" if inputs else "takes no input"
             raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.shown}: it {lacking}")
