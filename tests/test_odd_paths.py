@@ -42,11 +42,17 @@ def test_open_files_run_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def open_nothing(path: object, *_: object, **__: object) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
+    def remove_nothing(path: object, onerror: Any = None, onexc: Any = None, **_: object) -> None:
+        """Report the error as Python 3.11 does, or as later ones do."""
+        error = _raised(open_nothing, path)
+        if onexc:
+            onexc(os.open, path, error[1])
+        else:
+            onerror(os.open, path, error)
+
     with monkeypatch.context() as patch:
         patch.setattr("resnetgen.verify.sides.write", open_nothing)
-        patch.setattr(
-            "shutil.rmtree", lambda path, onerror=None, **_: onerror(os.open, path, _raised(open_nothing, path))
-        )
+        patch.setattr("shutil.rmtree", remove_nothing)
         result = run("verify", "tiny.yaml")
     assert (result.code, result.err.count("error[")) == (5, 1)
 
