@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from PIL import Image
 from resnetgen.errors import Exit, Failure
 from resnetgen.predict import Classifier, read_folder, request
 from resnetgen.predict import predict as classify
-from resnetgen.runtimes.onnxruntime import Device
+from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.verification import Verified, verify
 from resnetgen.verify import Settings
 from resnetgen.verify.comparison import Agreement, Distance
@@ -152,6 +154,17 @@ def test_a_fixed_batch_in_pieces_against_a_dynamic_one(folder: Path) -> None:
     report = verify(Verified("dynamic.onnx", ("onnxruntime", "one.onnx")), Settings(batches=(3,)))
     assert report.passed
     assert len(report.comparisons[0].layers) == 5
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_session_that_never_runs_removes_its_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    put("rank0")
+    session = Session(Path("copy.onnx"), Device())
+    assert list(folder.glob("resnetgen-profile-*"))
+    del session
+    gc.collect()
+    assert not list(folder.glob("resnetgen-profile-*"))
 
 
 def test_a_difference_inside_a_foreign_model_still_fails(folder: Path) -> None:

@@ -11,8 +11,7 @@ from helpers import Run
 from PIL import Image as PIL
 
 # In a test a warning is an exception, which the program would call a bug: exit 70.
-# A folder that an earlier test left to the garbage collector may be collected here: no warning of a library's.
-pytestmark = pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("error")
 
 SPEC = "preprocess: {color: rgb, divide: 255, resize: 36, crop: 32x32}\n"
 BUILD = ("build", "net.yaml", "--weights", "x.npz")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -87,8 +89,10 @@ class Session:
         self.nodes: dict[str, str] = {}
         """Node -> its provider, after the first run; ONNX Runtime fuses and renames some nodes."""
         self._has_looked = False
-        self._folder = tempfile.TemporaryDirectory(prefix="resnetgen-profile-", ignore_cleanup_errors=True)
-        self._session = _session(model, device, beside, Path(self._folder.name))
+        folder = tempfile.mkdtemp(prefix="resnetgen-profile-")
+        # Removed after the first run; for a session that never runs, with the session.
+        self._remove_profile = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._session = _session(model, device, beside, Path(folder))
         with _failures(self.shown):  # a name, also of a size, that is not UTF-8 raises an error when it is read
             inputs, outputs = (
                 tuple(TensorInfo(each.name, each.type, each.shape) for each in declared)
@@ -148,7 +152,7 @@ class Session:
     def _look_where_it_ran(self) -> None:
         self._has_looked = True
         providers = _node_providers(Path(self._session.end_profiling()))
-        self._folder.cleanup()
+        self._remove_profile()
         if providers is None and self.device.provider is Provider.CUDA:
             message = f"{self.shown}: ONNX Runtime's profile cannot be read, so it is unknown which nodes ran on CUDA"
             raise fail(Exit.VERIFICATION, Code.PROVIDER, message, hint="--provider auto accepts this")
