@@ -1,4 +1,4 @@
-"""Options of the tests, and the program as a fixture. Marks: tests/needs.py. Steps of CI: tests/steps.py."""
+"""Options of the tests, and the program as a fixture. Marks and steps of CI: tests/support/needs.py and steps.py."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import TINY, Result, Run
 
 from resnetgen.cli import main
 from resnetgen.errors import Code, Problem, Span
+from support.helpers import TINY, Result, Run
 
 # Tests import ONNX Runtime themselves, too, which would report that to its makers.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-pytest_plugins = ["needs", "steps"]
+pytest_plugins = ["support.needs", "support.steps"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from checkpoint_files import (
+
+from resnetgen.errors import Code, Exit, Failure
+from resnetgen.files import staging
+from resnetgen.targets.caffe.schema import message
+from resnetgen.weights import checkpoint
+from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
+from support.checkpoint_files import (
     CAFFE,
     FILES,
     TENSORS,
@@ -38,13 +44,7 @@ from checkpoint_files import (
     tensor,
     v1_layer,
 )
-from helpers import cells, random_weights, write_caffe, write_onnx
-
-from resnetgen.errors import Code, Exit, Failure
-from resnetgen.files import staging
-from resnetgen.targets.caffe.schema import message
-from resnetgen.weights import checkpoint
-from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
+from support.helpers import cells, random_weights, write_caffe, write_onnx
 
 
 @pytest.mark.parametrize("format", FILES)

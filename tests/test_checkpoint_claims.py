@@ -10,7 +10,15 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED
 import numpy as np
 import onnx
 import pytest
-from checkpoint_files import (
+
+from resnetgen.errors import Exit, Failure
+from resnetgen.ir import ops
+from resnetgen.ir.ops import VOCABULARY
+from resnetgen.ir.ops.base import BaseOp
+from resnetgen.weights.checkpoint import Head, write_checkpoint
+from resnetgen.weights.initialise import input_moments
+from resnetgen.weights.wire import varint
+from support.checkpoint_files import (
     Raw,
     blob,
     call,
@@ -32,15 +40,7 @@ from checkpoint_files import (
     tensor,
     zip_of,
 )
-from helpers import graph
-
-from resnetgen.errors import Exit, Failure
-from resnetgen.ir import ops
-from resnetgen.ir.ops import VOCABULARY
-from resnetgen.ir.ops.base import BaseOp
-from resnetgen.weights.checkpoint import Head, write_checkpoint
-from resnetgen.weights.initialise import input_moments
-from resnetgen.weights.wire import varint
+from support.helpers import graph
 
 HOOKS = call(glob("collections", "OrderedDict"))
 VALUES = random("float32", 2, 3)

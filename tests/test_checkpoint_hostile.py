@@ -18,7 +18,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from checkpoint_files import (
+
+from resnetgen.errors import Code, Exit, Failure
+from resnetgen.weights.checkpoint import messages, open_checkpoint
+from resnetgen.weights.checkpoint import pickled as pickled_module
+from resnetgen.weights.wire import delimited, varint
+from support.checkpoint_files import (
     FILES,
     TENSORS,
     Raw,
@@ -38,12 +43,7 @@ from checkpoint_files import (
     tensor,
     zip_of,
 )
-from helpers import within
-
-from resnetgen.errors import Code, Exit, Failure
-from resnetgen.weights.checkpoint import messages, open_checkpoint
-from resnetgen.weights.checkpoint import pickled as pickled_module
-from resnetgen.weights.wire import delimited, varint
+from support.helpers import within
 
 MEMORY = 8 << 20
 """Bytes that reading a small file may take, whatever it claims."""

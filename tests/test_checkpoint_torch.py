@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoint_files import TENSORS, opened, pth, pth_of, same, tensor
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
+from support.checkpoint_files import TENSORS, opened, pth, pth_of, same, tensor
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]  # it warns of what it will write no more
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import image
 
 from benchmarks.measure import Bench, apart
 from benchmarks.suite import measured
@@ -18,6 +17,7 @@ from resnetgen.targets.caffe import emit as caffe
 from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
 from resnetgen.verify import Settings, verify_against_spec
 from resnetgen.weights.initialise import Init, Initialised
+from support.helpers import image
 
 PUBLISHED = {
     "plain34": 21_623_848,

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from helpers import TINY, Run
 from onnx import numpy_helper
 
 from resnetgen.errors import Exit
+from support.helpers import TINY, Run
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Run
 from PIL import Image as PIL
 
 from resnetgen.errors import Code, Exit, Failure
@@ -24,6 +23,7 @@ from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.runtimes import decode as module
 from resnetgen.runtimes.decode import FORMATS, decode
 from resnetgen.runtimes.images import image_files, load_bytes
+from support.helpers import Run
 
 PACKAGE = Path(module.__file__).parents[1]
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)

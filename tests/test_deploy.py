@@ -13,13 +13,13 @@ from typing import Any
 import onnx
 import onnxruntime
 import pytest
-from helpers import Run
 
 from resnetgen.deploy import check, config, schema, triton
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.files import Staging
 from resnetgen.options import Options
 from resnetgen.targets.onnx import emit
+from support.helpers import Run
 
 TINY = """\
 use: std

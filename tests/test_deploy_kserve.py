@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Run
-from needs import kserve_python
 from ruamel.yaml import YAML
 
 from resnetgen.deploy.kserve import check, openapi, service
 from resnetgen.errors import Exit
 from resnetgen.files import Staging
 from resnetgen.targets.onnx import emit
+from support.helpers import Run
+from support.needs import kserve_python
 
 TINY = """\
 use: std
@@ -179,7 +179,7 @@ def test_kserve_takes_every_manifest_and_no_misspelt_one(run: Run) -> None:
     bad = misspelt(good["nothing but the URI"].read_text())
     for path, (text, _) in bad.items():
         Path(path).write_text(text)
-    script = Path(__file__).with_name("kserve_schema.py")
+    script = Path(__file__).parent / "support" / "kserve_schema.py"
     command = [str(kserve_python()), str(script), *map(str, good.values()), *bad]
     said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert {path: said[path] for path in map(str, good.values())} == {str(path): [] for path in good.values()}

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Run
 
 from resnetgen.deploy import check, schema, standing, triton
 from resnetgen.deploy.config import Serving
@@ -16,6 +15,7 @@ from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.deploy.ranges import RANGES, ServerField
 from resnetgen.errors import Exit, Failure
 from resnetgen.options import Options
+from support.helpers import Run
 
 TINY = """\
 use: std

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import onnx
 import pytest
-from helpers import Run
 
 from resnetgen.deploy import check, ranges
 from resnetgen.deploy.config import DYNAMIC, Config, Precision, Sample, Serving, Tensor
 from resnetgen.deploy.kserve.service import Autoscaler, Scaling, Service, quantity
 from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.errors import Failure
+from support.helpers import Run
 
 GOLDEN = Path(__file__).parent / "data" / "refusals" / "deploy.txt"
 TINY = """\

@@ -11,10 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import needs
 import pytest
+
 from faults.harness import Tree, tree
-from helpers import TINY
+from support import needs
+from support.helpers import TINY
 
 ARGUMENTS = "--target onnx --target caffe --target ir --init random-stats"
 

@@ -9,7 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import (
+
+from resnetgen.compiler import compile_spec
+from resnetgen.errors import Exit, Failure
+from resnetgen.ir.graph import Graph
+from resnetgen.resources import SPECS
+from resnetgen.targets.caffe import emit
+from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.targets.caffe.layers import Fixed
+from resnetgen.targets.caffe.read import read_graph
+from resnetgen.targets.caffe.schema import parse_prototxt
+from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
+from support.helpers import (
     CaffeModel,
     cells,
     compile_text,
@@ -22,17 +33,6 @@ from helpers import (
     write_caffe,
     write_onnx,
 )
-
-from resnetgen.compiler import compile_spec
-from resnetgen.errors import Exit, Failure
-from resnetgen.ir.graph import Graph
-from resnetgen.resources import SPECS
-from resnetgen.targets.caffe import emit
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.layers import Fixed
-from resnetgen.targets.caffe.read import read_graph
-from resnetgen.targets.caffe.schema import parse_prototxt
-from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
 
 PORTABLE = {
     # A row, and the layers that it becomes where a dialect lacks a word of its own.

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_encoding, text_format
-from helpers import within
 
 from resnetgen.diff import Difference, Net, Record, Word, compare, load, parse
 from resnetgen.errors import Exit, Failure, Source, Span
 from resnetgen.targets.caffe import text
 from resnetgen.targets.caffe.schema import message
+from support.helpers import within
 
 DATA = Path(__file__).parent / "data" / "diff"
 GENERATED = Path(__file__).parents[1] / "generated"

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from diff_nets import DATA, FAMILIES, Family, circles, conv, disguised, graph, net, regular, rewired, total
 
 from resnetgen.diff import Net, Record, compare, search
 from resnetgen.diff.compare import _Comparison
@@ -16,6 +15,7 @@ from resnetgen.diff.match import by_structure
 from resnetgen.diff.pair import Pair
 from resnetgen.diff.partition import Partition
 from resnetgen.diff.work import Work
+from support.diff_nets import DATA, FAMILIES, Family, circles, conv, disguised, graph, net, regular, rewired, total
 
 
 def isomorphic(a: Net, b: Net) -> bool:

@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from diff_nets import DATA, FAMILIES, Family, conv, disguised, net, regular, rewired
 
 import resnetgen.diff
 from resnetgen.diff import Net, Record, align, compare, parse, search
@@ -23,6 +22,7 @@ from resnetgen.diff.subsequence import common
 from resnetgen.diff.work import Work
 from resnetgen.errors import Exit, Failure
 from resnetgen.targets.caffe import text
+from support.diff_nets import DATA, FAMILIES, Family, conv, disguised, net, regular, rewired
 
 ROOM = str(Path(resnetgen.diff.__file__).parent)
 STEPS = 2.2

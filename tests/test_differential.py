@@ -17,7 +17,18 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from helpers import (
+from hypothesis import HealthCheck, event, given, note, settings
+from hypothesis import strategies as st
+
+from resnetgen.errors import Code, Failure
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import Conv, MaxPool, Relu6
+from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
+from resnetgen.targets.onnx.emit import OnnxOptions
+from resnetgen.targets.onnx.validate import validate
+from resnetgen.weights.source import Array, Weights
+from support.helpers import (
     Changed,
     Float64,
     cells,
@@ -32,18 +43,7 @@ from helpers import (
     write_caffe,
     write_onnx,
 )
-from hypothesis import HealthCheck, event, given, note, settings
-from hypothesis import strategies as st
-from strategies import Files, networks
-
-from resnetgen.errors import Code, Failure
-from resnetgen.ir.graph import Graph, Node
-from resnetgen.ir.ops import Conv, MaxPool, Relu6
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
-from resnetgen.targets.onnx.emit import OnnxOptions
-from resnetgen.targets.onnx.validate import validate
-from resnetgen.weights.source import Array, Weights
+from support.strategies import Files, networks
 
 TOLERANCE = 1e-4
 """Of the largest output."""

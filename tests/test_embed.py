@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from helpers import OnnxModel, cells, error, on_onnxruntime, on_reference_evaluator, random_weights, write_onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.preprocess import Color, Interpolation, Preprocess
@@ -17,6 +16,7 @@ from resnetgen.targets.onnx.emit import OnnxOptions
 from resnetgen.targets.onnx.translate import Names
 from resnetgen.targets.onnx.validate import validate
 from resnetgen.weights.source import Array
+from support.helpers import OnnxModel, cells, error, on_onnxruntime, on_reference_evaluator, random_weights, write_onnx
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

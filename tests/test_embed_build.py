@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from helpers import error, on_onnxruntime
 
 from resnetgen.cli import main
 from resnetgen.runtimes.images import normalise
 from resnetgen.spec.load import load
+from support.helpers import error, on_onnxruntime
 
 TINY = """\
 use: std

@@ -15,23 +15,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import (
-    CaffeModel,
-    Changed,
-    OnnxModel,
-    cells,
-    compile_text,
-    error,
-    expected,
-    graph,
-    image,
-    on_onnxruntime,
-    on_opencv,
-    on_reference_evaluator,
-    random_weights,
-    write_caffe,
-    write_onnx,
-)
 
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.ir.graph import Graph
@@ -69,6 +52,23 @@ from resnetgen.targets.caffe.validate import validate_caffemodel, validate_proto
 from resnetgen.targets.onnx.emit import OnnxOptions
 from resnetgen.targets.onnx.translate import Names
 from resnetgen.targets.onnx.validate import validate
+from support.helpers import (
+    CaffeModel,
+    Changed,
+    OnnxModel,
+    cells,
+    compile_text,
+    error,
+    expected,
+    graph,
+    image,
+    on_onnxruntime,
+    on_opencv,
+    on_reference_evaluator,
+    random_weights,
+    write_caffe,
+    write_onnx,
+)
 
 TOLERANCE = 1e-5
 """Of the largest absolute value. Measured: 1e-7 on all engines."""

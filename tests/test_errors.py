@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import within
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span
 from resnetgen.expand import expand
@@ -23,6 +22,7 @@ from resnetgen.spec.load import load
 from resnetgen.spec.yaml import MAX_BYTES
 from resnetgen.targets.caffe.emit import plan
 from resnetgen.weights.names import load_name_map
+from support.helpers import within
 
 ROOT = Path(__file__).parents[1]
 ERRORS = Path(__file__).parent / "errors"

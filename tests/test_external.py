@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from helpers import Run
 from onnx import numpy_helper
 
 from resnetgen.errors import Exit
+from support.helpers import Run
 
 MODEL = Path("generated/tiny/tiny.onnx")
 DATA = Path("generated/tiny/tiny.onnx.data")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from faults.harness import ERRORS, HERE, MAX_CALLS, NET, Runner, Scenario, Trial, settled, tree
 
 pytestmark = pytest.mark.fault

@@ -13,10 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from faults.harness import NET, Tree, tree
-from helpers import Run
 
+from faults.harness import NET, Tree, tree
 from resnetgen.folders import PREFIX
+from support.helpers import Run
 
 pytestmark = pytest.mark.fault
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint_files import call, glob, opened, pth, safetensors, tensor
 from onnx import TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure, Problem
 from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint.pickled import load
+from support.checkpoint_files import call, glob, opened, pth, safetensors, tensor
 
 AGAIN = "with torch 1.6 or newer, torch.save(torch.load(FILE, weights_only=True), NEW) writes it anew"
 KERAS = "write its weights as .npz or .safetensors with the library that wrote it"

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from foreign_models import CLASSES, MODELS, content
-from helpers import Result, Run
 from PIL import Image
 
 from resnetgen.errors import Exit, Failure
@@ -24,6 +22,8 @@ from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.verification import Verified, verify
 from resnetgen.verify import Settings
 from resnetgen.verify.comparison import Agreement, Distance
+from support.foreign_models import CLASSES, MODELS, content
+from support.helpers import Result, Run
 
 MAY_CRASH = {
     "strings",
@@ -170,8 +170,9 @@ def test_a_session_that_never_runs_removes_its_folder(folder: Path, monkeypatch:
 def test_a_difference_inside_a_foreign_model_still_fails(folder: Path) -> None:
     """The control: what is compared is compared."""
     Path("whole.onnx").write_bytes(content("rank0"))
-    from foreign_models import MODELS as made
     from onnx import numpy_helper
+
+    from support.foreign_models import MODELS as made
 
     changed: Any = made["rank0"]()
     weight = changed.graph.initializer[0]

@@ -26,7 +26,6 @@ from fuzz.mutate import wire
 from fuzz.target import MIB, Broken, Target
 from fuzz.targets import TARGETS
 from fuzz.targets.commands import COMMANDS
-
 from resnetgen.errors import Code, Exit, fail
 
 FOREVER = 1e12

@@ -17,7 +17,6 @@ from fuzz import process
 from fuzz.scene import SPECIAL, Scene
 from fuzz.target import Broken
 from fuzz.targets import TARGETS, scenes
-
 from resnetgen.errors import Exit, Failure
 
 SCENE = Scene(("summary", "net.yaml"), {"net.yaml": b"a", "f/labels.txt": b"b\n"}, {"pipe": "pipe"})

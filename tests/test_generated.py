@@ -9,13 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from helpers import Run
 
 from resnetgen.catalogue import INDEX, catalogue, index, markdown, measure
 from resnetgen.compiler import build
 from resnetgen.manifest import MANIFEST
 from resnetgen.options import Options, Target
 from resnetgen.spec.find import bundled
+from support.helpers import Run
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "generated"

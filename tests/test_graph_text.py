@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from helpers import cells, graph
 
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import Add, Concat, Conv, Fc, Flatten, Input, MaxPool, Mul, Relu, Sigmoid, Softmax
 from resnetgen.ir.text import dump
+from support.helpers import cells, graph
 
 IMAGE = (3, 8, 8)
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from helpers import (
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from resnetgen.errors import Exit, Failure
+from resnetgen.preprocess import Color, Interpolation, Preprocess
+from resnetgen.targets.onnx.elements import Element
+from resnetgen.targets.onnx.emit import OnnxOptions
+from resnetgen.targets.onnx.translate import Elements
+from resnetgen.targets.onnx.validate import validate
+from support.helpers import (
     Changed,
     OnnxModel,
     compile_text,
@@ -20,14 +28,6 @@ from helpers import (
     random_weights,
     write_onnx,
 )
-from onnx import ModelProto, TensorProto, helper, numpy_helper
-
-from resnetgen.errors import Exit, Failure
-from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.targets.onnx.elements import Element
-from resnetgen.targets.onnx.emit import OnnxOptions
-from resnetgen.targets.onnx.translate import Elements
-from resnetgen.targets.onnx.validate import validate
 
 FP16, FP32 = Element.FP16, Element.FP32
 CAST, WHOLE = Elements(FP16, FP32), Elements(FP16, FP16)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oracle import torchvision_models
 from PIL import Image as PIL
 
 from resnetgen.errors import Code, Exit, Failure
@@ -19,6 +18,7 @@ from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.runtimes.images import load_bytes, load_images, normalise
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
+from support.oracle import torchvision_models
 
 PLAIN = Preprocess(Color.RGB, 1, (0, 0, 0), (1, 1, 1), None, (4, 6), Interpolation.BILINEAR)
 

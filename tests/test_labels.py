@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import Run
 from PIL import Image
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.labels import read_labels
+from support.helpers import Run
 
 SPEC = """\
 use: std

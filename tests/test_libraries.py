@@ -10,9 +10,7 @@ import csv
 from functools import cache
 from pathlib import Path
 
-import oracle
 import pytest
-from helpers import bundled
 
 from resnetgen.errors import Failure
 from resnetgen.expand import expand
@@ -20,6 +18,8 @@ from resnetgen.resources import SPECS
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
 from resnetgen.weights.names import load_name_map
+from support import oracle
+from support.helpers import bundled
 
 Row = dict[str, str]
 Shapes = dict[str, tuple[int, ...]]

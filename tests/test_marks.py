@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import needs
 import pytest
+
+from support import needs
 
 pytest_plugins = ["pytester"]
 
@@ -21,7 +22,7 @@ def skips_by_import(path: Path) -> list[str]:
 
 
 def test_nothing_is_imported_or_skipped() -> None:
-    """A mark of tests/needs.py says the same, and CI selects tests by it."""
+    """A mark of tests/support/needs.py says the same, and CI selects tests by it."""
     assert [place for path in sorted(TESTS.rglob("*.py")) for place in skips_by_import(path)] == []
 
 
@@ -35,7 +36,9 @@ def test_an_import_or_skip_is_found(tmp_path: Path) -> None:
 def run(pytester: pytest.Pytester, code: str) -> pytest.RunResult:
     pytester.makeini("[pytest]\nmarkers =\n    opencv: here\n")
     pytester.makepyfile(f"import pytest\n\n{code}")
-    return pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "needs", "-rs")
+    return pytester.runpytest_subprocess(
+        "-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "support.needs", "-rs"
+    )
 
 
 @pytest.fixture

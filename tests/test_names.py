@@ -6,7 +6,6 @@ import hashlib
 import re
 
 import pytest
-from helpers import bundled, compile_text, graph
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span
 from resnetgen.ir.graph import Graph, Node
@@ -16,6 +15,7 @@ from resnetgen.targets.caffe.emit import plan
 from resnetgen.targets.caffe.translate import translate
 from resnetgen.weights.names import NameMap, layer_names, load_name_map, make_name_map
 from resnetgen.weights.patterns import _letter, parse_pattern, parse_templates
+from support.helpers import bundled, compile_text, graph
 
 AUTHORS = [
     # Network, name map, SHA-256 of the authors' prototxt (prototxt/ in KaimingHe/deep-residual-networks).

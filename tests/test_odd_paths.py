@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Run
+
+from support.helpers import Run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="such paths are of Linux")
 

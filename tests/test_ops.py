@@ -7,7 +7,6 @@ from math import log2, prod
 
 import numpy as np
 import pytest
-from helpers import bundled, cells, starts
 
 from resnetgen.errors import Code
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
@@ -43,6 +42,7 @@ from resnetgen.ir.ops import (
     Silu,
     Softmax,
 )
+from support.helpers import bundled, cells, starts
 
 # Shapes
 

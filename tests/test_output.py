@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import TINY, Run
 from PIL import Image
 
 from resnetgen.cli.output import MAX_LINE
 from resnetgen.cli.show import Table
 from resnetgen.errors import Exit
+from support.helpers import TINY, Run
 
 NASTY = "a\x1b]0;title\x07\r\u202eb\u2028c"
 SHOWN = r"a\x1b]0;title\x07\r\u202eb\u2028c"

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import (
+
+from resnetgen.ir.graph import Graph
+from resnetgen.ir.ops import Add, BatchNorm, Conv, Fc, Relu
+from resnetgen.passes.fold_norm import fold_norm
+from resnetgen.passes.pipeline import PIPELINE, run_passes
+from support.helpers import (
     Changed,
     bundled,
     cells,
@@ -20,11 +25,6 @@ from helpers import (
     random_weights,
     write_onnx,
 )
-
-from resnetgen.ir.graph import Graph
-from resnetgen.ir.ops import Add, BatchNorm, Conv, Fc, Relu
-from resnetgen.passes.fold_norm import fold_norm
-from resnetgen.passes.pipeline import PIPELINE, run_passes
 
 
 def shape_of(graph: Graph) -> list[str]:

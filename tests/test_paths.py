@@ -6,10 +6,10 @@ import ast
 from pathlib import Path
 
 import pytest
-from helpers import Run
 
 from resnetgen.errors import Exit
 from resnetgen.paths import real_path
+from support.helpers import Run
 
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 

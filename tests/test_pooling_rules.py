@@ -6,7 +6,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-from helpers import cells, random_weights, write_caffe, write_onnx
 from onnx.shape_inference import infer_shapes
 
 from resnetgen.errors import Failure
@@ -17,6 +16,7 @@ from resnetgen.targets.caffe.read import read_graph
 from resnetgen.targets.caffe.schema import parse_prototxt
 from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.targets.onnx.emit import OnnxOptions
+from support.helpers import cells, random_weights, write_caffe, write_onnx
 
 SMALLER = "take a smaller kernel, or stride less before it"
 REFUSED: list[tuple[Op, Shape, str, str]] = [

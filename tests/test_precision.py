@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import Result, Run
 from onnx import ModelProto, TensorProto, numpy_helper
 from PIL import Image
 
@@ -21,6 +20,7 @@ from resnetgen.precision.calibration import Images
 from resnetgen.precision.choice import GATES, Gate, Lowering, Precision
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.verify.inputs import Format
+from support.helpers import Result, Run
 
 TINY = """\
 use: std
@@ -366,9 +366,8 @@ def test_pictures_without_preprocessing(run: Run) -> None:
 
 def test_too_large_for_the_quantiser(monkeypatch: pytest.MonkeyPatch) -> None:
     """With external data, which a plan says: the limit is a protobuf's."""
-    from helpers import compile_text, random_weights
-
     from resnetgen.targets.onnx.emit import OnnxOptions, plan
+    from support.helpers import compile_text, random_weights
 
     graph = compile_text(TINY)
     options = OnnxOptions()

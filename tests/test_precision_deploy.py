@@ -7,10 +7,10 @@ from pathlib import Path
 
 import onnx
 import pytest
-from helpers import Run
 from PIL import Image
 
 from resnetgen.deploy import check
+from support.helpers import Run
 
 TINY = """\
 use: std

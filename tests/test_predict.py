@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from helpers import Run
 from PIL import Image as PIL
 
 from resnetgen.errors import Exit, Failure
@@ -21,6 +20,7 @@ from resnetgen.predict import Classifier, predict, read_folder
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.runtimes.images import load_bytes, load_images
 from resnetgen.runtimes.onnxruntime import Device
+from support.helpers import Run
 
 HOW = Preprocess(Color.BGR, 255, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), 36, (32, 32), Interpolation.BILINEAR)
 PREPROCESS = (

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 import pytest
-from oracle import torchvision_models
 
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.resources import LIBRARY
@@ -15,6 +14,7 @@ from resnetgen.spec.find import bundled, find_spec
 from resnetgen.spec.load import given, input_size, load
 from resnetgen.spec.table import Spec
 from resnetgen.spec.yaml import Mapping, parse, read_source
+from support.oracle import torchvision_models
 
 PLAIN = Preprocess(Color.RGB, 1, (0, 0, 0), (1, 1, 1), None, (32, 32), Interpolation.BILINEAR)
 PARENT = (

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import Run
 
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.predict import read_folder
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.runtimes.images import normalise
 from resnetgen.spec.preprocess import parse_preprocess
+from support.helpers import Run
 
 PLAIN = Preprocess(Color.RGB, 1, (0, 0, 0), (1, 1, 1), None, (32, 48), Interpolation.BILINEAR)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import random_weights, write_caffe, write_onnx
 
 from resnetgen.compiler import build, compile_spec
 from resnetgen.convert import convert
@@ -26,6 +25,7 @@ from resnetgen.weights.draw import keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import load_name_map
 from resnetgen.weights.source import Weights
+from support.helpers import random_weights, write_caffe, write_onnx
 
 ROUND_TRIPS = ["resnet18", "resnet50", "resnet20_cifar"]
 
@@ -117,7 +117,8 @@ def test_round_trip_of_every_kind_of_weight(tiny: Compiled, tmp_path: Path) -> N
 def test_round_trip_by_torch(name: str, tmp_path: Path) -> None:
     """torchvision's own file -> caffemodel -> safetensors by torchvision's names, which torch reads."""
     import torch
-    from oracle import torchvision_models
+
+    from support.oracle import torchvision_models
 
     model = getattr(torchvision_models(), name)()
     torch.save(model.state_dict(), tmp_path / "a.pth")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from helpers import OnnxModel, compile_text, random_weights, write_onnx
 from onnx import ModelProto, numpy_helper
 
 from resnetgen.errors import Exit, Failure
@@ -17,6 +16,7 @@ from resnetgen.precision.calibration import Images
 from resnetgen.precision.choice import Gate, Lowering, Precision
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.targets.onnx.emit import OnnxOptions
+from support.helpers import OnnxModel, compile_text, random_weights, write_onnx
 
 SPEC = """\
 use: std

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Run
 
 from resnetgen import ranges
 from resnetgen.errors import Exit, Failure
@@ -15,6 +14,7 @@ from resnetgen.options import Options
 from resnetgen.precision.choice import Gate, Lowering, Precision
 from resnetgen.verify import Settings
 from resnetgen.verify.inputs import random_images
+from support.helpers import Run
 
 ABSURD = 99999999999999999999
 LONG = int("9" * 4000)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import compile_text
 
 from resnetgen.errors import Failure
+from support.helpers import compile_text
 
 GOLDENS = Path(__file__).parent / "data" / "refusals"
 HEAD = """\

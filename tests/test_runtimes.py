@@ -7,13 +7,13 @@ from pathlib import Path
 
 import onnx
 import pytest
-from helpers import Run
 from onnx import TensorProto, helper
 
 from resnetgen.errors import Failure
 from resnetgen.profiles import choose_opset, find_profile, profiles, who_loads
 from resnetgen.runtimes.onnxruntime import Device, Session, version
 from resnetgen.targets.onnx.translate import MAX_OPSET, MIN_OPSET
+from support.helpers import Run
 
 PAGE = Path(__file__).parents[1] / "docs/runtimes.md"
 GELU = "use: std\ninput: 3x32x32\nstages:\n  s: 3x3, 8 | gelu\n"

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from helpers import Run
 from PIL import Image
 
 from resnetgen.predict import read_served
@@ -22,6 +21,7 @@ from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.runtimes.images import load_bytes, load_images
 from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.serve.tensors import ANY, RefusedError, Tensor, classify
+from support.helpers import Run
 
 HOW = Preprocess(Color.RGB, 255, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), 18, (16, 16), Interpolation.BILINEAR)
 SPEC = """\

@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from helpers import Run, compile_text
 
 from resnetgen.ir.graph import Graph
 from resnetgen.targets.onnx import emit, validate
 from resnetgen.targets.onnx.emit import MAX_PROTOBUF, OnnxOptions, OnnxPlan
 from resnetgen.weights.initialise import Initialised
+from support.helpers import Run, compile_text
 
 WIDTH = 4096
 """A layer of this width to this width has 64 MiB of weights."""

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import TINY
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Source
 from resnetgen.expand import expand
@@ -15,6 +14,7 @@ from resnetgen.ir.ops import Input, Relu
 from resnetgen.spec import schema
 from resnetgen.spec.load import load
 from resnetgen.spec.yaml import parse_value
+from support.helpers import TINY
 
 HEAD = "use: std\ninput: 4x8x8\n"
 

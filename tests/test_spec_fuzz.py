@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from helpers import within
 from hypothesis import HealthCheck, event, given, settings
-from strategies import SPEC, Files, networks, odd_specs
 
 from resnetgen.errors import Code, Exit, Failure, Problem
 from resnetgen.expand import expand
 from resnetgen.spec.load import load
+from support.helpers import within
+from support.strategies import SPEC, Files, networks, odd_specs
 
 EXAMPLES = int(os.environ.get("SPECS", "200"))
 SECONDS = 1.0

@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import needs
 import pytest
+
+from support import needs
 
 pytest_plugins = ["pytester"]
 
-PLUGINS = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "steps")
+PLUGINS = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "support.steps")
 CI = Path(__file__).parents[1] / ".ci"
 TESTS = """
 import pytest

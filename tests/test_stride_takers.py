@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers import compile_text
 
 from resnetgen.errors import Code, Failure
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Conv, MaxPool
+from support.helpers import compile_text
 
 BLOCKS = """\
 blocks:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers import Run, write_caffe, write_onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from resnetgen.compiler import build, compile_spec
@@ -22,6 +21,7 @@ from resnetgen.targets.caffe.schema import message
 from resnetgen.targets.onnx.emit import OnnxOptions
 from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, Weights
+from support.helpers import Run, write_caffe, write_onnx
 
 SPECS = [
     "resnet18",
@@ -289,7 +289,7 @@ def test_a_model_of_another_exporter(tmp_path: Path) -> None:
 
 
 def test_a_caffemodel_of_2014_is_said_not_to_be_compared(tmp_path: Path) -> None:
-    from checkpoint_files import legacy_blob, v1_layer
+    from support.checkpoint_files import legacy_blob, v1_layer
 
     word = spec(tmp_path, "use: std\nname: tiny\nnames: null\ninput: 3x4x4\nstages: {s: gap | fc 2}\n")
     blobs = (legacy_blob(np.ones((2, 3), np.float32)), legacy_blob(np.ones(2, np.float32)))

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import TINY
+
+from support.helpers import TINY
 
 _SAID = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "CI")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import oracle
 import pytest
+
+from support import oracle
 
 TOLERANCE = 1e-4
 

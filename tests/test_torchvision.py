@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import oracle
 import pytest
-from helpers import bundled, error, graph, on_opencv, write_caffe
 
 from resnetgen.errors import Code, Failure
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Conv, Relu
 from resnetgen.spec.find import find_spec
 from resnetgen.weights.names import NameMap, load_name_map, weight_names
+from support import oracle
+from support.helpers import bundled, error, graph, on_opencv, write_caffe
 
 NAMES = load_name_map("torchvision")
 TOLERANCE = 1e-4

@@ -14,19 +14,6 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
-from helpers import (
-    CaffeModel,
-    OnnxModel,
-    cells,
-    compile_text,
-    error,
-    expected,
-    image,
-    on_onnxruntime,
-    random_weights,
-    write_caffe,
-    write_onnx,
-)
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure
@@ -42,6 +29,19 @@ from resnetgen.targets.onnx.decode import read_graph
 from resnetgen.targets.onnx.emit import OnnxOptions
 from resnetgen.targets.onnx.read import read_file
 from resnetgen.targets.onnx.validate import validate
+from support.helpers import (
+    CaffeModel,
+    OnnxModel,
+    cells,
+    compile_text,
+    error,
+    expected,
+    image,
+    on_onnxruntime,
+    random_weights,
+    write_caffe,
+    write_onnx,
+)
 
 NET = """
 use: std

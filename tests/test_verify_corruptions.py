@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import pytest
-from helpers import CaffeModel, compile_text, random_weights, write_caffe, write_onnx
 from onnx import numpy_helper
 
 from resnetgen.ir.ops import BatchNorm, Conv, Fc
@@ -21,6 +20,7 @@ from resnetgen.verify import Network, Report, Settings, caffe, verify_sides
 from resnetgen.verify.inputs import Part
 from resnetgen.verify.sides import CaffeSide, OnnxSide, ReferenceSide, Side, Values
 from resnetgen.weights.source import Array, Key
+from support.helpers import CaffeModel, compile_text, random_weights, write_caffe, write_onnx
 
 NET = compile_text("""
 use: std

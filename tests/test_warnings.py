@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Run
 from PIL import Image as PIL
+
+from support.helpers import Run
 
 # In a test a warning is an exception, which the program would call a bug: exit 70.
 pytestmark = pytest.mark.filterwarnings("error")

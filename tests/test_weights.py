@@ -20,7 +20,6 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf.message import DecodeError
-from helpers import bundled, cells, compile_text, image, on_onnxruntime, random_weights, write_caffe, write_onnx
 
 from resnetgen.ir.graph import Graph
 from resnetgen.targets.caffe.schema import message
@@ -29,6 +28,7 @@ from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.normal import normal
 from resnetgen.weights.source import Array, Key, Weights, checksum
 from resnetgen.weights.wire import Field, Truncated, delimited, fields, varint
+from support.helpers import bundled, cells, compile_text, image, on_onnxruntime, random_weights, write_caffe, write_onnx
 
 NET = "conv 3x3, 16, C=2, bias | batchnorm | conv 5x3, 64 | batchnorm | relu | gap | fc 100"
 

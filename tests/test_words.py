@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import Run
 
 from resnetgen.profiles import find_profile
 from resnetgen.weights.normal import _STEPS, _quantiles
+from support.helpers import Run
 
 ROOT = Path(__file__).parents[1]
 

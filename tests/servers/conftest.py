@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import needs
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +16,7 @@ from PIL import Image
 from servers import triton
 from servers.process import Server, free_port, running
 from servers.served import LABELS, LARGEST, SPEC, Served, deploy
+from support import needs
 
 Serve = Callable[..., Server]
 

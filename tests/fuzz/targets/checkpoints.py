@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from checkpoint_files import CAFFE, FILES, TENSORS, blob, field, layer, legacy_blob, v1_layer
 
 from fuzz import built
 from fuzz.mutate import wire
@@ -19,6 +18,7 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.verify import arrays
 from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint.pickled import BadPickle, load
+from support.checkpoint_files import CAFFE, FILES, TENSORS, blob, field, layer, legacy_blob, v1_layer
 
 _MEMORY = 40 * MIB
 _MAX_TEXT = 3000

@@ -6,12 +6,12 @@ import io
 from itertools import cycle
 
 import numpy as np
-from checkpoint_files import FILES
-from foreign_models import content
 
 from fuzz import built
 from fuzz.scene import Scene
 from fuzz.targets.images import image_seeds
+from support.checkpoint_files import FILES
+from support.foreign_models import content
 
 _SPEC = """\
 use: std

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from spec_writer import ACTIVATIONS, NORMS
 
 from resnetgen.ir.ops import VOCABULARY
+from support.spec_writer import ACTIVATIONS, NORMS
 
 NUMBERS = ("1", "3", "2", "0", "16", "64", "1000", "1000001", "65537", "1e400", "0.5", "1e-3", "9" * 19, "017")
 NAMES = ("$n", "$in", "$out", "$stride", "$index", "$width", "$later", "$nope", "$kx3")

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-from helpers import starts
 from hypothesis import strategies as st
+
+from support.helpers import starts
 
 T = TypeVar("T")
 Shape: TypeAlias = tuple[int, ...]

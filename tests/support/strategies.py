@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from spec_blocks import block_cell
-from spec_mistakes import documents, misspelt
-from spec_writer import ACTIVATIONS, NORMS, UNITS, Brackets, Shape, Writer
 
 from resnetgen.expand import expand
 from resnetgen.ir.graph import Graph
 from resnetgen.spec.load import load
+from support.spec_blocks import block_cell
+from support.spec_mistakes import documents, misspelt
+from support.spec_writer import ACTIVATIONS, NORMS, UNITS, Brackets, Shape, Writer
 
 SPEC = "net.yaml"
 

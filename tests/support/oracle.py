@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from helpers import error, on_onnxruntime, write_onnx
 
 from resnetgen.expand import expand
 from resnetgen.ir.graph import Graph
@@ -25,6 +24,7 @@ from resnetgen.spec.load import load
 from resnetgen.spec.syntax import Size
 from resnetgen.weights.names import NameMap, load_name_map, weight_names
 from resnetgen.weights.source import Array, Key
+from support.helpers import error, on_onnxruntime, write_onnx
 
 Module: TypeAlias = Any
 """A torch.nn.Module."""

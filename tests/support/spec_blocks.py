@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from spec_writer import MOST, Cell, Shape, Writer, divisors, strided
+from support.spec_writer import MOST, Cell, Shape, Writer, divisors, strided
 
 Index: TypeAlias = int | None
 """What $index is; None: not the same each time."""

@@ -1,6 +1,6 @@
 """Marks that name what a test needs: a test is skipped where that is missing, and cannot import it without the mark.
 
-CI runs each mark in a step that may not skip it (tests/steps.py).
+CI runs each mark in a step that may not skip it (tests/support/steps.py).
 """
 
 from __future__ import annotations
