@@ -1,9 +1,23 @@
-"""Absolute paths of files and folders, without links."""
+"""Paths of the package's data files, and absolute paths without links."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _folder(name: str) -> Path:
+    """Return a data folder: in the package of a wheel, or at the top of the repository in a checkout."""
+    packed = _PACKAGE / name
+    return packed if packed.is_dir() else _PACKAGE.parent / name
+
+
+LIBRARY = _PACKAGE / "library"
+NAME_MAPS = LIBRARY / "names"
+SPECS = _folder("specs")
+TEMPLATES = _folder("templates")
 
 
 def real_path(path: Path) -> Path:

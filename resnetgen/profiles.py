@@ -8,7 +8,7 @@ from functools import cache
 
 from resnetgen.errors import Code, Exit, did_you_mean, fail
 from resnetgen.frozen import Frozen
-from resnetgen.resources import LIBRARY
+from resnetgen.paths import LIBRARY
 from resnetgen.spec.yaml import Mapping, parse, read_source
 
 DEFAULT_OPSET = 17

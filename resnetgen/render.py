@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from resnetgen.resources import TEMPLATES
+from resnetgen.paths import TEMPLATES
 
 Functions = Mapping[str, Callable[[Any], Any]]
 

@@ -15,8 +15,8 @@ from benchmarks.figure import Figure, Skipped, compare, times
 from benchmarks.measure import PEERS, Bench, Cost, apart, in_turn, lacking, process
 from benchmarks.report import INTRODUCTION, Section, markdown, section_markdown, verdict
 from benchmarks.suite import SUITE
-from resnetgen.compiler import build
-from resnetgen.options import Options
+from resnetgen.build.options import Options
+from resnetgen.build.run import build
 
 WITHIN = Figure("build", "a script", 0.5, 1.0, "s", ratio=0.5, low=0.45, high=0.55, limit=0.6)
 BEYOND = replace(WITHIN, peer="an exporter", limit=0.4)

@@ -15,8 +15,8 @@ import onnx
 import pytest
 
 from resnetgen.errors import Code, Exit, Failure
-from resnetgen.files import staging
-from resnetgen.targets.caffe.schema import message
+from resnetgen.formats.caffe.schema import message
+from resnetgen.staging.files import staging
 from resnetgen.weights import checkpoint
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
 from support.checkpoint_files import (
@@ -82,7 +82,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
 
 def test_what_the_package_may_know() -> None:
     """No graph, spec or target, and no library that would read a file in its own way: least of all a pickle's."""
-    allowed = {"frozen", "errors", "inputs", "files", "weights.wire", "weights.external", "weights.checkpoint"}
+    allowed = {"frozen", "errors", "inputs", "staging", "weights.wire", "weights.external", "weights.checkpoint"}
     folder = Path(checkpoint.__file__).parent
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

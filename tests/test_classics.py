@@ -8,13 +8,13 @@ import pytest
 
 from benchmarks.measure import Bench, apart
 from benchmarks.suite import measured
-from resnetgen.compiler import compile_spec
+from resnetgen.build.job import Job
+from resnetgen.build.options import Options, Quiet, Target
+from resnetgen.formats.caffe import emit as caffe
+from resnetgen.formats.onnx.emit import OnnxOptions, plan, write
 from resnetgen.ir.ops import ChannelPad, Conv
-from resnetgen.job import Job
-from resnetgen.options import Compiled, Options, Quiet, Target
+from resnetgen.network import Network, compile_spec
 from resnetgen.summary import summarise
-from resnetgen.targets.caffe import emit as caffe
-from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
 from resnetgen.verify import Settings, verify_against_spec
 from resnetgen.weights.initialise import Init, Initialised
 from support.helpers import image
@@ -77,8 +77,8 @@ def test_parameters_are_those_that_papers_print(name: str) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_summary_leaves_no_parameter_out(name: str) -> None:
-    compiled = compile_spec(name)
-    assert summarise(compiled.spec, compiled.graph).total.parameters == compiled.graph.parameter_count
+    network = compile_spec(name)
+    assert summarise(network.spec, network.graph).total.parameters == network.graph.parameter_count
 
 
 def test_a_setting_makes_resnet_1202() -> None:
@@ -119,7 +119,7 @@ def test_compile_time_of_a_node_does_not_grow_with_their_number() -> None:
     assert [figure for figure in section.figures if not figure.held] == []
 
 
-def small(name: str, folder: Path) -> Compiled:
+def small(name: str, folder: Path) -> Network:
     size, patch = SMALL[name]
     child = folder / "small.yaml"
     child.write_text(f"extends: {name}\nnames: null\n{patch}\n")

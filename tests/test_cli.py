@@ -135,7 +135,7 @@ def test_what_stood_there_survives_a_failure(run: Run, tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("resnetgen.targets.onnx.emit._write_tensor", full)
+        patch.setattr("resnetgen.formats.onnx.emit._write_tensor", full)
         result = run("build", "tiny.yaml", "--target", "caffe", "--target", "onnx", "--seed", "1")
     assert result.code == Exit.IO
     assert "No space left on device" in result.err
@@ -144,7 +144,7 @@ def test_what_stood_there_survives_a_failure(run: Run, tmp_path: Path, monkeypat
 
 def test_a_wrong_emitter_publishes_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Translation validation: a stride that is lost on the way to the file is our bug, exit 70."""
-    import resnetgen.targets.onnx.translate as translate
+    import resnetgen.formats.onnx.translate as translate
 
     real = translate._conv
     monkeypatch.setattr(translate, "_conv", lambda op: {**real(op), "dilations": [2, 2]})
@@ -158,7 +158,7 @@ def test_a_bug_is_one_line_unless_debugged(run: Run, monkeypatch: pytest.MonkeyP
     def broken(*_: object) -> None:
         raise RuntimeError("never mind")
 
-    monkeypatch.setattr("resnetgen.compiler.expand", broken)
+    monkeypatch.setattr("resnetgen.network.expand", broken)
     result = run("summary", "resnet50")
     assert result.code == Exit.BUG
     assert result.err.startswith("error[bug]: RuntimeError: never mind\n")

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image as PIL
 
+from resnetgen.backends import decode as module
+from resnetgen.backends.decode import FORMATS, decode
+from resnetgen.backends.images import image_files, load_bytes
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.runtimes import decode as module
-from resnetgen.runtimes.decode import FORMATS, decode
-from resnetgen.runtimes.images import image_files, load_bytes
 from support.helpers import Run
 
 PACKAGE = Path(module.__file__).parents[1]
@@ -444,7 +444,7 @@ def test_nothing_is_printed_but_our_errors(tmp_path: Path) -> None:
     animated.write_bytes(animated.read_bytes().replace(*checked))
     code = (
         "import sys; from pathlib import Path; from resnetgen.errors import Failure\n"
-        "from resnetgen.runtimes.decode import decode\n"
+        "from resnetgen.backends.decode import decode\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n        decode(Path(name), False)\n    except Failure as failure:\n        print(failure)\n"
     )

@@ -14,11 +14,11 @@ import onnx
 import onnxruntime
 import pytest
 
+from resnetgen.build.options import Options
 from resnetgen.deploy import check, config, schema, triton
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.files import Staging
-from resnetgen.options import Options
-from resnetgen.targets.onnx import emit
+from resnetgen.formats.onnx import emit
+from resnetgen.staging.files import Staging
 from support.helpers import Run
 
 TINY = """\

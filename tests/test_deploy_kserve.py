@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 
 from resnetgen.deploy.kserve import check, openapi, service
 from resnetgen.errors import Exit
-from resnetgen.files import Staging
-from resnetgen.targets.onnx import emit
+from resnetgen.formats.onnx import emit
+from resnetgen.staging.files import Staging
 from support.helpers import Run
 from support.needs import kserve_python
 

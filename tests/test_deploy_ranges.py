@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from resnetgen.build.options import Options
 from resnetgen.deploy import check, schema, standing, triton
 from resnetgen.deploy.config import Serving
 from resnetgen.deploy.kserve import deploy as kserve
@@ -14,7 +15,6 @@ from resnetgen.deploy.kserve.service import quantity
 from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.deploy.ranges import RANGES, ServerField
 from resnetgen.errors import Exit, Failure
-from resnetgen.options import Options
 from support.helpers import Run
 
 TINY = """\

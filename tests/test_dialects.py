@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnetgen.compiler import compile_spec
 from resnetgen.errors import Exit, Failure
+from resnetgen.formats.caffe import emit
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.layers import Fixed
+from resnetgen.formats.caffe.read import read_graph
+from resnetgen.formats.caffe.schema import parse_prototxt
+from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.ir.graph import Graph
-from resnetgen.resources import SPECS
-from resnetgen.targets.caffe import emit
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.layers import Fixed
-from resnetgen.targets.caffe.read import read_graph
-from resnetgen.targets.caffe.schema import parse_prototxt
-from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
+from resnetgen.network import compile_spec
+from resnetgen.paths import SPECS
 from support.helpers import (
     CaffeModel,
     cells,

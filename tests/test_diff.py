@@ -12,8 +12,8 @@ from google.protobuf import text_encoding, text_format
 
 from resnetgen.diff import Difference, Net, Record, Word, compare, load, parse
 from resnetgen.errors import Exit, Failure, Source, Span
-from resnetgen.targets.caffe import text
-from resnetgen.targets.caffe.schema import message
+from resnetgen.formats.caffe import text
+from resnetgen.formats.caffe.schema import message
 from support.helpers import within
 
 DATA = Path(__file__).parent / "data" / "diff"

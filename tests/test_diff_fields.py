@@ -9,7 +9,7 @@ from resnetgen.diff import compare, parse
 from resnetgen.diff.prototxt import of_message
 from resnetgen.diff.schema import known_fields
 from resnetgen.errors import Exit, Failure
-from resnetgen.targets.caffe.schema import message
+from resnetgen.formats.caffe.schema import message
 
 HEAD = 'name: "n" input: "data" input_shape { dim: [1, 3, 8, 8] }\n'
 

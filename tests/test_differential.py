@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
 from resnetgen.errors import Code, Failure
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
+from resnetgen.formats.onnx.emit import OnnxOptions
+from resnetgen.formats.onnx.validate import validate
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Conv, MaxPool, Relu6
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
-from resnetgen.targets.onnx.emit import OnnxOptions
-from resnetgen.targets.onnx.validate import validate
 from resnetgen.weights.source import Array, Weights
 from support.helpers import (
     Changed,
@@ -126,7 +126,7 @@ def outputs(net: Graph, weights: Weights, data: Array, opset: int, folder: Path)
 
 
 def refused(failure: Failure) -> str:
-    """Why a target cannot say a network; nothing else may come of one that compiled."""
+    """Why a target cannot say a network; nothing else may come of one that network."""
     (problem,) = failure.problems
     assert problem.code is Code.UNSUPPORTED, failure
     return problem.message

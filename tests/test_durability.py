@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from resnetgen import folders, locks
 from resnetgen.errors import Failure
-from resnetgen.files import Staging, staging
+from resnetgen.staging import folders, locks
+from resnetgen.staging.files import Staging, staging
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows syncs no folder and locks none")
 

@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from resnetgen.formats.onnx.emit import OnnxOptions
+from resnetgen.formats.onnx.translate import Names
+from resnetgen.formats.onnx.validate import validate
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.targets.onnx.emit import OnnxOptions
-from resnetgen.targets.onnx.translate import Names
-from resnetgen.targets.onnx.validate import validate
 from resnetgen.weights.source import Array
 from support.helpers import OnnxModel, cells, error, on_onnxruntime, on_reference_evaluator, random_weights, write_onnx
 

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
+from resnetgen.backends.images import normalise
 from resnetgen.cli import main
-from resnetgen.runtimes.images import normalise
 from resnetgen.spec.load import load
 from support.helpers import error, on_onnxruntime
 

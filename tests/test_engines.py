@@ -17,6 +17,11 @@ import onnx
 import pytest
 
 from resnetgen.errors import Code, Exit, Failure
+from resnetgen.formats.caffe.translate import translate
+from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
+from resnetgen.formats.onnx.emit import OnnxOptions
+from resnetgen.formats.onnx.translate import Names
+from resnetgen.formats.onnx.validate import validate
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import (
     VOCABULARY,
@@ -47,11 +52,6 @@ from resnetgen.ir.ops import (
     Silu,
     Softmax,
 )
-from resnetgen.targets.caffe.translate import translate
-from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
-from resnetgen.targets.onnx.emit import OnnxOptions
-from resnetgen.targets.onnx.translate import Names
-from resnetgen.targets.onnx.validate import validate
 from support.helpers import (
     CaffeModel,
     Changed,

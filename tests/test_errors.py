@@ -15,12 +15,12 @@ import pytest
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span
 from resnetgen.expand import expand
+from resnetgen.formats.caffe.emit import plan
 from resnetgen.ir.graph import Graph
-from resnetgen.resources import LIBRARY, SPECS
+from resnetgen.paths import LIBRARY, SPECS
 from resnetgen.spec.find import short_path
 from resnetgen.spec.load import load
 from resnetgen.spec.yaml import MAX_BYTES
-from resnetgen.targets.caffe.emit import plan
 from resnetgen.weights.names import load_name_map
 from support.helpers import within
 
@@ -62,7 +62,7 @@ def report(path: Path) -> str:
     except Failure as failure:
         text = f"exit {failure.exit.value}\n{failure}\n"
         return text.replace(f"{short_path(LIBRARY)}/", "").replace(f"{short_path(SPECS)}/", "")
-    return "compiled\n"
+    return "network\n"
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from faults.harness import NET, Tree, tree
-from resnetgen.folders import PREFIX
+from resnetgen.staging.folders import PREFIX
 from support.helpers import Run
 
 pytestmark = pytest.mark.fault

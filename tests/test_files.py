@@ -14,10 +14,10 @@ from stat import S_IFCHR
 
 import pytest
 
-from resnetgen import folders
 from resnetgen.errors import Failure
-from resnetgen.files import Output, staging
-from resnetgen.folders import PREFIX
+from resnetgen.staging import folders
+from resnetgen.staging.files import Output, staging
+from resnetgen.staging.folders import PREFIX
 
 OLD = time.time() - 3600
 
@@ -204,8 +204,8 @@ def test_kill_in_the_middle_of_a_build(tmp_path: Path, delay: float) -> None:
     folder = tmp_path / "resnet18"
     model = folder / "resnet18.onnx"
     if model.exists():
-        from resnetgen.targets.onnx.decode import read_graph
-        from resnetgen.targets.onnx.read import read_file
+        from resnetgen.formats.onnx.decode import read_graph
+        from resnetgen.formats.onnx.read import read_file
 
         read_graph(read_file(model))
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

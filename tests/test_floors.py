@@ -14,30 +14,32 @@ PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
     {"escape", "frozen", "paths"},
-    {"errors", "resources", "folders"},
-    {"inputs", "ranges", "locks"},
-    {"files", "preprocess", "render", "labels"},
+    {"errors"},
+    {"inputs", "ranges"},
+    {"staging", "preprocess", "render", "labels"},
     {"spec", "ir"},
     {"weights", "manifest", "profiles"},
-    {"expand", "passes", "targets"},
-    {"runtimes"},
-    {"verify", "diff", "summary", "predict"},
-    {"precision", "pretrained"},
-    {"options"},
-    {"job"},
-    {"compiler"},
-    {"catalogue", "convert", "verification", "differences", "deploy", "serve"},
+    {"expand", "passes", "formats"},
+    {"summary"},
+    {"network"},
+    {"backends"},
+    {"diff", "predict"},
+    {"pretrained"},
+    {"verify"},
+    {"precision"},
+    {"build"},
+    {"zoo", "deploy", "serve"},
     {"cli"},
 )
 HEAVY = {
-    "onnx": {"targets/onnx", "weights", "verify", "runtimes/reference", "precision/quantise"},
-    "onnxruntime": {"runtimes/onnxruntime", "precision/quantise"},
-    "jinja2": {"render", "targets/caffe/render"},
+    "onnx": {"formats/onnx", "weights", "verify", "backends/reference", "precision/quantise"},
+    "onnxruntime": {"backends/onnxruntime", "precision/quantise"},
+    "jinja2": {"render", "formats/caffe/render"},
     "rich": {"cli"},
     "click": {"cli"},
-    "cv2": {"runtimes/opencv"},
-    "PIL": {"runtimes/decode"},
-    "lark": {"spec/grammar", "spec/rows", "targets/caffe/text"},
+    "cv2": {"backends/opencv"},
+    "PIL": {"backends/decode"},
+    "lark": {"spec/grammar", "spec/rows", "formats/caffe/text"},
     "ruamel": {"spec/yaml"},
     "mlserver": {"serve"},
     "fastapi": {"serve"},
@@ -87,12 +89,12 @@ def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
             assert any(room(path).startswith(place) for place in allowed), f"{room(path)} imports {module}"
 
 
-def test_one_target_does_not_import_another() -> None:
+def test_one_format_does_not_import_another() -> None:
     for path in MODULES:
         own = room(path).split("/")
         for module, _ in imports(path):
             parts = module.split(".")
-            if own[0] == "targets" and len(own) > 1 and parts[:2] == ["resnetgen", "targets"]:
+            if own[0] == "formats" and len(own) > 1 and parts[:2] == ["resnetgen", "formats"]:
                 assert parts[2] == own[1], f"{room(path)} imports {module}"
 
 
@@ -104,8 +106,8 @@ def reached(target: str, start: str) -> set[str]:
         name = todo.pop()
         if name not in found:
             found.add(name)
-            parts = [module.split(".") for module, _ in imports(PACKAGE / "targets" / target / f"{name}.py")]
-            todo += [part[3] for part in parts if part[:3] == ["resnetgen", "targets", target] and len(part) > 3]
+            parts = [module.split(".") for module, _ in imports(PACKAGE / "formats" / target / f"{name}.py")]
+            todo += [part[3] for part in parts if part[:3] == ["resnetgen", "formats", target] and len(part) > 3]
     return found
 
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Exit, Failure
 from resnetgen.predict import Classifier, read_folder, request
 from resnetgen.predict import predict as classify
-from resnetgen.runtimes.onnxruntime import Device, Session
-from resnetgen.verification import Verified, verify
 from resnetgen.verify import Settings
 from resnetgen.verify.comparison import Agreement, Distance
+from resnetgen.verify.spec import Verified, verify
 from support.foreign_models import CLASSES, MODELS, content
 from support.helpers import Result, Run
 
@@ -362,7 +362,7 @@ def test_a_spec_named_in_a_model_is_never_a_path(folder: Path, monkeypatch: pyte
     def never(word: str, *_: object, **__: object) -> None:
         raise AssertionError(f"{word} is opened")
 
-    monkeypatch.setattr("resnetgen.verification.compile_spec", never)
+    monkeypatch.setattr("resnetgen.verify.spec.compile_spec", never)
     assert verify(Verified("model.onnx"), Settings()).passed
 
 

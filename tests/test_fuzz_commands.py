@@ -79,7 +79,7 @@ def test_a_planted_fault_is_found(
 
 
 def test_a_bug_is_found_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.compiler.compile_spec", lambda *_: 1 / 0)
+    monkeypatch.setattr("resnetgen.network.compile_spec", lambda *_: 1 / 0)
     with pytest.raises(Broken, match="exit code 70") as caught:
         TARGETS["run-summary"].attempt(SCENE.pack(), tmp_path)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)

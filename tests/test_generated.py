@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.catalogue import INDEX, catalogue, index, markdown, measure
-from resnetgen.compiler import build
+from resnetgen.build.options import Options, Target
+from resnetgen.build.run import build
 from resnetgen.manifest import MANIFEST
-from resnetgen.options import Options, Target
 from resnetgen.spec.find import bundled
+from resnetgen.zoo import INDEX, entries, index, markdown, measure
 from support.helpers import Run
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +69,7 @@ def test_zoo_is_current(update_goldens: bool) -> None:
 
 
 def test_list_takes_its_figures_from_the_index(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.compiler.compile_spec", None)
+    monkeypatch.setattr("resnetgen.network.compile_spec", None)
     result = run("list")
     assert (result.code, result.err) == (0, "")
     assert len(result.out.splitlines()) == len(bundled())
@@ -80,8 +80,8 @@ def test_list_takes_its_figures_from_the_index(run: Run, monkeypatch: pytest.Mon
 
 def test_a_spec_that_the_index_lacks_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "zoo.json").write_text("[]")
-    monkeypatch.setattr("resnetgen.catalogue.INDEX", tmp_path / "zoo.json")
-    assert list(catalogue(["resnet20_cifar"])) == [measure("resnet20_cifar")]
+    monkeypatch.setattr("resnetgen.zoo.INDEX", tmp_path / "zoo.json")
+    assert list(entries(["resnet20_cifar"])) == [measure("resnet20_cifar")]
 
 
 def grown(layers: list[str], stage: int, last: int, new: int) -> list[str]:

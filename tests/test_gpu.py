@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import build
-from resnetgen.options import Options
-from resnetgen.runtimes.onnxruntime import CUDA, Provider
-from resnetgen.verification import Verified, verify
+from resnetgen.backends.onnxruntime import CUDA, Provider
+from resnetgen.build.options import Options
+from resnetgen.build.run import build
 from resnetgen.verify import Settings
+from resnetgen.verify.spec import Verified, verify
 from resnetgen.weights.initialise import Init
 
 pytestmark = pytest.mark.gpu

@@ -11,11 +11,11 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure
+from resnetgen.formats.onnx.elements import Element
+from resnetgen.formats.onnx.emit import OnnxOptions
+from resnetgen.formats.onnx.translate import Elements
+from resnetgen.formats.onnx.validate import validate
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.targets.onnx.elements import Element
-from resnetgen.targets.onnx.emit import OnnxOptions
-from resnetgen.targets.onnx.translate import Elements
-from resnetgen.targets.onnx.validate import validate
 from support.helpers import (
     Changed,
     OnnxModel,

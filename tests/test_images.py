@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image as PIL
 
+from resnetgen.backends.images import load_bytes, load_images, normalise
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.runtimes.images import load_bytes, load_images, normalise
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
 from support.oracle import torchvision_models

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from resnetgen import manifest
+from resnetgen.backends.decode import decode
 from resnetgen.errors import Exit, Failure
+from resnetgen.formats.caffe import text as prototxt
+from resnetgen.formats.onnx.read import read_skeleton
 from resnetgen.inputs import open_input, read_bytes, read_text
 from resnetgen.labels import read_labels
 from resnetgen.predict import read_folder
-from resnetgen.runtimes.decode import decode
 from resnetgen.spec.load import load
-from resnetgen.targets.caffe import text as prototxt
-from resnetgen.targets.onnx.read import read_skeleton
 from resnetgen.verify import arrays
 from resnetgen.verify.origin import of_onnx
 from resnetgen.weights.checkpoint import open_checkpoint

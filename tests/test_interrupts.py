@@ -48,7 +48,7 @@ def run(command: str, work: str = "pass", before: str = "") -> tuple[int, str]:
     code = f"""
 import io, os, signal, sys
 {before}
-from resnetgen import convert, verification
+from resnetgen.build import convert; from resnetgen.verify import spec as verification
 from resnetgen.cli import run
 
 def work(*_):

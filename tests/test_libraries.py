@@ -14,7 +14,7 @@ import pytest
 
 from resnetgen.errors import Failure
 from resnetgen.expand import expand
-from resnetgen.resources import SPECS
+from resnetgen.paths import SPECS
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
 from resnetgen.weights.names import load_name_map

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from resnetgen.compiler import compile_spec
 from resnetgen.diff import load
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.expand import network
 from resnetgen.expand.builder import Builder
+from resnetgen.formats.caffe import text
 from resnetgen.ir.ops import Input
 from resnetgen.labels import MAX_LABELS, read_labels
 from resnetgen.manifest import read
+from resnetgen.network import compile_spec
 from resnetgen.spec import rows, sources, yaml
-from resnetgen.targets.caffe import text
 
 GENERATED = Path(__file__).parents[1] / "generated"
 LAYER = 'layer {{ name: "a" type: "ReLU" {} }}\n'

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen import locks
 from resnetgen.errors import Exit, Failure
-from resnetgen.files import staging
-from resnetgen.locks import LOCK, publishing
+from resnetgen.staging import locks
+from resnetgen.staging.files import staging
+from resnetgen.staging.locks import LOCK, publishing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 
@@ -82,7 +82,7 @@ def test_who_waits_goes_on_when_the_other_is_done(tmp_path: Path, monkeypatch: p
 
 def test_a_lock_of_a_killed_process_holds_nothing(tmp_path: Path, slept: list[float]) -> None:
     code = (
-        f"import os; from resnetgen.locks import publishing as p; from pathlib import Path; "
+        f"import os; from resnetgen.staging.locks import publishing as p; from pathlib import Path; "
         f"held = p(Path({str(tmp_path)!r})); held.__enter__(); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9

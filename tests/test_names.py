@@ -8,11 +8,11 @@ import re
 import pytest
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span
+from resnetgen.formats.caffe.emit import plan
+from resnetgen.formats.caffe.translate import translate
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Add, Conv, Fc, Relu
 from resnetgen.spec.yaml import Scalar, parse
-from resnetgen.targets.caffe.emit import plan
-from resnetgen.targets.caffe.translate import translate
 from resnetgen.weights.names import NameMap, layer_names, load_name_map, make_name_map
 from resnetgen.weights.patterns import _letter, parse_pattern, parse_templates
 from support.helpers import bundled, compile_text, graph

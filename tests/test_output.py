@@ -250,7 +250,7 @@ def test_memory_that_is_not_there_is_exit_6(run: Run, monkeypatch: pytest.Monkey
     def compile_spec(*_: object) -> None:
         np.empty((1 << 62,), np.uint8)
 
-    monkeypatch.setattr("resnetgen.compiler.compile_spec", compile_spec)
+    monkeypatch.setattr("resnetgen.network.compile_spec", compile_spec)
     result = run("summary", "tiny.yaml")
     assert result.code == Exit.LIMIT
     assert result.err.startswith("error[limit]: there is not enough memory: Unable to allocate 4.00 EiB")

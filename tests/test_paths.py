@@ -57,4 +57,4 @@ def test_no_path_is_resolved_in_another_way() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr == "resolve"
     ]
-    assert [place.partition(":")[0] for place in found] == ["resources.py"]
+    assert [place.partition(":")[0] for place in found] == ["paths.py"]

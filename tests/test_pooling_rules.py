@@ -9,13 +9,13 @@ import pytest
 from onnx.shape_inference import infer_shapes
 
 from resnetgen.errors import Failure
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.read import read_graph
+from resnetgen.formats.caffe.schema import parse_prototxt
+from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
+from resnetgen.formats.onnx.emit import OnnxOptions
 from resnetgen.ir.ops import AvgPool, BlurPool, MaxPool, Op, Shape
 from resnetgen.ir.ops.base import OpError
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.read import read_graph
-from resnetgen.targets.caffe.schema import parse_prototxt
-from resnetgen.targets.caffe.validate import validate_caffemodel, validate_prototxt
-from resnetgen.targets.onnx.emit import OnnxOptions
 from support.helpers import cells, random_weights, write_caffe, write_onnx
 
 SMALLER = "take a smaller kernel, or stride less before it"

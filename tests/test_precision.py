@@ -366,7 +366,7 @@ def test_pictures_without_preprocessing(run: Run) -> None:
 
 def test_too_large_for_the_quantiser(monkeypatch: pytest.MonkeyPatch) -> None:
     """With external data, which a plan says: the limit is a protobuf's."""
-    from resnetgen.targets.onnx.emit import OnnxOptions, plan
+    from resnetgen.formats.onnx.emit import OnnxOptions, plan
     from support.helpers import compile_text, random_weights
 
     graph = compile_text(TINY)

@@ -15,11 +15,11 @@ import onnxruntime
 import pytest
 from PIL import Image as PIL
 
+from resnetgen.backends.images import load_bytes, load_images
+from resnetgen.backends.onnxruntime import Device
 from resnetgen.errors import Exit, Failure
 from resnetgen.predict import Classifier, predict, read_folder
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.runtimes.images import load_bytes, load_images
-from resnetgen.runtimes.onnxruntime import Device
 from support.helpers import Run
 
 HOW = Preprocess(Color.BGR, 255, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), 36, (32, 32), Interpolation.BILINEAR)

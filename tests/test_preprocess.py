@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from resnetgen.paths import LIBRARY
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.resources import LIBRARY
 from resnetgen.spec import schema
 from resnetgen.spec.find import bundled, find_spec
 from resnetgen.spec.load import given, input_size, load

@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 import pytest
 
+from resnetgen.backends.images import normalise
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.predict import read_folder
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.runtimes.images import normalise
 from resnetgen.spec.preprocess import parse_preprocess
 from support.helpers import Run
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnetgen.compiler import build, compile_spec
-from resnetgen.convert import convert
+from resnetgen.build.convert import convert
+from resnetgen.build.options import Options, Quiet, Target
+from resnetgen.build.run import build
 from resnetgen.errors import Exit, Failure
+from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.ir.graph import Graph
-from resnetgen.options import Compiled, Options, Quiet, Target
+from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import Source, load_pretrained, weight_namings
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.verification import Verified, verify
 from resnetgen.verify import Settings
+from resnetgen.verify.spec import Verified, verify
 from resnetgen.weights.assign import Assigned
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
 from resnetgen.weights.checkpoint.dtypes import Values
@@ -42,7 +43,7 @@ stages:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compiled:
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(NET)
     return compile_spec("tiny.yaml")
@@ -59,9 +60,9 @@ def write(path: Path, values: dict[str, Values], format: str = "safetensors") ->
     return path
 
 
-def load(path: Path, compiled: Compiled, **options: object) -> Assigned:
-    fresh = Initialised(compiled.graph, 7)
-    return load_pretrained(Source(path, **options), compiled.spec, compiled.graph, fresh).weights  # type: ignore[arg-type]
+def load(path: Path, network: Network, **options: object) -> Assigned:
+    fresh = Initialised(network.graph, 7)
+    return load_pretrained(Source(path, **options), network.spec, network.graph, fresh).weights  # type: ignore[arg-type]
 
 
 def same(found: Weights, wanted: Weights, graph: Graph) -> bool:
@@ -74,38 +75,38 @@ def same(found: Weights, wanted: Weights, graph: Graph) -> bool:
 @pytest.mark.parametrize("format", ["safetensors", "npz"])
 @pytest.mark.parametrize("name", ROUND_TRIPS)
 def test_round_trip_by_paths(name: str, format: str, tmp_path: Path) -> None:
-    compiled = compile_spec(name)
-    weights = random_weights(compiled.graph)
-    path = write(tmp_path / "weights", tensors(compiled.graph, weights), format)
-    assert same(load(path, compiled), weights, compiled.graph)
+    network = compile_spec(name)
+    weights = random_weights(network.graph)
+    path = write(tmp_path / "weights", tensors(network.graph, weights), format)
+    assert same(load(path, network), weights, network.graph)
 
 
 @pytest.mark.parametrize("dialect", [Dialect.BVLC, Dialect.OPENCV])
 @pytest.mark.parametrize("name", ROUND_TRIPS)
 def test_round_trip_by_caffemodel(name: str, dialect: Dialect, tmp_path: Path) -> None:
-    compiled = compile_spec(name)
-    weights = random_weights(compiled.graph)
-    model = write_caffe(compiled.graph, weights, tmp_path, compiled.names, dialect=dialect)
-    assert same(load(model.caffemodel, compiled), weights, compiled.graph)
+    network = compile_spec(name)
+    weights = random_weights(network.graph)
+    model = write_caffe(network.graph, weights, tmp_path, network.names, dialect=dialect)
+    assert same(load(model.caffemodel, network), weights, network.graph)
 
 
 @pytest.mark.parametrize("name", ROUND_TRIPS)
 def test_round_trip_by_onnx(name: str, tmp_path: Path) -> None:
-    compiled = compile_spec(name)
-    weights = random_weights(compiled.graph)
-    model = write_onnx(compiled.graph, weights, tmp_path)
-    assert same(load(model.path, compiled), weights, compiled.graph)
+    network = compile_spec(name)
+    weights = random_weights(network.graph)
+    model = write_onnx(network.graph, weights, tmp_path)
+    assert same(load(model.path, network), weights, network.graph)
 
 
 def test_round_trip_by_a_model_that_takes_bytes(tmp_path: Path) -> None:
-    compiled = compile_spec("resnet20_cifar")
+    network = compile_spec("resnet20_cifar")
     options = Options(embed_preprocess=True, fold=False, output_dir=tmp_path)
     (built,) = build(["resnet20_cifar"], options)
     path = next(path for path in built.files if path.suffix == ".onnx")
-    assert same(load(path, compiled), Initialised(compiled.graph), compiled.graph)
+    assert same(load(path, network), Initialised(network.graph), network.graph)
 
 
-def test_round_trip_of_every_kind_of_weight(tiny: Compiled, tmp_path: Path) -> None:
+def test_round_trip_of_every_kind_of_weight(tiny: Network, tmp_path: Path) -> None:
     """A groupnorm's and a channelconv's have other shapes in the files."""
     weights = random_weights(tiny.graph)
     for path in (write_onnx(tiny.graph, weights, tmp_path).path, write_caffe(tiny.graph, weights, tmp_path).caffemodel):
@@ -139,18 +140,18 @@ def test_round_trip_by_torch(name: str, tmp_path: Path) -> None:
 def test_round_trip_by_pth(name: str, tmp_path: Path) -> None:
     import torch
 
-    compiled = compile_spec(name)
-    weights = random_weights(compiled.graph)
-    state = {key: torch.from_numpy(one) for key, one in tensors(compiled.graph, weights).items()}
+    network = compile_spec(name)
+    weights = random_weights(network.graph)
+    state = {key: torch.from_numpy(one) for key, one in tensors(network.graph, weights).items()}
     torch.save(state, tmp_path / "a.pth")
-    assert same(load(tmp_path / "a.pth", compiled), weights, compiled.graph)
+    assert same(load(tmp_path / "a.pth", network), weights, network.graph)
 
 
 # Types
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "float32"])
-def test_types_are_kept_where_the_target_has_them(dtype: str, tiny: Compiled, tmp_path: Path) -> None:
+def test_types_are_kept_where_the_target_has_them(dtype: str, tiny: Network, tmp_path: Path) -> None:
     values = {name: one.astype(dtype) for name, one in tensors(tiny.graph, random_weights(tiny.graph)).items()}
     path = write(tmp_path / "a.npz", values, "npz")
     weights = load(path, tiny)
@@ -165,7 +166,7 @@ def test_types_are_kept_where_the_target_has_them(dtype: str, tiny: Compiled, tm
 
 
 @pytest.mark.torch
-def test_bfloat16_is_exact(tiny: Compiled, tmp_path: Path) -> None:
+def test_bfloat16_is_exact(tiny: Network, tmp_path: Path) -> None:
     import torch
 
     values = tensors(tiny.graph, random_weights(tiny.graph))
@@ -220,7 +221,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Values]], dict[str, Values]], tuple
 
 
 @pytest.mark.parametrize("case", MISFITS)
-def test_what_does_not_fit_is_listed(case: str, tiny: Compiled, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_listed(case: str, tiny: Network, tmp_path: Path) -> None:
     change, said = MISFITS[case]
     path = write(tmp_path / "a.safetensors", change(tensors(tiny.graph, random_weights(tiny.graph))))
     with pytest.raises(Failure) as caught:
@@ -232,22 +233,22 @@ def test_what_does_not_fit_is_listed(case: str, tiny: Compiled, tmp_path: Path) 
 
 def test_the_spec_that_a_file_fits_is_named(tmp_path: Path) -> None:
     """torchvision's ResNet-50 has no bias in its first convolution."""
-    compiled = compile_spec("torchvision/resnet50")
-    (naming,) = (one for one in weight_namings(compiled.spec, compiled.graph) if one.world == "torchvision")
-    weights = Initialised(compiled.graph)
+    network = compile_spec("torchvision/resnet50")
+    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.world == "torchvision")
+    weights = Initialised(network.graph)
     path = write(tmp_path / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
     with pytest.raises(Failure, match="hint: it fits the bundled spec torchvision/resnet50"):
         load(path, compile_spec("resnet50"))
 
 
-def test_a_prefix_of_all_names_is_named(tiny: Compiled, tmp_path: Path) -> None:
+def test_a_prefix_of_all_names_is_named(tiny: Network, tmp_path: Path) -> None:
     values = tensors(tiny.graph, random_weights(tiny.graph))
     path = write(tmp_path / "a", {f"backbone.{name}": one for name, one in values.items()})
     with pytest.raises(Failure, match=r"hint: all its names begin with 'backbone\.': save its tensors"):
         load(path, tiny)
 
 
-def test_axes_of_one_are_taken_off(tiny: Compiled, tmp_path: Path) -> None:
+def test_axes_of_one_are_taken_off(tiny: Network, tmp_path: Path) -> None:
     """A library may store a matrix as a convolution of 1x1: its values are returned in the network's shape."""
     own = tensors(tiny.graph, random_weights(tiny.graph))
     weights = load(write(tmp_path / "a", own | {"head/fc.weight": own["head/fc.weight"].reshape(4, 8, 1, 1)}), tiny)
@@ -256,12 +257,12 @@ def test_axes_of_one_are_taken_off(tiny: Compiled, tmp_path: Path) -> None:
         assert found.shape == (4, 8)
 
 
-def test_counters_of_norms_are_no_weights(tiny: Compiled, tmp_path: Path) -> None:
+def test_counters_of_norms_are_no_weights(tiny: Network, tmp_path: Path) -> None:
     values = tensors(tiny.graph, random_weights(tiny.graph)) | {"x.num_batches_tracked": np.array(3, np.int64)}
     load(write(tmp_path / "a.safetensors", values), tiny)
 
 
-def test_a_stage_can_be_drawn_anew(tiny: Compiled, tmp_path: Path) -> None:
+def test_a_stage_can_be_drawn_anew(tiny: Network, tmp_path: Path) -> None:
     """With another head in the file, or with none."""
     own = tensors(tiny.graph, random_weights(tiny.graph))
     other = own | {"head/fc.weight": np.ones((7, 8), np.float32)}
@@ -275,7 +276,7 @@ def test_a_stage_can_be_drawn_anew(tiny: Compiled, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_values_that_are_not_finite(bad: float, tiny: Compiled, tmp_path: Path) -> None:
+def test_values_that_are_not_finite(bad: float, tiny: Network, tmp_path: Path) -> None:
     values = tensors(tiny.graph, random_weights(tiny.graph))
     values["head/fc.bias"][2] = bad
     path = write(tmp_path / "a.safetensors", values)
@@ -285,7 +286,7 @@ def test_values_that_are_not_finite(bad: float, tiny: Compiled, tmp_path: Path) 
     assert not np.isfinite(load(path, tiny, allow_nonfinite=True).tensor("head/fc", "bias")).all()
 
 
-def test_what_a_float32_cannot_hold(tiny: Compiled, tmp_path: Path) -> None:
+def test_what_a_float32_cannot_hold(tiny: Network, tmp_path: Path) -> None:
     values: dict[str, Values] = dict(tensors(tiny.graph, random_weights(tiny.graph)))
     values["head/fc.bias"] = np.array([1, 2, 1e300, 4])
     with pytest.raises(Failure, match="element 2 is inf"):
@@ -296,21 +297,21 @@ def test_what_a_float32_cannot_hold(tiny: Compiled, tmp_path: Path) -> None:
 
 
 def test_the_naming_that_fits_best_is_taken(tmp_path: Path) -> None:
-    compiled = compile_spec("timm/resnet50d")
-    (naming,) = (one for one in weight_namings(compiled.spec, compiled.graph) if one.world == "timm")
-    weights = random_weights(compiled.graph)
+    network = compile_spec("timm/resnet50d")
+    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.world == "timm")
+    weights = random_weights(network.graph)
     path = write(tmp_path / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
-    found = load_pretrained(Source(path), compiled.spec, compiled.graph, weights)
+    found = load_pretrained(Source(path), network.spec, network.graph, weights)
     assert found.naming.world == "timm"
     assert found.warnings == ()
 
 
 def warned(word: str, world: str, folder: Path) -> list[str]:
-    compiled = compile_spec(word)
-    (naming,) = (one for one in weight_namings(compiled.spec, compiled.graph) if one.world == world)
-    weights = random_weights(compiled.graph)
+    network = compile_spec(word)
+    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.world == world)
+    weights = random_weights(network.graph)
     path = write(folder / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
-    return list(load_pretrained(Source(path), compiled.spec, compiled.graph, weights).warnings)
+    return list(load_pretrained(Source(path), network.spec, network.graph, weights).warnings)
 
 
 def test_other_conventions_are_warned_of(tmp_path: Path) -> None:
@@ -348,9 +349,9 @@ def test_every_convention_is_of_a_map_that_says_it() -> None:
     from resnetgen.weights.provenance import conventions
 
     for name, word in (("torchvision", "torchvision/resnet50"), ("msra", "resnet50")):
-        compiled = compile_spec(word)
-        color = compiled.spec.preprocess.color.value if compiled.spec.preprocess else None
-        own = {key: one.value for key, one in conventions(compiled.graph, color).items()}
+        network = compile_spec(word)
+        color = network.spec.preprocess.color.value if network.spec.preprocess else None
+        own = {key: one.value for key, one in conventions(network.graph, color).items()}
         assert own == load_name_map(name).conventions
 
 
@@ -358,7 +359,7 @@ def test_every_convention_is_of_a_map_that_says_it() -> None:
 
 
 @pytest.mark.parametrize("on", [(), pytest.param(("opencv",), marks=pytest.mark.opencv)], ids=["default", "opencv"])
-def test_the_reference_takes_the_same_checkpoint(tiny: Compiled, tmp_path: Path, on: tuple[str, ...]) -> None:
+def test_the_reference_takes_the_same_checkpoint(tiny: Network, tmp_path: Path, on: tuple[str, ...]) -> None:
     own = tensors(tiny.graph, random_weights(tiny.graph))
     path = write(tmp_path / "a.npz", own, "npz")
     options = Options(targets=(Target.ONNX, Target.CAFFE), pretrained=Source(path), output_dir=tmp_path)
@@ -373,7 +374,7 @@ def test_the_reference_takes_the_same_checkpoint(tiny: Compiled, tmp_path: Path,
         verify(Verified("tiny.yaml", output_dir=tmp_path, weights=other), Settings())
 
 
-def test_stages_that_were_drawn_are_drawn_again(tiny: Compiled, tmp_path: Path) -> None:
+def test_stages_that_were_drawn_are_drawn_again(tiny: Network, tmp_path: Path) -> None:
     path = write(tmp_path / "a.npz", tensors(tiny.graph, random_weights(tiny.graph)), "npz")
     options = Options(pretrained=Source(path, reinit=("head",)), output_dir=tmp_path, seed=5, init=Init.RANDOM_STATS)
     build(["tiny.yaml"], options)
@@ -383,7 +384,7 @@ def test_stages_that_were_drawn_are_drawn_again(tiny: Compiled, tmp_path: Path) 
 # Converting
 
 
-def test_what_cannot_be_written(tiny: Compiled, tmp_path: Path) -> None:
+def test_what_cannot_be_written(tiny: Network, tmp_path: Path) -> None:
     path = write(tmp_path / "a", tensors(tiny.graph, random_weights(tiny.graph)))
     with pytest.raises(Failure, match="no such format can be written") as caught:
         convert(Source(path), tmp_path / "b.pth", "tiny.yaml", {}, None, Quiet())
@@ -395,9 +396,9 @@ def test_what_cannot_be_written(tiny: Compiled, tmp_path: Path) -> None:
 
 def test_names_of_a_world_that_computes_otherwise_are_warned_of(tmp_path: Path) -> None:
     """torch would load the file, and compute with the stride, the padding and the colours of its own network."""
-    compiled = compile_spec("resnet101")
-    weights = random_weights(compiled.graph)
-    path = write_caffe(compiled.graph, weights, tmp_path, compiled.names).caffemodel
+    network = compile_spec("resnet101")
+    weights = random_weights(network.graph)
+    path = write_caffe(network.graph, weights, tmp_path, network.names).caffemodel
     done = convert(Source(path), tmp_path / "x.safetensors", "resnet101", {}, "torchvision", Quiet())
     stride, pool, color = done.warnings
     assert "takes the stride of a bottleneck on its conv1, not on its conv2" in stride
@@ -411,14 +412,14 @@ def test_names_of_a_world_that_computes_otherwise_are_warned_of(tmp_path: Path) 
     assert all("were trained with" in line for line in again.warnings)
 
 
-def test_a_file_can_be_replaced_by_itself(tiny: Compiled, tmp_path: Path) -> None:
+def test_a_file_can_be_replaced_by_itself(tiny: Network, tmp_path: Path) -> None:
     weights = random_weights(tiny.graph)
     path = write(tmp_path / "a.npz", tensors(tiny.graph, weights), "npz")
     convert(Source(path), path, "tiny.yaml", {}, None, Quiet())
     assert same(load(path, tiny), weights, tiny.graph)
 
 
-def test_a_wrong_writer_publishes_nothing(tiny: Compiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_writer_publishes_nothing(tiny: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of what is read back."""
     path = write(tmp_path / "a", tensors(tiny.graph, random_weights(tiny.graph)))
 
@@ -426,7 +427,7 @@ def test_a_wrong_writer_publishes_nothing(tiny: Compiled, tmp_path: Path, monkey
         *others, values, create = arguments
         write_checkpoint(*others, ((name, one[::-1].copy()) for name, one in values), create)  # type: ignore
 
-    monkeypatch.setattr("resnetgen.convert.write_checkpoint", turned)
+    monkeypatch.setattr("resnetgen.build.convert.write_checkpoint", turned)
     with pytest.raises(Failure, match="has changed") as caught:
         convert(Source(path), tmp_path / "b.npz", "tiny.yaml", {}, None, Quiet())
     assert caught.value.exit is Exit.BUG

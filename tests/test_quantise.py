@@ -10,12 +10,12 @@ import pytest
 from onnx import ModelProto, numpy_helper
 
 from resnetgen.errors import Exit, Failure
+from resnetgen.formats.onnx.emit import OnnxOptions
 from resnetgen.precision import quantise
 from resnetgen.precision.agreement import measure
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.choice import Gate, Lowering, Precision
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.targets.onnx.emit import OnnxOptions
 from support.helpers import OnnxModel, compile_text, random_weights, write_onnx
 
 SPEC = """\
@@ -79,7 +79,7 @@ def test_probabilities_below_a_step_of_eight_bits_are_told_apart(tmp_path: Path)
     """Of 1,000 classes, nearly all lie below 1/510: eight bits would make them all 0."""
     path = tmp_path / "int8.onnx"
     onnx.save(quantised(tmp_path, "fc 1000 | softmax"), str(path))
-    from resnetgen.runtimes.onnxruntime import Device, Session
+    from resnetgen.backends.onnxruntime import Device, Session
 
     (scores,) = Session(path, Device()).run(random(1).data).values()
     assert (scores > 0).all()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from resnetgen import ranges
+from resnetgen.build.options import Options
 from resnetgen.errors import Exit, Failure
-from resnetgen.options import Options
-from resnetgen.precision.choice import Gate, Lowering, Precision
+from resnetgen.formats.onnx.precision import Precision
+from resnetgen.precision.choice import Gate, Lowering
 from resnetgen.verify import Settings
 from resnetgen.verify.inputs import random_images
 from support.helpers import Run

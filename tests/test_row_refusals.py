@@ -150,7 +150,7 @@ def refuse(text: str) -> str:
             lines += [f"  note: {note}" for note in problem.notes]
             lines += [f"  hint: {problem.hint}"] if problem.hint else []
         return f"exit {failure.exit.value}\n" + "\n".join(lines) + "\n"
-    return "compiled\n"
+    return "network\n"
 
 
 SPECS = (GOLDENS / "specs.yaml").read_text(encoding="utf-8").split("---\n")

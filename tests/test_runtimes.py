@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from resnetgen.backends.onnxruntime import Device, Session, version
 from resnetgen.errors import Failure
+from resnetgen.formats.onnx.translate import MAX_OPSET, MIN_OPSET
 from resnetgen.profiles import choose_opset, find_profile, profiles, who_loads
-from resnetgen.runtimes.onnxruntime import Device, Session, version
-from resnetgen.targets.onnx.translate import MAX_OPSET, MIN_OPSET
 from support.helpers import Run
 
 PAGE = Path(__file__).parents[1] / "docs/runtimes.md"

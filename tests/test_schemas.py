@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import helper
 
-from resnetgen.targets.caffe import schema as caffe
-from resnetgen.targets.onnx import schema as onnx_schema
-from resnetgen.targets.onnx.translate import MAX_OPSET, MIN_OPSET, ir_version
+from resnetgen.formats.caffe import schema as caffe
+from resnetgen.formats.onnx import schema as onnx_schema
+from resnetgen.formats.onnx.translate import MAX_OPSET, MIN_OPSET, ir_version
 
 # Field numbers, types and defaults of Caffe's messages, as BVLC's caffe.proto has them.
 FIELDS = Path(__file__).with_name("data") / "caffe_fields.csv"
@@ -60,7 +60,7 @@ def test_messages_are_those_of_the_onnx_package() -> None:
 
 def test_messages_come_without_the_package() -> None:
     code = (
-        "import sys; from resnetgen.targets.onnx.schema import ModelProto; assert 'onnx' not in sys.modules;"
+        "import sys; from resnetgen.formats.onnx.schema import ModelProto; assert 'onnx' not in sys.modules;"
         "import onnx; assert onnx.ModelProto is ModelProto; onnx.checker.check_model"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

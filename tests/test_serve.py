@@ -16,10 +16,10 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from resnetgen.backends.images import load_bytes, load_images
+from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.predict import read_served
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.runtimes.images import load_bytes, load_images
-from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.serve.tensors import ANY, RefusedError, Tensor, classify
 from support.helpers import Run
 

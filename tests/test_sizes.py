@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
+from resnetgen.formats.onnx import emit, validate
+from resnetgen.formats.onnx.emit import MAX_PROTOBUF, OnnxOptions, OnnxPlan
 from resnetgen.ir.graph import Graph
-from resnetgen.targets.onnx import emit, validate
-from resnetgen.targets.onnx.emit import MAX_PROTOBUF, OnnxOptions, OnnxPlan
 from resnetgen.weights.initialise import Initialised
 from support.helpers import Run, compile_text
 

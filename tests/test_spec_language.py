@@ -18,7 +18,7 @@ from resnetgen.expand import expand
 from resnetgen.expand.check import PLACEHOLDERS, UNIT_FLAGS
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import VOCABULARY, BatchNorm, Conv
-from resnetgen.resources import LIBRARY, SPECS
+from resnetgen.paths import LIBRARY, SPECS
 from resnetgen.spec import schema
 from resnetgen.spec.find import short_path
 from resnetgen.spec.load import load

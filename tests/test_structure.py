@@ -10,15 +10,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from resnetgen.compiler import build, compile_spec
+from resnetgen.build.options import Options
+from resnetgen.build.run import build
 from resnetgen.errors import Failure
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.onnx.emit import OnnxOptions
+from resnetgen.formats.onnx.precision import Precision
 from resnetgen.ir.graph import Graph
-from resnetgen.options import Options
-from resnetgen.precision.choice import GATES, Lowering, Precision
+from resnetgen.network import compile_spec
+from resnetgen.precision.choice import GATES, Lowering
 from resnetgen.pretrained import Source, load_pretrained
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.schema import message
-from resnetgen.targets.onnx.emit import OnnxOptions
 from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, Weights
 from support.helpers import Run, write_caffe, write_onnx
@@ -72,9 +74,9 @@ class Ones:
 
 
 def warnings(path: Path, word: str, **source: Any) -> tuple[str, ...]:
-    compiled = compile_spec(word)
-    weights: Weights = Ones(compiled.graph)
-    return load_pretrained(Source(path, **source), compiled.spec, compiled.graph, weights).warnings
+    network = compile_spec(word)
+    weights: Weights = Ones(network.graph)
+    return load_pretrained(Source(path, **source), network.spec, network.graph, weights).warnings
 
 
 # Nothing is said of a file that was built from the spec
@@ -86,15 +88,15 @@ SMALL = ("resnet20_cifar", "torchvision/resnet18")
 
 @pytest.mark.parametrize("word", [pytest.param(w, marks=() if w in SMALL else pytest.mark.zoo) for w in SPECS])
 def test_an_own_model_is_taken_in_silence(word: str, tmp_path: Path) -> None:
-    compiled = compile_spec(word)
+    network = compile_spec(word)
     for opset in (13, 17, 21):
-        model = write_onnx(compiled.graph, Ones(compiled.graph), tmp_path, OnnxOptions(opset=opset))
+        model = write_onnx(network.graph, Ones(network.graph), tmp_path, OnnxOptions(opset=opset))
         assert warnings(model.path, word) == ()
-    outside = write_onnx(compiled.graph, Ones(compiled.graph), tmp_path, OnnxOptions(external=True))
+    outside = write_onnx(network.graph, Ones(network.graph), tmp_path, OnnxOptions(external=True))
     assert warnings(outside.path, word) == ()
     for dialect in Dialect:
         try:
-            caffe = write_caffe(compiled.graph, Ones(compiled.graph), tmp_path, compiled.names, dialect=dialect)
+            caffe = write_caffe(network.graph, Ones(network.graph), tmp_path, network.names, dialect=dialect)
         except Failure:
             continue  # the dialect lacks an op
         assert warnings(caffe.caffemodel, word) == ()
@@ -115,10 +117,10 @@ def test_a_model_with_its_preprocessing_or_in_fp16_is_taken_in_silence(tmp_path:
 
 def test_another_size_of_image_is_no_other_network(tmp_path: Path) -> None:
     for word in ("timm/resnetblur18", "timm/resnet50_gn", "torchvision/resnet18"):
-        compiled = compile_spec(word, image="3x160x192")
-        model = write_onnx(compiled.graph, Ones(compiled.graph), tmp_path)
+        network = compile_spec(word, image="3x160x192")
+        model = write_onnx(network.graph, Ones(network.graph), tmp_path)
         assert warnings(model.path, word) == ()
-        caffe = write_caffe(compiled.graph, Ones(compiled.graph), tmp_path, compiled.names)
+        caffe = write_caffe(network.graph, Ones(network.graph), tmp_path, network.names)
         assert warnings(caffe.caffemodel, word) == ()
 
 
@@ -141,11 +143,11 @@ def test_another_network_is_named(words: str, others: str, format: str, tmp_path
     """Every shape agrees."""
     own, other = spec(tmp_path, NET), spec(tmp_path, NET.replace(words, others))
     for word, target in ((own, other), (other, own)):
-        compiled = compile_spec(word)
+        network = compile_spec(word)
         if format == "onnx":
-            path = write_onnx(compiled.graph, Ones(compiled.graph), tmp_path).path
+            path = write_onnx(network.graph, Ones(network.graph), tmp_path).path
         else:
-            path = write_caffe(compiled.graph, Ones(compiled.graph), tmp_path, compiled.names).caffemodel
+            path = write_caffe(network.graph, Ones(network.graph), tmp_path, network.names).caffemodel
         assert warnings(path, word) == ()
         (first, *_) = warnings(path, target)
         assert first.startswith(f"{path.name} was built otherwise: ")
@@ -306,8 +308,8 @@ def test_a_structure_beyond_the_limit_is_said_not_to_be_compared(
     own = spec(tmp_path, NET)
     graph = compile_spec(own).graph
     model, caffe = write_onnx(graph, Ones(graph), tmp_path), write_caffe(graph, Ones(graph), tmp_path)
-    monkeypatch.setattr("resnetgen.targets.onnx.read.MAX_STRUCTURE", 1000)
-    monkeypatch.setattr("resnetgen.targets.caffe.heads.MAX_HEADS", 1000)
+    monkeypatch.setattr("resnetgen.formats.onnx.read.MAX_STRUCTURE", 1000)
+    monkeypatch.setattr("resnetgen.formats.caffe.heads.MAX_HEADS", 1000)
     for path in (model.path, caffe.caffemodel):
         (said,) = warnings(path, own)
         assert said.startswith(f"the structure of {path.name} was not compared with the spec's: its ")

@@ -40,7 +40,7 @@ def test_the_switch_stands_before_the_engine_is_loaded(monkeypatch: pytest.Monke
     code = """
 import os, sys
 from importlib.abc import MetaPathFinder
-from resnetgen.runtimes.onnxruntime import load_engine
+from resnetgen.backends.onnxruntime import load_engine
 
 class Finder(MetaPathFinder):
     def find_spec(self, name, path, target=None):

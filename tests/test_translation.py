@@ -17,18 +17,18 @@ from google.protobuf import text_format
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure
+from resnetgen.formats.caffe.emit import write_caffemodel
+from resnetgen.formats.caffe.layers import Layer, Weight
+from resnetgen.formats.caffe.read import read_graph as read_prototxt
+from resnetgen.formats.caffe.schema import message, parse_prototxt
+from resnetgen.formats.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
+from resnetgen.formats.onnx.decode import read_graph
+from resnetgen.formats.onnx.emit import OnnxOptions
+from resnetgen.formats.onnx.read import read_file
+from resnetgen.formats.onnx.validate import validate
 from resnetgen.ir.canonical import canonical, differences, shortest
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import AvgPool, MaxPool
-from resnetgen.targets.caffe.emit import write_caffemodel
-from resnetgen.targets.caffe.layers import Layer, Weight
-from resnetgen.targets.caffe.read import read_graph as read_prototxt
-from resnetgen.targets.caffe.schema import message, parse_prototxt
-from resnetgen.targets.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
-from resnetgen.targets.onnx.decode import read_graph
-from resnetgen.targets.onnx.emit import OnnxOptions
-from resnetgen.targets.onnx.read import read_file
-from resnetgen.targets.onnx.validate import validate
 from support.helpers import (
     CaffeModel,
     OnnxModel,

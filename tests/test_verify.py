@@ -19,14 +19,14 @@ import pytest
 from onnx import helper, numpy_helper
 from PIL import Image
 
+from resnetgen.backends import onnxruntime, opencv
+from resnetgen.build.options import Options
+from resnetgen.build.run import build
 from resnetgen.cli import main
-from resnetgen.compiler import build
 from resnetgen.errors import Exit, Failure
-from resnetgen.options import Options
-from resnetgen.runtimes import onnxruntime, opencv
-from resnetgen.verification import Verified, verify
 from resnetgen.verify import Report, Settings, arrays
 from resnetgen.verify.comparison import Agreement, Distance, Pair, Tensors, pair_inner, pair_outputs
+from resnetgen.verify.spec import Verified, verify
 from resnetgen.weights.initialise import Init
 
 TINY = """\

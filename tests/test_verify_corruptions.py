@@ -12,11 +12,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from resnetgen.backends.onnxruntime import Device
+from resnetgen.formats.caffe.layers import Weight
+from resnetgen.formats.caffe.schema import message
 from resnetgen.ir.ops import BatchNorm, Conv, Fc
-from resnetgen.runtimes.onnxruntime import Device
-from resnetgen.targets.caffe.layers import Weight
-from resnetgen.targets.caffe.schema import message
-from resnetgen.verify import Network, Report, Settings, caffe, verify_sides
+from resnetgen.verify import Expected, Report, Settings, caffe, verify_sides
 from resnetgen.verify.inputs import Part
 from resnetgen.verify.sides import CaffeSide, OnnxSide, ReferenceSide, Side, Values
 from resnetgen.weights.source import Array, Key
@@ -32,7 +32,7 @@ stages:
   conv3_x: 4x4   | [3x3, 16; 3x3, 16] x2 /2
   head:    1x1   | gap | fc 10 | softmax
 """)
-NETWORK = Network(NET, random_weights(NET), None)
+NETWORK = Expected(NET, random_weights(NET), None)
 Tensors = dict[Key, Array]
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.compiler import build
+from resnetgen.build.options import Options, Target
+from resnetgen.build.run import build
 from resnetgen.errors import Exit, Failure
-from resnetgen.options import Options, Target
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.verification import Verified, verify
+from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.verify import Report, Settings
+from resnetgen.verify.spec import Verified, verify
 from resnetgen.weights.initialise import Init
 
 pytestmark = pytest.mark.opencv

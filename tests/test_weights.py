@@ -21,8 +21,8 @@ import onnx
 import pytest
 from google.protobuf.message import DecodeError
 
+from resnetgen.formats.caffe.schema import message
 from resnetgen.ir.graph import Graph
-from resnetgen.targets.caffe.schema import message
 from resnetgen.weights.draw import Drawing, keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.normal import normal

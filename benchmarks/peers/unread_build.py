@@ -9,10 +9,10 @@ from unittest.mock import patch
 from resnetgen.cli import run
 
 READERS = {
-    "onnx": ["resnetgen.targets.onnx.validate.validate"],
+    "onnx": ["resnetgen.formats.onnx.validate.validate"],
     "caffe": [
-        "resnetgen.targets.caffe.validate.validate_prototxt",
-        "resnetgen.targets.caffe.validate.validate_caffemodel",
+        "resnetgen.formats.caffe.validate.validate_prototxt",
+        "resnetgen.formats.caffe.validate.validate_caffemodel",
     ],
 }
 

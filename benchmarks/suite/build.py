@@ -42,7 +42,7 @@ def figures(bench: Bench) -> Iterator[Result]:
 
 def payload() -> float:
     """MiB of the weights that are written."""
-    from resnetgen.compiler import compile_spec
+    from resnetgen.network import compile_spec
     from resnetgen.passes.pipeline import run_passes
     from resnetgen.weights import draw
     from resnetgen.weights.initialise import Initialised

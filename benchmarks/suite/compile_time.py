@@ -28,11 +28,11 @@ def figures(bench: Bench, small: int = SMALL, large: int = LARGE) -> Iterator[Re
 
 def per_node(target: str, n: int) -> float:
     """Microseconds."""
-    from resnetgen.compiler import compile_spec
-    from resnetgen.job import Job
-    from resnetgen.options import Options, Quiet, Target
+    from resnetgen.build.job import Job
+    from resnetgen.build.options import Options, Quiet, Target
+    from resnetgen.network import compile_spec
 
     start = time.process_time()
-    compiled = compile_spec(SPEC, {"n": n}, max_nodes=100_000)
-    Job(compiled, Options(targets=(Target(target),)), Quiet()).plan()
-    return 1e6 * (time.process_time() - start) / len(compiled.graph.nodes)
+    network = compile_spec(SPEC, {"n": n}, max_nodes=100_000)
+    Job(network, Options(targets=(Target(target),)), Quiet()).plan()
+    return 1e6 * (time.process_time() - start) / len(network.graph.nodes)

@@ -24,8 +24,8 @@ def figures(bench: Bench) -> Iterator[Result]:
 
 
 def built(spec: str, folder: Path, embed: bool) -> Path:
-    from resnetgen.compiler import build
-    from resnetgen.options import Options
+    from resnetgen.build.options import Options
+    from resnetgen.build.run import build
 
     (done,) = build([spec], Options(output_dir=folder, embed_preprocess=embed))
     return next(path for path in done.files if path.suffix == ".onnx")

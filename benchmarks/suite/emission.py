@@ -34,9 +34,9 @@ class Prepared:
 
 
 def figures(bench: Bench) -> Iterator[Result]:
-    from resnetgen.compiler import compile_spec
+    from resnetgen.formats.onnx.emit import OnnxOptions, plan, write
+    from resnetgen.network import compile_spec
     from resnetgen.passes.pipeline import run_passes
-    from resnetgen.targets.onnx.emit import OnnxOptions, plan, write
     from resnetgen.weights.initialise import Initialised
 
     gc.disable()  # as cli.run does

@@ -49,8 +49,8 @@ def figures(bench: Bench) -> Iterator[Result]:
 
 
 def built(network: str, folder: Path, precision: Precision | None = None, external: bool = False) -> Path:
-    from resnetgen.compiler import build
-    from resnetgen.options import Options
+    from resnetgen.build.options import Options
+    from resnetgen.build.run import build
     from resnetgen.precision.choice import GATES, Lowering
 
     lowering = Lowering(precision, GATES[precision]) if precision else None

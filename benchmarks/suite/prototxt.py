@@ -16,13 +16,13 @@ from benchmarks.measure import Bench, in_turn, stopwatch
 def figures(bench: Bench) -> Iterator[Result]:
     from google.protobuf import text_format
 
-    from resnetgen.compiler import compile_spec
-    from resnetgen.targets.caffe.emit import plan
-    from resnetgen.targets.caffe.render import render
+    from resnetgen.formats.caffe.emit import plan
+    from resnetgen.formats.caffe.render import render
+    from resnetgen.network import compile_spec
 
     gc.disable()  # as cli.run does
-    compiled = compile_spec("resnet152")
-    planned = plan(compiled.graph, compiled.names, batch=None, with_weights=False)
+    network = compile_spec("resnet152")
+    planned = plan(network.graph, network.names, batch=None, with_weights=False)
     message = planned.message()
     assert text_format.Parse(render(planned.net), type(message)()) == message
 

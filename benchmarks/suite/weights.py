@@ -37,22 +37,22 @@ def figures(bench: Bench) -> Iterator[Result]:
 
 def make_checkpoint(path: Path) -> None:
     """A safetensors file of random weights by torchvision's names."""
-    from resnetgen.compiler import compile_spec
+    from resnetgen.network import compile_spec
     from resnetgen.pretrained import weight_namings
     from resnetgen.weights.checkpoint import Head, write_checkpoint
     from resnetgen.weights.draw import keys
     from resnetgen.weights.initialise import Init, Initialised
 
-    compiled = compile_spec(SPEC)
-    naming = next(one for one in weight_namings(compiled.spec, compiled.graph) if one.world == "torchvision")
-    shapes, weights = keys(compiled.graph), Initialised(compiled.graph, 0, Init.RANDOM_STATS)
+    network = compile_spec(SPEC)
+    naming = next(one for one in weight_namings(network.spec, network.graph) if one.world == "torchvision")
+    shapes, weights = keys(network.graph), Initialised(network.graph, 0, Init.RANDOM_STATS)
     heads = {name: Head("float32", shapes[key]) for name, key in naming.names.items()}
     write_checkpoint(path, "safetensors", heads, ((name, weights.tensor(*key)) for name, key in naming.names.items()))
 
 
 def import_weights(target: str, checkpoint: Path) -> Cost:
-    from resnetgen.compiler import build
-    from resnetgen.options import Options, Target
+    from resnetgen.build.options import Options, Target
+    from resnetgen.build.run import build
     from resnetgen.pretrained import Source
 
     gc.disable()  # as cli.run does

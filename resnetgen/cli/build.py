@@ -15,7 +15,7 @@ from resnetgen.cli.show import progress_bars, size
 from resnetgen.cli.verify import print_report
 
 if TYPE_CHECKING:
-    from resnetgen.options import Built, Options
+    from resnetgen.build.options import Built, Options
 
 
 @main.command()
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def build(specs: tuple[str, ...], **given: Any) -> None:
     """Compile specs and write <output-dir>/<name>/<stem>.{onnx,prototxt,caffemodel,ir.txt} and manifest.json."""
     spare_blas(given)
-    from resnetgen.compiler import build as build_all
+    from resnetgen.build.run import build as build_all
 
     if given["dialect"] and "caffe" not in given["targets"]:
         raise click.UsageError("--dialect says how Caffe files are written; add --target caffe")
@@ -63,8 +63,8 @@ def build(specs: tuple[str, ...], **given: Any) -> None:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    from resnetgen.options import Target
-    from resnetgen.targets.caffe.dialect import Dialect
+    from resnetgen.build.options import Target
+    from resnetgen.formats.caffe.dialect import Dialect
 
     return to_options(
         given,

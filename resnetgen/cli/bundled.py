@@ -19,20 +19,20 @@ def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names
 
     PATTERN is a part of the name, or a pattern such as "torchvision/*".
     """
-    from resnetgen.catalogue import catalogue, markdown, matching
+    from resnetgen.zoo import entries, markdown, matching
 
     if only_names:
         print_lines("\n".join(matching(pattern or "")))
         return
     names = matching(pattern or "")
     if as_markdown:
-        print_lines(markdown(catalogue(names)).rstrip("\n"))
+        print_lines(markdown(entries(names)).rstrip("\n"))
         return
     if as_json:
-        print_json([entry.to_json() for entry in catalogue(names)])
+        print_json([entry.to_json() for entry in entries(names)])
         return
     width = max(map(len, names), default=0)
-    for entry in catalogue(names):
+    for entry in entries(names):
         numbers = f"{entry.parameters:>13,} parameters  {entry.macs / 1e9:>7.3f} GMACs"
         print_line(f"{entry.name:<{width}}  {entry.input:>9}  {numbers}  {', '.join(entry.targets)}")
     if not names:

@@ -28,8 +28,8 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, as_json: bool, **gi
     that resnetgen does not emit are compared as they are written. What only training uses (fillers, learning rates) is
     left out.
     """
-    from resnetgen import differences
-    from resnetgen.targets.caffe.dialect import Dialect
+    from resnetgen.diff import spec as differences
+    from resnetgen.formats.caffe.dialect import Dialect
 
     if as_bytes and (ignore_names or as_json):
         raise click.UsageError("--bytes goes with neither --ignore-names nor --json")

@@ -20,7 +20,7 @@ from resnetgen.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from resnetgen.options import Options
+    from resnetgen.build.options import Options
     from resnetgen.precision.choice import Lowering
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -128,7 +128,7 @@ def spare_blas(given: dict[str, Any]) -> None:
 def to_options(given: dict[str, Any], **more: Any) -> Options:
     """Return the options of a build from the command line's; `more` are those that the command adds. Raises a usage
     error for options that contradict each other."""
-    from resnetgen.options import Options
+    from resnetgen.build.options import Options
     from resnetgen.profiles import find_profile
     from resnetgen.weights.initialise import Init
 
@@ -138,7 +138,7 @@ def to_options(given: dict[str, Any], **more: Any) -> Options:
         raise click.UsageError("--reinit and --allow-nonfinite say what to take from --weights; give it, too")
     verify = pretrained = None
     if given["verified"]:
-        from resnetgen.runtimes.onnxruntime import Provider
+        from resnetgen.backends.onnxruntime import Provider
         from resnetgen.verify import Settings
 
         verify = Settings(Provider(given["provider"] or "cpu"))
@@ -179,8 +179,9 @@ def _lowering(given: dict[str, Any]) -> Lowering | None:
         return None
     from pathlib import Path
 
-    from resnetgen.precision.choice import GATES, Gate, Lowering, Precision
-    from resnetgen.targets.onnx.elements import Element
+    from resnetgen.formats.onnx.elements import Element
+    from resnetgen.formats.onnx.precision import Precision
+    from resnetgen.precision.choice import GATES, Gate, Lowering
 
     precision = Precision(given["precision"])
     if precision is Precision.INT8 and not given["calibrate"]:

@@ -59,9 +59,9 @@ def predict(
     --request prints all images as one request of the v2 protocol, preprocessed, for `curl -d @request.json` against
     Triton, KServe or `resnetgen serve`.
     """
+    from resnetgen.backends.onnxruntime import Device, Provider
     from resnetgen.predict import Classifier, read_folder, request
     from resnetgen.predict import predict as run
-    from resnetgen.runtimes.onnxruntime import Device, Provider
 
     if as_request and (as_json or batch):
         raise click.UsageError(f"--request has no {'--json' if as_json else '--batch'}: it is one batch, as JSON")

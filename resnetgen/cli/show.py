@@ -71,9 +71,9 @@ def progress_bars() -> Iterator[Any]:
 
     Waiting for another process that publishes in the same folder is reported in a pipe, too.
     """
-    from resnetgen import locks
+    from resnetgen.build.options import Quiet
     from resnetgen.cli.output import say
-    from resnetgen.options import Quiet
+    from resnetgen.staging import locks
 
     locks.tell = say
     if not sys.stderr.isatty():

@@ -27,15 +27,15 @@ def summary(
     spec: str | None, block: str | None, settings: Any, image: str | None, max_nodes: int, as_json: bool
 ) -> None:
     """Print the paper's table with computed sizes, parameters, MACs and activations."""
-    from resnetgen.compiler import compile_block, compile_spec
+    from resnetgen.network import compile_block, compile_spec
     from resnetgen.summary import summarise
 
     if (spec is None) == (block is None):
         raise click.UsageError("give a SPEC, or --block with --input")
     if block is not None and image is None:
         raise click.UsageError("--block needs --input, such as 256x56x56")
-    compiled = compile_block(block, image) if block and image else compile_spec(str(spec), settings, max_nodes, image)
-    result = summarise(compiled.spec, compiled.graph)
+    network = compile_block(block, image) if block and image else compile_spec(str(spec), settings, max_nodes, image)
+    result = summarise(network.spec, network.graph)
     if as_json:
         print_json(result.to_json())
     else:

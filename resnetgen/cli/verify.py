@@ -113,9 +113,9 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
     anew, on onnx's evaluator. For MODEL.onnx and NET.prototxt it is the same, if the bundled spec that they name can be
     found; else the .onnx itself.
     """
-    from resnetgen import verification
-    from resnetgen.runtimes.onnxruntime import Provider
+    from resnetgen.backends.onnxruntime import Provider
     from resnetgen.verify import Settings
+    from resnetgen.verify import spec as verification
 
     default, named = given["tolerances"]
     provider = Provider(given["provider"] or "cpu")

@@ -62,7 +62,7 @@ def convert(source: Path, target: Path, spec: str, names: str | None, **given: A
     A is told by its content. Every tensor must be a weight of SPEC, and every weight of SPEC must be there. Values of
     .safetensors and .npz files keep their type.
     """
-    from resnetgen.convert import convert as run
+    from resnetgen.build.convert import convert as run
     from resnetgen.pretrained import Source
 
     taken = Source(source, given["reinit"], given["allow_nonfinite"])

@@ -8,9 +8,9 @@ from pathlib import Path
 from resnetgen.deploy.config import DYNAMIC
 from resnetgen.deploy.schema import violations
 from resnetgen.errors import Source
-from resnetgen.targets.caffe.text import Field, Message, Scalar, parse
-from resnetgen.targets.onnx.read import read_file
-from resnetgen.targets.onnx.schema import TensorProto, ValueInfoProto
+from resnetgen.formats.caffe.text import Field, Message, Scalar, parse
+from resnetgen.formats.onnx.read import read_file
+from resnetgen.formats.onnx.schema import TensorProto, ValueInfoProto
 
 _TYPES: dict[int, str] = {
     TensorProto.FLOAT: "TYPE_FP32",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from resnetgen.build.options import Options
 from resnetgen.frozen import Frozen
-from resnetgen.options import Compiled, Options
+from resnetgen.network import Network
 from resnetgen.render import quoted, template
 
 CONFIG = "config.pbtxt"
@@ -80,9 +81,9 @@ class Config(Frozen):
         )
 
 
-def configure(name: str, compiled: Compiled, options: Options, serving: Serving, labels: str | None) -> Config:
+def configure(name: str, network: Network, options: Options, serving: Serving, labels: str | None) -> Config:
     """Return the configuration of a graph. The model's file is not read: it is checked against the result."""
-    graph = compiled.graph
+    graph = network.graph
     (source,), (result,) = graph.inputs, graph.outputs
     batch = () if serving.max_batch else (options.batch or DYNAMIC,)
     channels, *image = graph.shapes[source.name]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen import labels
-from resnetgen.options import Compiled
+from resnetgen.network import Network
 
 
-def read_labels(path: Path, compiled: Compiled) -> str:
+def read_labels(path: Path, network: Network) -> str:
     """Return the labels as UTF-8 text with LF after each. Raises Failure (exit 5) unless there is one for each class of
     the network."""
-    return "".join(f"{line}\n" for line in labels.read_labels(path, *_classes(compiled)))
+    return "".join(f"{line}\n" for line in labels.read_labels(path, *_classes(network)))
 
 
-def _classes(compiled: Compiled) -> tuple[int, str]:
+def _classes(network: Network) -> tuple[int, str]:
     """Return the number of classes, and the place in the spec that sets it."""
-    (output,) = compiled.graph.outputs
-    shape = compiled.graph.shapes[output.name]
+    (output,) = network.graph.outputs
+    shape = network.graph.shapes[output.name]
     return shape[0], f"{output.span.short}, {output.name}" if output.span else output.name

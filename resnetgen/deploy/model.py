@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from resnetgen.job import Job
-from resnetgen.options import Compiled, Options, Progress
+from resnetgen.build.job import Job
+from resnetgen.build.options import Options, Progress
+from resnetgen.network import Network
 
 STEM = "model"
 """Default name of a model's file in servers."""
@@ -14,9 +15,9 @@ MODEL = f"{STEM}.onnx"
 
 
 @contextmanager
-def planned(compiled: Compiled, options: Options, progress: Progress) -> Iterator[Job]:
+def planned(network: Network, options: Options, progress: Progress) -> Iterator[Job]:
     """Plan a job; everything that can be refused is refused. Raises Failure."""
-    job = Job(compiled, options, progress, STEM)
+    job = Job(network, options, progress, STEM)
     job.begin()
     try:
         job.plan()

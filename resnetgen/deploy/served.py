@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnetgen import manifest
-from resnetgen.compiler import compile_spec
+from resnetgen.build.options import Built, Options, Progress, Quiet
 from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.files import Staging, staging
-from resnetgen.folders import beside
 from resnetgen.labels import LABELS
-from resnetgen.options import Built, Options, Progress, Quiet
+from resnetgen.network import compile_spec
 from resnetgen.predict.folder import PREPROCESS
+from resnetgen.staging.files import Staging, staging
+from resnetgen.staging.folders import beside
 
 _OPTIONAL = (LABELS, PREPROCESS, f"{MODEL}.data")
 """Files that the next model of a folder may not have; old ones are then removed."""
@@ -25,13 +25,13 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
     """Write the folder `options.output_dir`, or rewrite it if an earlier deploy wrote it. Raises Failure."""
     folder = options.output_dir
     _refuse_foreign(folder)
-    compiled = compile_spec(word, options.settings, options.max_nodes, options.image)
-    spec = compiled.spec
-    texts = {LABELS: read_labels(labels, compiled)} if labels else {}
+    network = compile_spec(word, options.settings, options.max_nodes, options.image)
+    spec = network.spec
+    texts = {LABELS: read_labels(labels, network)} if labels else {}
     if spec.preprocess:
         said = json.loads(spec.preprocess.to_json()) | {"embedded": options.embed_preprocess}
         texts[PREPROCESS] = json.dumps(said) + "\n"
-    with planned(compiled, options, progress or Quiet()) as job, staging(beside(folder)) as stage:
+    with planned(network, options, progress or Quiet()) as job, staging(beside(folder)) as stage:
         job.write(stage)
         for name, text in texts.items():
             stage.write_text(name, text)

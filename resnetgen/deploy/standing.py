@@ -8,8 +8,8 @@ from resnetgen.deploy.check import fields
 from resnetgen.deploy.config import CONFIG, MARK
 from resnetgen.deploy.ranges import RANGES
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.formats.caffe.text import Field, Scalar, parse, read
 from resnetgen.labels import LABELS
-from resnetgen.targets.caffe.text import Field, Scalar, parse, read
 
 _HINT = "--name gives the new model another name"
 _INTERFACE = ("input", "output")

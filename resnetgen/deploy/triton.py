@@ -9,7 +9,9 @@ from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 
-from resnetgen.compiler import compile_spec
+from resnetgen.build.job import Job
+from resnetgen.build.options import Built, Options, Progress, Quiet
+from resnetgen.build.readback import require_equal
 from resnetgen.deploy import standing
 from resnetgen.deploy.check import differences
 from resnetgen.deploy.config import CONFIG, Config, Device, Serving, configure
@@ -17,14 +19,13 @@ from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
 from resnetgen.deploy.ranges import require_in_range
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.files import Staging, staging
-from resnetgen.folders import beside
+from resnetgen.formats.onnx.precision import Precision
 from resnetgen.frozen import Frozen
-from resnetgen.job import Job, accept
 from resnetgen.labels import LABELS
 from resnetgen.manifest import Entry
-from resnetgen.options import Built, Compiled, Options, Progress, Quiet
-from resnetgen.precision.choice import Precision
+from resnetgen.network import Network, compile_spec
+from resnetgen.staging.files import Staging, staging
+from resnetgen.staging.folders import beside
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -51,9 +52,9 @@ def deploy(word: str, options: Options, wanted: Wanted, progress: Progress | Non
 
 
 class Prepared(Frozen):
-    """A model for a repository: compiled and checked; nothing is written yet."""
+    """A model for a repository: network and checked; nothing is written yet."""
 
-    compiled: Compiled
+    network: Network
     options: Options
     place: Path
     """Folder of the model: <repository>/<name>."""
@@ -77,12 +78,12 @@ class Prepared(Frozen):
 def prepare(word: str, options: Options, wanted: Wanted) -> Prepared:
     """Compile and check a model for the repository `options.output_dir`. Raises Failure."""
     _refuse(options, wanted)
-    compiled = compile_spec(word, options.settings, options.max_nodes, options.image)
-    name = _checked(wanted.name or compiled.spec.stem)
-    labels = read_labels(wanted.labels, compiled) if wanted.labels else None
-    config = configure(name, compiled, options, wanted.serving, LABELS if labels else None)
+    network = compile_spec(word, options.settings, options.max_nodes, options.image)
+    name = _checked(wanted.name or network.spec.stem)
+    labels = read_labels(wanted.labels, network) if wanted.labels else None
+    config = configure(name, network, options, wanted.serving, LABELS if labels else None)
     texts = {CONFIG: config.render()} | ({LABELS: labels} if labels else {})
-    prepared = Prepared(compiled, options, options.output_dir / name, config, texts, wanted.version)
+    prepared = Prepared(network, options, options.output_dir / name, config, texts, wanted.version)
     prepared.version()
     return prepared
 
@@ -95,9 +96,9 @@ def staged(prepared: Prepared, progress: Progress) -> Iterator[Staged]:
     model.
     """
     repository, config = prepared.options.output_dir, prepared.config
-    with planned(prepared.compiled, prepared.options, progress) as job, staging(beside(repository)) as stage:
+    with planned(prepared.network, prepared.options, progress) as job, staging(beside(repository)) as stage:
         job.write(stage)
-        accept(CONFIG, differences(prepared.texts[CONFIG], config.name, stage.path(MODEL), config.labels))
+        require_equal(CONFIG, differences(prepared.texts[CONFIG], config.name, stage.path(MODEL), config.labels))
         yield Staged(prepared, job, stage)
 
 
@@ -154,7 +155,7 @@ class Staged:
 
 def _refuse(options: Options, wanted: Wanted) -> None:
     """Raise Failure (exit 2) for options that contradict each other or are out of range, before anything is
-    compiled."""
+    network."""
     serving = wanted.serving
     require_in_range(
         version=wanted.version,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from resnetgen.diff.net import Value, Word
 from resnetgen.diff.schema import Known, foreign, known_fields, typed
 from resnetgen.errors import Code, Exit, Span, fail
-from resnetgen.targets.caffe.text import Field, Message, Scalar
+from resnetgen.formats.caffe.text import Field, Message, Scalar
 
 
 class Attribute(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from resnetgen.errors import Span
-from resnetgen.targets.caffe.text import Field, Kind, Message, Scalar
+from resnetgen.formats.caffe.text import Field, Kind, Message, Scalar
 
 
 def fields_of(message: Any, span: Span) -> tuple[Field, ...]:

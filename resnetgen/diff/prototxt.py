@@ -11,8 +11,8 @@ from resnetgen.diff.net import INPUT, Net, Record, Value, Word
 from resnetgen.diff.schema import known_fields, typed
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.escape import escape
-from resnetgen.targets.caffe import text
-from resnetgen.targets.caffe.text import Field, Message
+from resnetgen.formats.caffe import text
+from resnetgen.formats.caffe.text import Field, Message
 
 
 def load(path: Path) -> Net:

@@ -10,9 +10,9 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from resnetgen.diff.net import Value, Word, canonical, show
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.text import Field, Kind, Scalar
 from resnetgen.frozen import Frozen
-from resnetgen.targets.caffe.schema import message
-from resnetgen.targets.caffe.text import Field, Kind, Scalar
 
 FieldKind = Literal["whole", "real", "flag", "text", "enum", "message"]
 

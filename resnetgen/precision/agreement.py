@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.formats.onnx.precision import Precision
 from resnetgen.frozen import Frozen
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.choice import Gate, Lowering, Precision
-from resnetgen.runtimes.onnxruntime import Device, Session
+from resnetgen.precision.choice import Gate, Lowering
 from resnetgen.verify.comparison import Agreement, Distance, is_scores
 
 

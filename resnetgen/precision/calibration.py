@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from resnetgen.backends.images import image_files, normalise, readable
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.frozen import Frozen
 from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
-from resnetgen.runtimes.images import image_files, normalise, readable
 from resnetgen.verify import arrays
 from resnetgen.verify.inputs import Format, make, random_images
 from resnetgen.verify.settings import Settings

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 
 from resnetgen import ranges
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.formats.onnx.elements import Element
+from resnetgen.formats.onnx.precision import Precision
 from resnetgen.frozen import Frozen
 from resnetgen.profiles import Profile, who_loads
-from resnetgen.targets.onnx.elements import Element
 
 INT8_OPSET = 13
 """Opset from which DequantizeLinear has an axis, which gives each channel of a weight its own scale."""
-
-
-class Precision(StrEnum):
-    FP16 = "fp16"
-    """All numbers in fp16, with casts at both ends."""
-    INT8 = "int8"
-    """Unsigned 8-bit activations; signed 8-bit weights with a scale per channel."""
 
 
 class Gate(Frozen):

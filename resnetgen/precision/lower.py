@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.files import Create
+from resnetgen.formats.onnx import emit
+from resnetgen.formats.onnx.elements import Element
+from resnetgen.formats.onnx.emit import OnnxOptions, OnnxPlan
+from resnetgen.formats.onnx.precision import Precision
+from resnetgen.formats.onnx.translate import Elements
+from resnetgen.formats.onnx.validate import validate
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.precision import calibration, choice
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.choice import Lowering, Precision
+from resnetgen.precision.choice import Lowering
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
-from resnetgen.targets.onnx import emit
-from resnetgen.targets.onnx.elements import Element
-from resnetgen.targets.onnx.emit import OnnxOptions, OnnxPlan
-from resnetgen.targets.onnx.translate import Elements
-from resnetgen.targets.onnx.validate import validate
+from resnetgen.staging.files import Create
 from resnetgen.verify.inputs import Format
 from resnetgen.weights.source import Weights
 

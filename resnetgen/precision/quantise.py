@@ -17,9 +17,9 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
+from resnetgen.backends.onnxruntime import load_engine
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.precision.calibration import Images
-from resnetgen.runtimes.onnxruntime import load_engine
 
 _PRELUDE = {"Transpose", "Gather", "Cast", "Sub", "Mul"}
 """Ops of the embedded preprocessing: exact for bytes, and cheap."""

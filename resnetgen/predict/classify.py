@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from resnetgen.backends.images import Bytes, normalise, readable
+from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.frozen import Frozen
 from resnetgen.predict.folder import Folder
 from resnetgen.predict.scores import by, check_output, to_scores
 from resnetgen.ranges import BATCH, TOP, require_room
-from resnetgen.runtimes.images import Bytes, normalise, readable
-from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.weights.source import Array
 
 USUAL_BATCH = 8

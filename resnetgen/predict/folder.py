@@ -6,13 +6,13 @@ from math import prod
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Failure, Source, did_you_mean, fail
+from resnetgen.formats.onnx.read import read_skeleton
+from resnetgen.formats.onnx.schema import ModelProto, ValueInfoProto
 from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_text
 from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import MAX_SIDE, Extent, Preprocess
 from resnetgen.spec.preprocess import parse_preprocess
-from resnetgen.targets.onnx.read import read_skeleton
-from resnetgen.targets.onnx.schema import ModelProto, ValueInfoProto
 
 MODEL, PREPROCESS = "model.onnx", "preprocess.json"
 MAX_BYTES = 1 << 14

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy.typing as npt
 
+from resnetgen.backends.images import readable
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
 from resnetgen.predict.classify import Classifier
 from resnetgen.ranges import TOP, require_room
-from resnetgen.runtimes.images import readable
 
 DATATYPES = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(uint8)": "UINT8"}
 """ONNX Runtime's name of a type -> the protocol's."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from resnetgen.backends.onnxruntime import FLOATS
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.runtimes.onnxruntime import FLOATS
 from resnetgen.weights.source import Array
 
 

@@ -1,4 +1,4 @@
-"""Weights of a checkpoint for a compiled spec: their names, mismatches, and differences that no shape reveals."""
+"""Weights of a checkpoint for a network spec: their names, mismatches, and differences that no shape reveals."""
 
 from resnetgen.pretrained.load import Pretrained, Source, load_pretrained, weight_namings
 

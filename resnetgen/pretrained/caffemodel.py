@@ -11,16 +11,16 @@ from typing import Any
 from resnetgen.diff import Record, Value, Word
 from resnetgen.diff.prototxt import of_message
 from resnetgen.errors import Failure
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.heads import read_heads
+from resnetgen.formats.caffe.render import render
+from resnetgen.formats.caffe.schema import parse_prototxt
+from resnetgen.formats.caffe.translate import translate
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Pair
 from resnetgen.pretrained.differences import structure_differences
 from resnetgen.pretrained.pooling import Window, exact_windows, whole_kernels
 from resnetgen.pretrained.structure import Structure, most_layers, require_few_reads
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.heads import read_heads
-from resnetgen.targets.caffe.render import render
-from resnetgen.targets.caffe.schema import parse_prototxt
-from resnetgen.targets.caffe.translate import translate
 from resnetgen.weights.assign import Naming
 from resnetgen.weights.names import load_name_map
 

@@ -1,4 +1,4 @@
-"""Loading of a checkpoint for a compiled spec: names, mismatches, and warnings of differences that no shape reveals."""
+"""Loading of a checkpoint for a network spec: names, mismatches, and warnings of differences that no shape reveals."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
 from resnetgen.escape import escape
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
+from resnetgen.paths import NAME_MAPS
 from resnetgen.pretrained.hints import other_spec, prefix
-from resnetgen.resources import NAME_MAPS
 from resnetgen.spec.table import Spec
 from resnetgen.weights.assign import Assigned, Naming, assign, closest
 from resnetgen.weights.checkpoint import Checkpoint, open_checkpoint
@@ -99,7 +99,7 @@ def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
     if checkpoint.format != "caffemodel":
         own, *others = weight_namings(spec, graph)
         return [replace(own, fixed=_onnx_constants(spec, graph)) if checkpoint.format == "onnx" else own, *others]
-    from resnetgen.targets.caffe.blobs import blob_naming
+    from resnetgen.formats.caffe.blobs import blob_naming
 
     found = []
     for name in dict.fromkeys((spec.names.text if spec.names else None, None, *_maps(spec))):
@@ -110,7 +110,7 @@ def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
 
 def _onnx_constants(spec: Spec, graph: Graph) -> frozenset[str]:
     """Return the names of the constants among the initializers of a model of resnetgen; opset 20 has the most."""
-    from resnetgen.targets.onnx.translate import Names, Translation
+    from resnetgen.formats.onnx.translate import Names, Translation
 
     return frozenset(Translation(graph, 20, Names(), None, spec.preprocess).constants)
 

@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from resnetgen.diff import INPUT, Net, Record
 from resnetgen.errors import Failure
+from resnetgen.formats.onnx.read import read_structure
+from resnetgen.formats.onnx.schema import GraphProto, ModelProto, NodeProto, TensorProto
+from resnetgen.formats.onnx.translate import MAX_OPSET, MIN_OPSET, Names, Translation, initializer
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.preprocess import Preprocess
 from resnetgen.pretrained.differences import structure_differences
 from resnetgen.pretrained.onnx_nodes import PASSED, Constants, values_of, written
 from resnetgen.pretrained.pooling import exact_windows, whole_kernels
 from resnetgen.pretrained.structure import Structure, most_layers, require_few_reads
-from resnetgen.targets.onnx.read import read_structure
-from resnetgen.targets.onnx.schema import GraphProto, ModelProto, NodeProto, TensorProto
-from resnetgen.targets.onnx.translate import MAX_OPSET, MIN_OPSET, Names, Translation, initializer
 from resnetgen.weights.assign import Naming
 from resnetgen.weights.source import Key
 

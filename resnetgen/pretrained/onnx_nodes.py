@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from resnetgen.diff import Record, Value, Word
 from resnetgen.diff.net import canonical
+from resnetgen.formats.onnx.schema import AttributeProto, NodeProto, TensorProto
 from resnetgen.ir.ops import Pair
 from resnetgen.pretrained.pooling import Window
-from resnetgen.targets.onnx.schema import AttributeProto, NodeProto, TensorProto
 
 PASSED = frozenset({"Identity", "Dropout", "Cast", "Flatten", "Squeeze", "Unsqueeze"})
 """Types that compute nothing."""

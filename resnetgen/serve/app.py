@@ -14,9 +14,9 @@ from mlserver.repository import SchemalessModelRepository
 from mlserver.rest.app import create_app
 from starlette.exceptions import HTTPException
 
+from resnetgen.backends.onnxruntime import Session
 from resnetgen.escape import escape
 from resnetgen.predict import Served
-from resnetgen.runtimes.onnxruntime import Session
 from resnetgen.serve.asgi import App
 from resnetgen.serve.bodies import LimitedBodies
 from resnetgen.serve.hosts import LoopbackHosts

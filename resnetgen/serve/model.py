@@ -11,10 +11,10 @@ from mlserver import MLModel, ModelSettings
 from mlserver.errors import InferenceError, MLServerError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestOutput, ResponseOutput
 
+from resnetgen.backends.onnxruntime import Session
 from resnetgen.errors import Failure
 from resnetgen.escape import escape
 from resnetgen.predict import Served
-from resnetgen.runtimes.onnxruntime import Session
 from resnetgen.serve.asgi import RefusedError
 from resnetgen.serve.limits import MAX_MESSAGE
 from resnetgen.serve.tensors import Tensor, classify

@@ -11,11 +11,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from resnetgen import manifest
+from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.frozen import Frozen
 from resnetgen.paths import real_path
 from resnetgen.predict import Served, read_served
-from resnetgen.runtimes.onnxruntime import Device, Session
 from resnetgen.serve.limits import ACCEPTED_AT_ONCE, IDLE_SECONDS, MAX_HEAD, QUEUE
 
 LOOPBACK = "127.0.0.1"

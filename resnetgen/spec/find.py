@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Span, did_you_mean, fail, spec_error
-from resnetgen.paths import real_path
-from resnetgen.resources import LIBRARY, SPECS
+from resnetgen.paths import LIBRARY, SPECS, real_path
 from resnetgen.spec.schema import SPEC_NAME
 
 _SUFFIXES = (".yaml", ".yml")

@@ -15,7 +15,7 @@ from resnetgen.verify.report import Comparison, Layer, Report
 from resnetgen.verify.run import verify_sides
 from resnetgen.verify.settings import Settings
 from resnetgen.verify.sides import OnnxSide, ReferenceSide
-from resnetgen.verify.subject import Network, Subject
+from resnetgen.verify.subject import Expected, Subject
 from resnetgen.verify.words import REFERENCE, open_side
 from resnetgen.weights.source import Weights
 
@@ -29,15 +29,15 @@ def verify_against_spec(
     """
     device = settings.device()
     side = OnnxSide(f"onnxruntime:{device.provider}", model, device)
-    reference = ReferenceSide.of_network(REFERENCE, Network(graph, weights, None))
+    reference = ReferenceSide.of_network(REFERENCE, Expected(graph, weights, None))
     return verify_sides(model.name, [reference, side], settings, preprocess=preprocess)
 
 
 __all__ = [
     "REFERENCE",
     "Comparison",
+    "Expected",
     "Layer",
-    "Network",
     "Report",
     "Settings",
     "Subject",

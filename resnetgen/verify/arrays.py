@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.files import staging
 from resnetgen.inputs import open_input
+from resnetgen.staging.files import staging
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_npz
 
 SUFFIXES = (".npy", ".npz")

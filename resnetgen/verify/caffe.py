@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.emit import MAX_PROTOBUF, CaffePlan
+from resnetgen.formats.caffe.schema import parse_prototxt
+from resnetgen.formats.caffe.text import Message, Scalar, parse, read
 from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import BatchNorm
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.emit import MAX_PROTOBUF, CaffePlan
-from resnetgen.targets.caffe.schema import parse_prototxt
-from resnetgen.targets.caffe.text import Message, Scalar, parse, read
-from resnetgen.verify.subject import Network
+from resnetgen.verify.subject import Expected
 
 
 class CaffeFiles(Frozen):
@@ -39,7 +39,7 @@ class CaffeFiles(Frozen):
         return read_bytes(self.caffemodel, MAX_PROTOBUF, "a caffemodel")
 
 
-def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFiles:
+def load(prototxt: Path, caffemodel: Path, network: Expected | None) -> CaffeFiles:
     """Load the files. Raises Failure: exit 4 for an invalid prototxt, or one without a single input of four dimensions;
     exit 5 if it is missing."""
     source = read(prototxt)
@@ -73,7 +73,7 @@ def load(prototxt: Path, caffemodel: Path, network: Network | None) -> CaffeFile
     )
 
 
-def _for_opencv(text: str, network: Network, batch: int) -> tuple[CaffePlan, bool]:
+def _for_opencv(text: str, network: Expected, batch: int) -> tuple[CaffePlan, bool]:
     """Return the Caffe files in OpenCV's dialect, and True if they must replace the built ones.
 
     Only a text that equals that of a build of the network is replaced; one that was changed by hand runs as it is, so

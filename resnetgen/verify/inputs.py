@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from resnetgen.backends import images
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
-from resnetgen.runtimes import images
 from resnetgen.verify import arrays
 from resnetgen.verify.settings import Settings
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from resnetgen import manifest, ranges
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.formats.caffe.schema import parse_prototxt
+from resnetgen.formats.caffe.text import read
+from resnetgen.formats.onnx.read import read_skeleton
 from resnetgen.frozen import Frozen
-from resnetgen.targets.caffe.schema import parse_prototxt
-from resnetgen.targets.caffe.text import read
-from resnetgen.targets.onnx.read import read_skeleton
 from resnetgen.weights.initialise import Init
 
 

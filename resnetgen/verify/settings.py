@@ -7,9 +7,9 @@ from dataclasses import field
 from pathlib import Path
 
 from resnetgen import ranges
+from resnetgen.backends.onnxruntime import Device, Provider
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.frozen import Frozen
-from resnetgen.runtimes.onnxruntime import Device, Provider
 
 TOLERANCE = 1e-4
 """Default tolerance, relative to a tensor's largest absolute value. Engines order sums differently, which usually gives

@@ -11,16 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 
+from resnetgen.backends import onnxruntime, opencv, reference
+from resnetgen.backends.onnxruntime import CUDA, FLOATS, Device, Provider, Session
+from resnetgen.formats.onnx.emit import MAX_PROTOBUF, OnnxOptions, plan, write
 from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_bytes
-from resnetgen.runtimes import onnxruntime, opencv, reference
-from resnetgen.runtimes.onnxruntime import CUDA, FLOATS, Device, Provider, Session
-from resnetgen.targets.onnx.emit import MAX_PROTOBUF, OnnxOptions, plan, write
 from resnetgen.verify import arrays, models
 from resnetgen.verify.caffe import CaffeFiles
 from resnetgen.verify.inputs import Format, Part
 from resnetgen.verify.settings import TOLERANCE, TOLERANCES
-from resnetgen.verify.subject import Network
+from resnetgen.verify.subject import Expected
 from resnetgen.verify.values import Values, require_numbers, with_batch
 
 
@@ -171,7 +171,7 @@ class ReferenceSide:
         self.places = _places(proto)
 
     @classmethod
-    def of_network(cls, name: str, network: Network) -> ReferenceSide:
+    def of_network(cls, name: str, network: Expected) -> ReferenceSide:
         """Translate the spec's network to ONNX, with unfolded norms and its weights."""
         with tempfile.TemporaryDirectory(prefix="resnetgen-reference-", ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "reference.onnx"

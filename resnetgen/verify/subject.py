@@ -6,16 +6,16 @@ from functools import cached_property
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.emit import CaffePlan, plan
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.caffe.emit import CaffePlan, plan
 from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Weights
 
 
-class Network(Frozen):
+class Expected(Frozen):
     """A spec's graph, the weights that its files should have, the name map of its Caffe layers, and its
     preprocessing."""
 
@@ -39,8 +39,8 @@ class Subject(Frozen):
     """Name on the command line."""
     stem: Path
     """Path without suffix of its files: stem.onnx, stem.prototxt and stem.caffemodel."""
-    network: Network | None
-    """Network of the files; None if it is unknown."""
+    network: Expected | None
+    """Expected of the files; None if it is unknown."""
     build: str = ""
     """Command that builds the files, without --target; empty for files of unknown origin."""
     stale: tuple[str, ...] = ()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from resnetgen.backends.onnxruntime import Provider
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.runtimes.onnxruntime import Provider
 from resnetgen.verify import arrays, caffe
 from resnetgen.verify.settings import Settings
 from resnetgen.verify.sides import CaffeSide, OnnxSide, ReferenceSide, SavedSide, Side

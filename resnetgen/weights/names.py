@@ -16,7 +16,7 @@ from dataclasses import field, replace
 from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, spec_error
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
-from resnetgen.resources import NAME_MAPS
+from resnetgen.paths import NAME_MAPS
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
 from resnetgen.weights.patterns import Pattern, Template, parse_pattern, parse_templates
 from resnetgen.weights.source import Key

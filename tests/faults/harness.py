@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from resnetgen.folders import PREFIX
+from resnetgen.staging.folders import PREFIX
 
 HERE = Path(__file__).parent
 KILL = -1

@@ -38,8 +38,8 @@ def in_place() -> None:
     """The negative control: a program that writes where its files shall stand."""
     from contextlib import contextmanager
 
-    from resnetgen import files
-    from resnetgen.job import job
+    from resnetgen.build import job
+    from resnetgen.staging import files
 
     class Careless(files.Staging):
         def __init__(self, final: Path) -> None:

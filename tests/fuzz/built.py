@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from resnetgen.compiler import build
+from resnetgen.build.options import Options
+from resnetgen.build.options import Target as Kind
+from resnetgen.build.run import build
 from resnetgen.deploy.config import Serving
 from resnetgen.deploy.triton import Wanted, deploy
-from resnetgen.options import Options
-from resnetgen.options import Target as Kind
-from resnetgen.targets.caffe.dialect import Dialect
+from resnetgen.formats.caffe.dialect import Dialect
 
 NETS = {
     "residual": """\

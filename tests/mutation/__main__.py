@@ -130,10 +130,10 @@ class _Room:
 
 @contextmanager
 def _replaced(path: Path, text: str) -> Iterator[None]:
-    """Put another text into a file for a while, and its compiled form, which Python knows by size and second, away."""
+    """Put another text into a file for a while, and its network form, which Python knows by size and second, away."""
     whole, times = path.read_bytes(), path.stat()
-    compiled = {cached: cached.read_bytes() for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")}
-    for cached in compiled:
+    network = {cached: cached.read_bytes() for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")}
+    for cached in network:
         cached.unlink()
     try:
         path.write_text(text, encoding="utf-8")
@@ -141,7 +141,7 @@ def _replaced(path: Path, text: str) -> Iterator[None]:
     finally:
         path.write_bytes(whole)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-        for cached, code in compiled.items():
+        for cached, code in network.items():
             cached.write_bytes(code)
 
 

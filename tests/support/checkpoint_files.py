@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from resnetgen.targets.caffe.schema import message
+from resnetgen.formats.caffe.schema import message
 from resnetgen.weights.checkpoint import Checkpoint, open_checkpoint
 from resnetgen.weights.checkpoint.safetensors import DTYPES
 from resnetgen.weights.wire import delimited, varint

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.expand import expand
+from resnetgen.formats.caffe import emit as caffe
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.onnx import emit as onnx
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.passes.pipeline import run_passes
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
-from resnetgen.targets.caffe import emit as caffe
-from resnetgen.targets.caffe.dialect import Dialect
-from resnetgen.targets.onnx import emit as onnx
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Array, Key, Weights
@@ -180,7 +180,7 @@ def on_onnxruntime(model: Path | bytes, data: Array) -> Array:
 def on_reference_evaluator(model: Path, data: Array) -> Array:
     from onnx import load as load_model
 
-    from resnetgen.runtimes.reference import run_reference
+    from resnetgen.backends.reference import run_reference
 
     proto = load_model(str(model))
     return run_reference(proto, {proto.graph.input[0].name: data})[proto.graph.output[0].name]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil, prod
 
+from resnetgen.build.options import Built, Options, Progress, Quiet
+from resnetgen.build.readback import require_equal
 from resnetgen.deploy import triton
 from resnetgen.deploy.config import Device, Serving
 from resnetgen.deploy.kserve import check
@@ -21,11 +23,9 @@ from resnetgen.deploy.kserve.service import (
 from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.deploy.ranges import RANGES, require_in_range
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.files import staging
 from resnetgen.frozen import Frozen
-from resnetgen.job import accept
 from resnetgen.manifest import Entry
-from resnetgen.options import Built, Options, Progress, Quiet
+from resnetgen.staging.files import staging
 
 REPOSITORY = "repository"
 _GIB = 1 << 30
@@ -71,12 +71,12 @@ def deploy(
     with triton.staged(prepared, progress or Quiet()) as ready, staging(folder) as stage:
         service = _service(name, prepared, wanted, scaling, ready)
         text = service.render()
-        accept(SERVICE, check.differences(text, service.said()))
+        require_equal(SERVICE, check.differences(text, service.said()))
         stage.write_text(SERVICE, text)
         output = stage.outputs[SERVICE]
         ready.publish()
         stage.publish()
-        entry = Entry(output.size, output.sha256, prepared.compiled.digest, {})
+        entry = Entry(output.size, output.sha256, prepared.network.digest, {})
         built = ready.built()
     return replace(built, files=built.files | {folder / SERVICE: entry})
 
@@ -88,7 +88,7 @@ def memory(prepared: triton.Prepared, size: int) -> str:
     times the largest tensor of its largest batch. Measured with ONNX Runtime on ResNet-18 and -50: 2.7 and 3.6 times
     the file while it is loaded, 1.4 and 2.1 times the largest tensor for each image.
     """
-    serving, shapes = prepared.config.serving, prepared.compiled.graph.shapes
+    serving, shapes = prepared.config.serving, prepared.network.graph.shapes
     batch = serving.max_batch or prepared.options.batch or 1
     tensors = batch * 4 * max(prod(shape) for shape in shapes.values())
     return f"{2 + ceil(serving.instances * 4 * (size * serving.latest + tensors) / _GIB)}Gi"
@@ -130,7 +130,7 @@ def _countable(computed: str) -> str:
 
 def _refuse(wanted: Wanted, serving: Serving) -> None:
     """Raise Failure (exit 2) for options that contradict each other or are out of range, before anything is
-    compiled."""
+    network."""
     require_in_range(gpus=wanted.gpus, least=wanted.least, most=wanted.most, target=wanted.target)
     storage_uri(wanted.storage_uri)
     if wanted.service_account:

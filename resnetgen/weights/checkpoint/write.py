@@ -1,6 +1,6 @@
 """Writers of safetensors and npz files, streamed: only one tensor is in memory at a time.
 
-targets/caffe/emit.py writes caffemodels, together with their prototxt.
+formats/caffe/emit.py writes caffemodels, together with their prototxt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 from numpy.lib import format as npy
 
-from resnetgen.files import Create, Output
+from resnetgen.staging.files import Create, Output
 from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.checkpoint.npz import SUFFIX
 from resnetgen.weights.checkpoint.safetensors import DTYPES

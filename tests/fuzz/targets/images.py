@@ -13,9 +13,9 @@ from PIL import Image
 from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
+from resnetgen.backends import decode, images
 from resnetgen.errors import Exit
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.runtimes import decode, images
 
 _PIXELS = 1 << 20
 """In place of the real limit, so that an input that promises many pixels takes no longer than another."""

@@ -10,7 +10,7 @@ from fuzz.target import Target
 from resnetgen.errors import Exit, Failure, Source, Span
 from resnetgen.expand import expand
 from resnetgen.ir.ops import VOCABULARY
-from resnetgen.resources import SPECS as BUNDLED
+from resnetgen.paths import SPECS as BUNDLED
 from resnetgen.spec.expressions import evaluate
 from resnetgen.spec.load import load
 from resnetgen.spec.rows import parse_cells, parse_expression, parse_row, parse_size

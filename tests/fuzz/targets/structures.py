@@ -10,9 +10,8 @@ from fuzz import built
 from fuzz.mutate import wire
 from fuzz.mutate.octets import mostly
 from fuzz.target import Target
-from resnetgen.compiler import compile_spec
 from resnetgen.errors import Exit
-from resnetgen.options import Compiled
+from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.weights.initialise import Initialised
 
@@ -21,7 +20,7 @@ _MAX_WARNING = 2000
 
 
 @cache
-def _residual() -> Compiled:
+def _residual() -> Network:
     with TemporaryDirectory() as folder:
         spec = Path(folder) / "residual.yaml"
         spec.write_text(built.NETS["residual"])
@@ -31,9 +30,9 @@ def _residual() -> Compiled:
 def compare(data: bytes, folder: Path) -> None:
     path = folder / "weights"
     path.write_bytes(data)
-    compiled = _residual()
-    drawn = Initialised(compiled.graph)
-    found = load_pretrained(Source(path, reinit=("head",)), compiled.spec, compiled.graph, drawn)
+    network = _residual()
+    drawn = Initialised(network.graph)
+    found = load_pretrained(Source(path, reinit=("head",)), network.spec, network.graph, drawn)
     assert all(line.isprintable() and len(line) < _MAX_WARNING for line in found.warnings)
 
 

@@ -12,13 +12,13 @@ from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
 from resnetgen import manifest
 from resnetgen.errors import Exit
+from resnetgen.formats.onnx.schema import ModelProto
 from resnetgen.labels import read_labels
 from resnetgen.manifest import MANIFEST, Entry
 from resnetgen.predict.folder import PREPROCESS, read_folder
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
 from resnetgen.spec.table import Spec
-from resnetgen.targets.onnx.schema import ModelProto
 from resnetgen.verify import origin
 
 _CLASSES = 5

@@ -1,0 +1,1 @@
+"""Build of specs: passes -> plan -> write -> read back -> publish."""

@@ -1,0 +1,131 @@
+"""Conversion of a checkpoint's weights to a caffemodel, a safetensors file or an npz file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from resnetgen.network import compile_spec
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.staging.files import Staging, staging
+from resnetgen.frozen import Frozen
+from resnetgen.build.readback import require_equal
+from resnetgen.network import Network
+from resnetgen.build.options import Progress
+from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
+from resnetgen.weights import provenance
+from resnetgen.weights.assign import Assigned, Naming
+from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint
+from resnetgen.weights.checkpoint.dtypes import Values
+from resnetgen.weights.initialise import Initialised
+from resnetgen.weights.names import load_name_map
+from resnetgen.weights.source import checksum
+
+FORMATS = {".caffemodel": "caffemodel", ".safetensors": "safetensors", ".npz": "npz"}
+"""Suffix -> format to write."""
+
+
+class Converted(Frozen):
+    bytes: int
+    sha256: str
+    tensors: int
+    format: str
+    """Format of the file that was read."""
+    source_names: str
+    names: str
+    warnings: tuple[str, ...]
+
+
+def convert(
+    source: Source,
+    target: Path,
+    word: str,
+    settings: dict[str, int | float],
+    names: str | None,
+    progress: Progress,
+) -> Converted:
+    """Write the weights of `source` as `target`, read that back, and compare.
+
+    Raises Failure: exit 2 for an unknown suffix or map, exit 4 if the file does not fit the spec.
+    """
+    if target.suffix not in FORMATS:
+        hint = f"B ends in {', '.join(FORMATS)}"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{target}: no such format can be written", hint=hint)
+    network = compile_spec(word, settings)
+    read = load_pretrained(source, network.spec, network.graph, Initialised(network.graph))
+    warnings = read.warnings
+    with staging(target.parent) as stage:
+        if target.suffix == ".caffemodel":
+            called = _write_caffemodel(stage, target.name, network, read, progress)
+        else:
+            naming = _naming(names, read, network)
+            called = naming.shown
+            warnings += _of_target(naming, read.naming, network)
+            with progress.task(target.name, 0):
+                _write_tensors(stage, target.name, FORMATS[target.suffix], naming, read.weights)
+        output = stage.outputs[target.name]
+        stage.publish()
+    return Converted(
+        bytes=output.size,
+        sha256=output.sha256,
+        tensors=len(read.weights.shapes),
+        format=read.weights.checkpoint.format,
+        source_names=read.naming.shown,
+        names=called,
+        warnings=warnings,
+    )
+
+
+def _write_caffemodel(stage: Staging, name: str, network: Network, read: Pretrained, progress: Progress) -> str:
+    """Write a caffemodel; return the shown name of the naming of its layers."""
+    from resnetgen.formats.caffe import emit, validate
+
+    planned = emit.plan(network.graph, network.names, None, with_weights=True)
+    with progress.task(name, planned.payload) as advance:
+        checksums = emit.write_caffemodel(planned, read.weights, stage.path(name), advance, stage.create)
+    require_equal(name, validate.validate_caffemodel(stage.path(name), planned, checksums))
+    return Naming(network.spec.names.text if network.spec.names else None, {}).shown
+
+
+def _naming(names: str | None, read: Pretrained, network: Network) -> Naming:
+    """Return the naming that is asked for, else the file's own; that of a caffemodel names layers, not weights. Raises
+    Failure (exit 2) for an unknown one."""
+    own = {naming.world: naming for naming in weight_namings(network.spec, network.graph)}
+    if names is None:
+        return own.get(read.naming.world, own[None])
+    wanted = None if names == "paths" else names
+    if wanted not in own:
+        hint = f"one of {', '.join(world or 'paths' for world in own)}"
+        raise fail(Exit.USAGE, Code.NAME_MAP, f"--names: {network.spec.name} has no {names} names", hint=hint)
+    return own[wanted]
+
+
+def _of_target(naming: Naming, source: Naming, network: Network) -> tuple[str, ...]:
+    """Return the warnings for the library whose names are written: it loads the weights into its own network."""
+    if naming.world is None or naming.world == source.world:
+        return ()
+    color = network.spec.preprocess.color.value if network.spec.preprocess else None
+    return tuple(
+        provenance.warnings(network.graph, color, load_name_map(naming.world), naming.world, provenance.LOADED)
+    )
+
+
+def _write_tensors(stage: Staging, name: str, format: str, naming: Naming, weights: Assigned) -> None:
+    """Write the tensors. Values keep their type; drawn ones are float32."""
+    checksums: dict[str, int] = {}
+
+    def tensors() -> Iterator[tuple[str, Values]]:
+        for called, key in naming.names.items():
+            values = weights.stored(*key)
+            checksums[called] = checksum(values)
+            yield called, values
+
+    heads = {called: Head(weights.dtype(*key), weights.shapes[key]) for called, key in naming.names.items()}
+    write_checkpoint(stage.path(name), format, heads, tensors(), stage.create)
+    written = open_checkpoint(stage.path(name))
+    lines = [f"the weight {called} has changed" for called in checksums if _sum(written, called) != checksums[called]]
+    require_equal(name, lines + [f"{one} was not written" for one in checksums.keys() ^ written.entries.keys()])
+
+
+def _sum(checkpoint: Checkpoint, name: str) -> int:
+    return checksum(checkpoint.array(name)) if name in checkpoint.entries else -1

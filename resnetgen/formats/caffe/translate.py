@@ -1,0 +1,174 @@
+"""Translation of a graph to Caffe layers: types, parameters in the order of the authors' prototxts, blobs, in-place
+tops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import assert_never
+
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.formats.caffe import layers
+from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.layers import Enum, Layer, Layers, Params, Weight
+from resnetgen.frozen import Frozen
+from resnetgen.ir import ops
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import OpError
+from resnetgen.weights.names import NameMap, layer_names
+
+
+class CaffeNet(Frozen):
+    """A net for the template and the caffemodel's writer."""
+
+    name: str
+    input: str
+    dims: tuple[int, ...]
+    layers: Layers
+    names: dict[str, tuple[str, ...]]
+    """Node -> names of its layers; input -> name of its blob."""
+
+
+def translate(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect = Dialect.BVLC) -> CaffeNet:
+    """Translate a graph. Raises Failure (exit 3) for a node that the dialect cannot express exactly, or that the name
+    map does not name."""
+    made = {node.name: _layers(graph, node, batch, dialect) for node in graph.nodes}
+    counts = {name: max(1, len(layers)) for name, layers in made.items()}
+    called = layer_names(graph, names, counts)
+    (source,) = graph.inputs
+    blobs = {source.name: called[source.name][0]}
+    placed: list[Layer] = []
+    for node in graph.nodes:
+        if isinstance(node.op, ops.Input):
+            continue
+        top_first = names.prints_top_first(node) if names else False
+        placed += _place(graph, node, made[node.name], called[node.name], blobs, top_first)
+    return CaffeNet(graph.name, blobs[source.name], (batch, *graph.shapes[source.name]), tuple(placed), called)
+
+
+def _place(
+    graph: Graph, node: Node, made: Layers, names: tuple[str, ...], blobs: dict[str, str], top_first: bool
+) -> Iterator[Layer]:
+    """Yield a node's layers with names, bottoms and tops; the blob of the node's output is added to `blobs`."""
+    here = {str(number): blobs[name] for number, name in enumerate(node.inputs)}
+    before = tuple(here.values())
+    sole = _may_be_written_over(graph, node, blobs)
+    for layer, name in zip(made, names, strict=True):
+        bottoms = tuple(here[label] for label in layer.reads) or before
+        tops = tuple(f"{name}/{label}" if number else name for number, label in enumerate(layer.writes))
+        if layer.in_place and sole:
+            tops = bottoms
+        yield replace(layer, name=name, bottoms=bottoms, tops=tops, node=node.name, top_first=top_first)
+        here |= zip(layer.writes, tops, strict=True)
+        before, sole = tops or before, True
+    blobs[node.name] = here.get("out", before[0])
+
+
+def _may_be_written_over(graph: Graph, node: Node, blobs: dict[str, str]) -> bool:
+    """Return True if a node may work in place on its input.
+
+    Flatten's top shares the memory of its bottom, which others may still read. The net's input is never overwritten: a
+    second forward pass would read it again.
+    """
+    producer = graph.by_name[node.inputs[0]]
+    sole = len(node.inputs) == 1 and graph.consumers[producer.name] == (node,)
+    return sole and not isinstance(producer.op, ops.Flatten) and blobs[producer.name] != blobs[graph.inputs[0].name]
+
+
+def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
+    op, shapes = node.op, graph.input_shapes(node)
+    match op:
+        case ops.Input():
+            return ()
+        case ops.Conv():
+            return layers.convolution(op)
+        case ops.ChannelConv():
+            return layers.channelconv(op, shapes[0])
+        case ops.BatchNorm():
+            _check_norm(graph, node, dialect)
+            return layers.batchnorm(op)
+        case ops.GroupNorm():
+            return layers.groupnorm(op, shapes[0], batch, dialect)
+        case ops.Lrn():
+            if op.k != 1 and not dialect.lrn_k:
+                raise _refuse(node, dialect, f"computes with k=1, not k={op.k}", "--dialect bvlc can, or write k=1")
+            return layers.lrn(op)
+        case ops.Relu():
+            return (Layer("ReLU", in_place=True),)
+        case ops.LeakyRelu():
+            return (Layer("ReLU", (("negative_slope", op.slope),), in_place=True),)
+        case ops.Relu6():
+            return layers.relu6(dialect)
+        case ops.Silu():
+            return layers.silu(dialect)
+        case ops.Mish():
+            return layers.mish()
+        case ops.Gelu():
+            hint = "no dialect can; --target onnx --opset 20 can, and silu is near it"
+            raise _refuse(node, dialect, "it has no layer for the error function", hint)
+        case ops.Dropout():
+            return (Layer("Dropout", (("dropout_ratio", op.ratio),), in_place=True),)
+        case ops.Sigmoid():
+            return (Layer("Sigmoid", in_place=True),)
+        case ops.MaxPool():
+            _check_rounding(graph, node, op, dialect)
+            return layers.pooling(op, "MAX", shapes[0], dialect)
+        case ops.AvgPool(same=True):
+            return layers.same_average(op)
+        case ops.AvgPool():
+            if op.exclude_pad and op.pad != (0, 0):
+                hint = "no dialect can: leave out exclude_pad, or pad nothing"
+                raise _refuse(node, dialect, "its padding always counts in the mean", hint)
+            _check_rounding(graph, node, op, dialect)
+            return layers.pooling(op, "AVE", shapes[0], dialect)
+        case ops.GlobalAvgPool():
+            return (Layer("Pooling", (("pool", Enum("AVE")), ("global_pooling", True))),)
+        case ops.BlurPool():
+            return layers.blurpool(op, shapes[0])
+        case ops.ChannelPad():
+            return layers.channelpad(op, shapes[0])
+        case ops.Flatten():
+            return (Layer("Flatten"),)
+        case ops.Fc():
+            bias: Params = () if op.bias else (("bias_term", False),)
+            blobs = (Weight("weight"), Weight("bias")) if op.bias else (Weight("weight"),)
+            return (Layer("InnerProduct", (("num_output", op.units), *bias), blobs),)
+        case ops.Softmax():
+            return (Layer("Softmax"),)
+        case ops.Add():
+            return (Layer("Eltwise"),)
+        case ops.Mul():
+            if shapes[0] == shapes[1]:
+                return (Layer("Eltwise", (("operation", Enum("PROD")),)),)
+            return layers.gate("1", "0") if shapes[0][1:] == (1, 1) else layers.gate("0", "1")
+        case ops.Concat():
+            return (Layer("Concat"),)
+        case _:
+            assert_never(op)
+
+
+def _check_norm(graph: Graph, node: Node, dialect: Dialect) -> None:
+    """Raise Failure (exit 3) for a norm after a sum or product of vectors that the dialect merges wrongly.
+
+    On OpenCV silu and mish end in a product as well.
+    """
+    merged = isinstance(graph.by_name[node.inputs[0]].op, ops.Add | ops.Mul | ops.Silu | ops.Mish)
+    if merged and len(graph.shapes[node.name]) == 1 and not dialect.norm_after_vectors:
+        why = "it merges a norm wrongly with the sum or product of vectors before it"
+        raise _refuse(node, dialect, why, "--dialect bvlc can; or put flatten behind the norm")
+
+
+def _check_rounding(graph: Graph, node: Node, op: ops.Pool, dialect: Dialect) -> None:
+    (shape,) = graph.input_shapes(node)
+    if op.ceil or dialect.round_mode or not op.rounds(shape):
+        return
+    try:
+        ops.rounded_up(op).shape(shape)
+    except OpError as error:
+        why = f"it always rounds up, and then {error.message}"
+        raise _refuse(node, dialect, why, "--dialect bvlc can, by round_mode") from None
+
+
+def _refuse(node: Node, dialect: Dialect, why: str, hint: str) -> Failure:
+    message = f"Caffe's dialect {dialect} cannot say the {node.op.keyword} {node.name}: {why}"
+    return fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, hint)

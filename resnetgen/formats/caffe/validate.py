@@ -1,0 +1,175 @@
+"""Translation validation: the written files are read back and compared with the graph and the weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.formats.caffe.emit import CaffePlan
+from resnetgen.formats.caffe.read import read_graph
+from resnetgen.formats.caffe.schema import message, parse_prototxt
+from resnetgen.ir import ops
+from resnetgen.ir.canonical import differences
+from resnetgen.ir.graph import Graph
+from resnetgen.ir.ops import Shape
+from resnetgen.weights.source import Array, Key, checksum
+from resnetgen.weights.sums import Sum, Sums
+from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
+
+
+def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]:
+    """Return the differences between the prototxt and the graph; empty if they agree."""
+    try:
+        net = parse_prototxt(path.read_text(encoding="utf-8"), path.name)
+        found = read_graph(net)
+    except Failure as failure:
+        return [problem.message for problem in failure.problems]
+    except UnicodeDecodeError as error:
+        return [f"it is not UTF-8 text: {error}"]
+    lines = differences(_as_text(graph), found, planned.names)
+    if tuple(net.input_dim) != planned.net.dims:
+        lines.append(f"the input is {tuple(net.input_dim)}, not {planned.net.dims}")
+    if net != planned.message():
+        lines.append("the file says something else than was planned")
+    return lines
+
+
+def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int]) -> list[str]:
+    """Return the differences between the caffemodel and the prototxt, and the checksums of the weights as drawn; empty
+    if they agree."""
+    net = planned.message()
+    layers = list(net.layer)
+    del net.layer[:]
+    try:
+        rest, found = read_caffemodel(path)
+    except Failure as failure:
+        if failure.exit is Exit.IO:
+            raise  # a failing disk is not a fault of the file
+        return [problem.message for problem in failure.problems]
+    lines = [] if len(found) == len(layers) else [f"{len(found)} layers instead of {len(layers)}"]
+    if rest != net:
+        lines.append("the net's name or input differs from the prototxt's")
+    owners = {name: node for node, names in planned.names.items() for name in names}
+    for layer, (head, read) in zip(layers, found, strict=False):
+        if head != layer:
+            lines.append(f"the layer {layer.name} differs from the prototxt's")
+        if read != _wanted(layer, owners[layer.name], planned, checksums):
+            lines.append(f"the blobs of {layer.name} differ from its weights")
+    return lines
+
+
+def _as_text(graph: Graph) -> Graph:
+    """Return the graph as far as a prototxt expresses it: a channelpad becomes a convolution, whose fixed values are in
+    the caffemodel."""
+    nodes = (
+        replace(node, op=ops.Conv((1, 1), node.op.out_channels, node.op.stride))
+        if isinstance(node.op, ops.ChannelPad)
+        else node
+        for node in graph.nodes
+    )
+    return Graph(graph.name, tuple(nodes))
+
+
+def _wanted(layer: Any, node: str, planned: CaffePlan, checksums: dict[Key, int]) -> list[Blob]:
+    """Return the expected blobs of a layer by Caffe's rules, independently of the emitter."""
+
+    def weight(parameter: str) -> list[Blob]:
+        key = (node, parameter)
+        return [(planned.shapes[key], checksums.get(key, -1))] if key in planned.shapes else []
+
+    match layer.type, planned.graph.by_name[node].op:
+        case "Convolution", ops.ChannelPad() as op:
+            return [_fixed(_picked(op, planned.graph.shapes[planned.graph.by_name[node].inputs[0]][0]))]
+        case "Convolution", ops.BlurPool():
+            blur = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 16
+            return [_fixed(np.array([[blur]] * planned.graph.shapes[node][0]))]
+        case "Convolution", ops.ChannelConv():
+            return [((*shape, 1), check) for shape, check in weight("weight")]
+        case "Convolution" | "InnerProduct", _:
+            return weight("weight") + weight("bias")
+        case "BatchNorm", ops.GroupNorm(groups):
+            channels = planned.net.dims[0] * groups
+            return [_fixed(np.zeros(size, np.float32)) for size in (channels, channels, 1)]
+        case "BatchNorm", _:
+            return weight("mean") + weight("variance") + [_fixed(np.ones(1, np.float32))]
+        case "Scale", _:
+            return weight("gamma") + weight("beta")
+        case _:
+            return []
+
+
+def _picked(op: ops.ChannelPad, channels: int) -> Array:
+    """Return the kernel that copies the input's channels in order, with zeros around them."""
+    kernel = np.zeros((op.out_channels, channels, 1, 1), np.float32)
+    for channel in range(channels):
+        kernel[op.before(channels) + channel, channel] = 1
+    return kernel
+
+
+def _fixed(values: Array) -> Blob:
+    return values.shape, checksum(values)
+
+
+Blob = tuple[Shape, int]
+"""Shape and checksum of the values."""
+
+
+def read_caffemodel(path: Path) -> tuple[Any, list[tuple[Any, list[Blob]]]]:
+    """Return a net without layers, and each layer without blobs with the shape and checksum of each blob. Values are
+    not kept.
+
+    Raises Failure: exit 4 for a truncated file, and for a blob whose size does not match its shape; exit 5 if it cannot
+    be read.
+    """
+    try:
+        with path.open("rb") as file, Sums() as sums:
+            end = file.seek(0, 2)
+            net, layers = message("NetParameter")(), []
+            for field in fields(file, 0, end):
+                if field.number == 100 and field.is_delimited:
+                    layers.append(_layer(path, file, field, sums))
+                else:
+                    net.MergeFromString(field_bytes(file, field))
+            return net, [(head, [(shape, check()) for shape, check in blobs]) for head, blobs in layers]
+    except (Truncated, DecodeError) as error:
+        what = f"{path}: it is no caffemodel, or only a part of one: {error}"
+        raise fail(Exit.MODEL, Code.BAD_MODEL, what) from None
+    except OSError as error:
+        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
+
+
+def _layer(path: Path, file: BinaryIO, field: Field, sums: Sums) -> tuple[Any, list[tuple[Shape, Sum]]]:
+    layer = message("LayerParameter")()
+    blobs = []
+    for inner in fields(file, field.start, field.end):
+        if inner.number == 7 and inner.is_delimited:
+            blobs.append(_blob(path, file, inner, sums))
+        else:
+            layer.MergeFromString(field_bytes(file, inner))
+    return layer, blobs
+
+
+def _blob(path: Path, file: BinaryIO, field: Field, sums: Sums) -> tuple[Shape, Sum]:
+    head = message("BlobProto")()
+    check: Sum = int
+    size = 0
+    for inner in fields(file, field.start, field.end):
+        if inner.number != 5 or not inner.is_delimited:
+            head.MergeFromString(field_bytes(file, inner))
+            continue
+        if size:
+            raise Truncated("a blob holds its data twice")
+        size = inner.end - inner.start
+        check = sums.begin(path, inner.start, inner.end)
+    shape = tuple(head.shape.dim)
+    if size != 4 * prod(shape):
+        raise Truncated(f"a blob of shape {shape} holds {size} bytes")
+    if [field.name for field, _ in head.ListFields()] != ["shape"]:
+        raise Truncated("a blob holds more than its shape and its data")
+    return shape, check

@@ -1,0 +1,297 @@
+"""Translation of a graph to ONNX nodes, without the values of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.formats.onnx import steps
+from resnetgen.formats.onnx.elements import Element
+from resnetgen.formats.onnx.embed import embedded
+from resnetgen.formats.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
+from resnetgen.formats.onnx.steps import Step, Tensor
+from resnetgen.frozen import Frozen
+from resnetgen.ir import ops
+from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.ops import Parameter, Shape
+from resnetgen.preprocess import Preprocess
+from resnetgen.profiles import DEFAULT_OPSET, Profile, who_loads
+
+MIN_OPSET = 9
+"""Oldest opset in which AveragePool, BatchNormalization, MaxPool and Flatten have their present meaning."""
+_IR_VERSIONS = ((9, 4), (10, 5), (11, 6), (14, 7), (18, 8), (20, 9), (22, 10), (23, 11), (24, 12), (27, 13), (28, 14))
+"""Newest opset of each IR version, from onnx.helper.VERSION_TABLE."""
+MAX_OPSET = _IR_VERSIONS[-1][0]
+BATCH = "N"
+
+
+class Names(Frozen):
+    """Names of a model's input and output."""
+
+    input: str = "input"
+    output: str = "output"
+
+
+class Elements(Frozen):
+    """Types in which a model computes (inner), and of its input and output (outer); casts are added if they differ."""
+
+    inner: Element = Element.FP32
+    outer: Element = Element.FP32
+
+    @property
+    def differ(self) -> bool:
+        return self.inner is not self.outer
+
+
+class Translation:
+    """Nodes and tensor types of a graph at an opset. A node's tensor has the node's name.
+
+    With embedded preprocessing the model's input is an image of bytes, and the network's own input an inner tensor; the
+    same goes for a cast of the input.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        opset: int,
+        names: Names,
+        batch: int | None,
+        embed: Preprocess | None = None,
+        runtime: Profile | None = None,
+        elements: Elements | None = None,
+    ) -> None:
+        self.graph = graph
+        self.elements = elements or Elements()
+        self.opset = opset
+        self.runtime = runtime
+        self.embed = embed
+        self.input = names.input
+        self.batch: int | str = batch or BATCH
+        (source,), (result,) = graph.inputs, _single_output(graph)
+        self.tensors = {node.name: node.name for node in graph.nodes}
+        self.tensors[source.name] = source.name if embed or self.elements.differ else names.input
+        self.tensors[result.name] = result.name if self.elements.differ else names.output
+        channels, height, width = graph.shapes[source.name]
+        self.inputs = [
+            self.value(names.input, (height, width, channels), TensorProto.UINT8)
+            if embed
+            else self.value(names.input, (channels, height, width), self.elements.outer.proto)
+        ]
+        self.outputs = [self.value(names.output, graph.shapes[result.name], self.elements.outer.proto)]
+        self.inner: list[ValueInfoProto] = []
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, npt.NDArray[Any]] = {}
+        """Inputs of nodes that are not weights, by name; they are written with the structure."""
+        for node in graph.nodes:
+            self.nodes += self._translated(node)
+            if self.tensors[node.name] not in (names.input, names.output):
+                self.inner.append(self.value(node.name, graph.shapes[node.name]))
+        if self.elements.differ:
+            last = Step("Cast", [result.name], names.output, {"to": self.elements.outer.proto})
+            self.nodes.append(self._node(result, last))
+        weights = [initializer(node.name, p.name) for node in graph.nodes for p in graph.parameters(node)]
+        made = [output for node in self.nodes for output in node.output]
+        taken = [names.input, *made, *weights, *self.constants]
+        if len(set(taken)) != len(taken) or not all(taken):
+            message = f"{names.input!r} and {names.output!r} must differ, and be the name of no layer or weight"
+            raise fail(Exit.USAGE, Code.BAD_NAME, message)
+
+    def value(self, name: str, shape: Shape, kind: int | None = None) -> ValueInfoProto:
+        """Return the type of a tensor of this shape, with the batch axis before it; its numbers are of `kind`, by
+        default the type of the network."""
+        info = ValueInfoProto(name=name)
+        info.type.tensor_type.elem_type = kind or self.elements.inner.proto
+        for extent in (self.batch, *shape):
+            dim = info.type.tensor_type.shape.dim.add()
+            if isinstance(extent, str):
+                dim.dim_param = extent
+            else:
+                dim.dim_value = extent
+        return info
+
+    def _translated(self, node: Node) -> Iterator[NodeProto]:
+        weights = [initializer(node.name, p.name) for p in self.graph.parameters(node)]
+        for step in self._steps(node, [*(self.tensors[name] for name in node.inputs), *weights]):
+            if step.shape is not None:
+                self.inner.append(self.value(step.output, step.shape))
+            yield self._node(node, step)
+
+    def _node(self, node: Node, step: Step) -> NodeProto:
+        return NodeProto(
+            op_type=step.type,
+            name=step.output,
+            input=[self._named(node, tensor) for tensor in step.inputs],
+            output=[step.output],
+            attribute=[_attribute(name, value) for name, value in sorted(step.attributes.items())],
+            doc_string=_place(node),
+        )
+
+    def _named(self, node: Node, tensor: Tensor) -> str:
+        if isinstance(tensor, str):
+            return tensor
+        name = f"{node.name}.{tensor.label}"
+        is_inner = tensor.values.dtype == np.float32 and not isinstance(node.op, ops.Input)
+        self.constants[name] = tensor.values.astype(self.elements.inner.dtype) if is_inner else tensor.values
+        return name
+
+    def _steps(self, node: Node, inputs: list[Tensor]) -> Iterator[Step]:
+        """Yield the ONNX nodes of a node; `inputs` are its tensors, followed by its weights."""
+        op, shapes = node.op, self.graph.input_shapes(node)
+        output = self.tensors[node.name]
+        x = str(inputs[0]) if inputs else ""
+        match op:
+            case ops.Input():
+                if self.embed:
+                    yield from embedded(self.embed, self.input, output, self.elements.inner)
+                elif self.elements.differ:
+                    yield Step("Cast", [self.input], output, {"to": self.elements.inner.proto})
+            case ops.Conv():
+                yield Step("Conv", inputs, output, _conv(op))
+            case ops.ChannelConv():
+                yield from steps.channelconv(op, shapes[0], inputs, output)
+            case ops.BatchNorm():
+                yield Step("BatchNormalization", inputs, output, {"epsilon": op.eps})
+            # GroupNormalization of opset 18 scales the groups, not the channels
+            case ops.GroupNorm() if self.opset >= 21:
+                yield Step("GroupNormalization", inputs, output, {"epsilon": op.eps, "num_groups": op.groups})
+            case ops.GroupNorm():
+                yield from steps.groupnorm(op, shapes[0], inputs, output)
+            case ops.Lrn():
+                yield Step("LRN", inputs, output, {"alpha": op.alpha, "beta": op.beta, "bias": op.k, "size": op.size})
+            case ops.Relu():
+                yield Step("Relu", inputs, output)
+            case ops.LeakyRelu():
+                yield Step("LeakyRelu", inputs, output, {"alpha": op.slope})
+            case ops.Relu6():
+                self._need(11, node, "relu6")
+                yield steps.relu6(x, output)
+            case ops.Silu():
+                yield from steps.silu(shapes[0], x, output)
+            case ops.Mish() if self.opset >= 18:
+                yield Step("Mish", inputs, output)
+            case ops.Mish():
+                yield from steps.mish(shapes[0], x, output)
+            case ops.Gelu():
+                self._need(20, node, "gelu")
+                yield Step("Gelu", inputs, output)
+            case ops.Dropout():
+                yield Step("Identity", inputs, output)
+            case ops.Sigmoid():
+                yield Step("Sigmoid", inputs, output)
+            case ops.MaxPool():
+                yield Step("MaxPool", inputs, output, steps.window(op, shapes[0]))
+            case ops.AvgPool():
+                if steps.pads_apart(op, shapes[0]):
+                    self._need(11, node, "an average pooling with padding and an overhang, or with uneven padding")
+                yield from steps.average(op, shapes[0], x, output)
+            case ops.GlobalAvgPool():
+                yield Step("GlobalAveragePool", inputs, output)
+            case ops.BlurPool():
+                self._need(11, node, "a reflecting blurpool")
+                yield from steps.blurpool(op, shapes[0], x, output)
+            case ops.ChannelPad():
+                self._need(11, node, "a channelpad")
+                yield from steps.channelpad(op, shapes[0], x, output)
+            case ops.Flatten():
+                yield Step("Flatten", inputs, output, {"axis": 1})
+            case ops.Fc():
+                if not op.bias:
+                    self._need(11, node, "an fc without a bias")
+                yield from steps.fc(shapes[0], inputs, output)
+            case ops.Softmax():
+                if prod(shapes[0][1:]) != 1:
+                    self._need(13, node, "a softmax over the channels of an image")
+                yield Step("Softmax", inputs, output, {"axis": 1})
+            case ops.Add():
+                yield Step("Add" if len(inputs) == 2 else "Sum", inputs, output)
+            case ops.Mul():
+                yield Step("Mul", inputs, output)
+            case ops.Concat():
+                yield Step("Concat", inputs, output, {"axis": 1})
+            case _:
+                assert_never(op)
+
+    def _need(self, opset: int, node: Node, what: str) -> None:
+        """Raise Failure (exit 3) if `what` needs opset `opset` and the model's is older."""
+        if self.opset >= opset:
+            return
+        if self.runtime and self.runtime.opset < opset:
+            message = f"ONNX says {what} from opset {opset} on, {self.runtime.name} loads {self.runtime.opset} at most"
+            hint = f"the oldest that can: {who_loads(opset)}" + (
+                f" and --opset {opset}" if opset > DEFAULT_OPSET else ""
+            )
+            raise fail(Exit.SPEC, Code.UNSUPPORTED, f"{message} ({node.name})", node.span, hint)
+        message = f"ONNX says {what} from opset {opset} on, not in {self.opset} ({node.name})"
+        raise fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, f"--opset {opset} or above")
+
+
+def dims(node: Node, parameter: Parameter, opset: int) -> Shape:
+    """Return the shape of a weight's initializer: the parameter's own, with two axes added if a product or sum must
+    broadcast it."""
+    return (*parameter.shape, 1, 1) if isinstance(node.op, ops.GroupNorm) and opset < 21 else parameter.shape
+
+
+def initializer(node: str, parameter: str) -> str:
+    """Return the name of a weight's initializer: conv3_x/0/main/conv2.weight."""
+    return f"{node}.{parameter}"
+
+
+def ir_version(opset: int, runtime: Profile | None = None) -> int:
+    """Return the oldest IR version with an opset, but at least 4: earlier ones list weights as inputs as well.
+
+    It is not above the version that a runtime loads: ONNX Runtime 1.15 has opset 19, but not IR version 9, which came
+    with it. No model written here needs more than IR version 4. Raises Failure (exit 2) for an unknown opset.
+    """
+    if not MIN_OPSET <= opset <= MAX_OPSET:
+        raise fail(Exit.USAGE, Code.BAD_VALUE, f"opset {opset} lies outside {MIN_OPSET} to {MAX_OPSET}")
+    known = next(version for last, version in _IR_VERSIONS if opset <= last)
+    return min(known, runtime.ir) if runtime else known
+
+
+def constant(name: str, values: npt.NDArray[Any]) -> TensorProto:
+    """Return the initializer of a constant, with typed data; weights have raw data."""
+    if values.dtype == np.int64:
+        return TensorProto(name=name, data_type=TensorProto.INT64, dims=values.shape, int64_data=values.tolist())
+    if values.dtype == np.float16:
+        bits = values.view(np.uint16).ravel().tolist()
+        return TensorProto(name=name, data_type=TensorProto.FLOAT16, dims=values.shape, int32_data=bits)
+    data = values.ravel().tolist()
+    return TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape, float_data=data)
+
+
+def _attribute(name: str, value: int | float | str | list[int]) -> AttributeProto:
+    if isinstance(value, str):
+        return AttributeProto(name=name, type=AttributeProto.STRING, s=value.encode())
+    if isinstance(value, float):
+        return AttributeProto(name=name, type=AttributeProto.FLOAT, f=value)
+    if isinstance(value, int):
+        return AttributeProto(name=name, type=AttributeProto.INT, i=value)
+    return AttributeProto(name=name, type=AttributeProto.INTS, ints=value)
+
+
+def _single_output(graph: Graph) -> tuple[Node]:
+    if len(graph.outputs) != 1:
+        names = ", ".join(node.name for node in graph.outputs)
+        raise fail(Exit.BUG, Code.BUG, f"a network with several outputs: {names}")
+    return (graph.outputs[0],)
+
+
+def _conv(op: ops.Conv) -> dict[str, Any]:
+    return {
+        "kernel_shape": list(op.kernel),
+        "strides": list(op.stride),
+        "pads": [*op.padding, *op.padding],
+        "dilations": list(op.dilation),
+        "group": op.groups,
+    }
+
+
+def _place(node: Node) -> str:
+    """Return the place of a node for its doc string, `resnet50.yaml:8 conv3_x/0/main/conv2`: without the folder, so
+    that the bytes do not depend on it."""
+    return f"{node.span.short} {node.name}" if node.span else node.name

@@ -1,0 +1,127 @@
+"""Verification of built files: they are run and compared with the network of their spec, as it was at the build."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from pathlib import Path
+
+from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.formats.onnx.precision import Precision
+from resnetgen.frozen import Frozen
+from resnetgen.network import Network, compile_spec
+from resnetgen.pretrained import Source, load_pretrained
+from resnetgen.spec.find import bundled
+from resnetgen.verify import REFERENCE, Expected, Report, Settings, Subject, open_side, origin, verify_sides
+from resnetgen.verify.origin import Made, Origin
+from resnetgen.verify.run import Progress
+from resnetgen.weights.initialise import Initialised
+from resnetgen.weights.source import Array, Weights
+
+
+class Verified(Frozen):
+    """Files to be verified, and the backends to compare."""
+
+    word: str
+    """A spec whose files are below `output_dir`, or the path of a model or a prototxt."""
+    on: tuple[str, ...] = ()
+    """Backends, in the syntax of verify.words; the others are compared with the first. A single one is compared with
+    the reference: onnx's evaluator on the spec's network, unfolded."""
+    against: str | None = None
+    """Another backend to compare them with; None for none."""
+    output_dir: Path = Path("generated")
+    params: dict[str, int | float] = field(default_factory=dict)
+    weights: Path | None = None
+    """Checkpoint that the files were built from, if they were."""
+    save: Path | None = None
+    """File for the outputs of the first backend of `on`; None for none."""
+
+
+def verify(given: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:
+    """Run the built files, and compare them tensor by tensor. Raises Failure."""
+    subject = _subject(given)
+    words = list(given.on or ("opencv" if given.word.endswith(".prototxt") else "onnxruntime",))
+    sides = [open_side(word, subject, settings) for word in words]
+    against = given.against or (REFERENCE if len(words) == 1 else None)
+    held = [open_side(against, subject, settings)] if against else []
+    shown = sides[0].facts().file if len(sides) == 1 else subject.name
+    save = (sides[0], given.save) if given.save else None
+    preprocess = subject.network.preprocess if subject.network else None
+    return verify_sides(shown, held + sides, settings, progress, save, preprocess)
+
+
+def _subject(given: Verified) -> Subject:
+    """Return the files, and their network as it was when they were built."""
+    if given.word.endswith((".onnx", ".prototxt")):
+        path = Path(given.word)
+        said = origin.of_onnx(path) if given.word.endswith(".onnx") else origin.of_caffe(path)
+        # A name in a file is that of a bundled spec, never a path.
+        found = _compiled_as(said.spec, said, given.params) if said.spec in bundled() else None
+        return Subject(path.name, path.with_suffix(""), _expected(found, said.made, given) if found else None)
+    network = compile_spec(given.word, given.params)
+    spec = network.spec
+    stem = given.output_dir / spec.name / spec.stem
+    build = f"resnetgen build {given.word} --output-dir {given.output_dir}"
+    files = {"onnx": _built_model(stem), "prototxt": stem.with_name(f"{stem.name}.prototxt")}
+    read = {"onnx": origin.of_onnx, "prototxt": origin.of_caffe}
+    built = {kind: read[kind](path) for kind, path in files.items() if path.is_file()}
+    # Only a model stores the values of --set.
+    settings = dict(built["onnx"].params if "onnx" in built else {}) | given.params
+    then = {kind: _compiled_as(given.word, said, settings) for kind, said in built.items()}
+    stale = tuple(kind for kind, one in then.items() if one is None)
+    # The reference's weights are those of the file that is run, even if the other file was built with others.
+    kinds = sorted(built, reverse=set(given.on) == {"opencv"})
+    expected = next((_expected(one, built[kind].made, given) for kind in kinds if (one := then[kind])), None)
+    return Subject(given.word, stem, expected or _expected(network, Made(), given), build, stale, files["onnx"])
+
+
+def _built_model(stem: Path) -> Path:
+    """Return the path of a spec's ONNX model: the one in fp32, or the one of lower precision if it is the only one.
+
+    Raises Failure (exit 2) if there are several of lower precision and none in fp32.
+    """
+    whole = stem.with_name(f"{stem.name}.onnx")
+    lowered = [path for one in Precision if (path := stem.with_name(f"{stem.name}-{one}.onnx")).is_file()]
+    if whole.is_file() or not lowered:
+        return whole
+    if len(lowered) > 1:
+        names = ", ".join(path.name for path in lowered)
+        hint = f"name the model itself: resnetgen verify {lowered[0]}"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{stem.parent} holds several models: {names}", hint=hint)
+    return lowered[0]
+
+
+def _expected(network: Network, made: Made, given: Verified) -> Expected:
+    return Expected(network.graph, _weights(network, made, given.weights), network.names, network.spec.preprocess)
+
+
+def _weights(network: Network, made: Made, path: Path | None) -> Weights:
+    """Return the weights that the files should have, by their metadata."""
+    drawn = Initialised(network.graph, made.seed, made.init)
+    if path is None:
+        return Missing(made.checkpoint) if made.checkpoint else drawn
+    read = load_pretrained(Source(path, made.reinit, allow_nonfinite=True), network.spec, network.graph, drawn)
+    if made.sha256 and read.sha256 != made.sha256:
+        message = f"{path} is not the checkpoint that {made.checkpoint} was when the files were built"
+        hint = f"that one's SHA-256 begins with {made.sha256[:16]}, this one's with {read.sha256[:16]}"
+        raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+    return read.weights
+
+
+class Missing(Frozen):
+    """Weights of a checkpoint that was not given: asking for any of them raises Failure."""
+
+    name: str
+
+    def tensor(self, node: str, parameter: str) -> Array:
+        hint = f"--weights {self.name}; or compare what was built with itself: --on onnxruntime --on opencv"
+        message = f"these files hold the weights of {self.name}, which the reference needs as well"
+        raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+
+
+def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Network | None:
+    """Return the spec of a file as it was at the build; None if it cannot be found or has changed."""
+    try:
+        network = compile_spec(word, dict(origin.params) | params, image=origin.image)
+    except Failure:
+        return None
+    return network if network.digest == origin.digest else None

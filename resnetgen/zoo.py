@@ -1,0 +1,92 @@
+"""Catalogue of the bundled specs, with their figures and the targets that can express each of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from typing import Any
+
+from resnetgen.errors import Exit, Failure
+from resnetgen.frozen import Frozen
+from resnetgen.paths import LIBRARY
+from resnetgen.spec.find import bundled
+
+INDEX = LIBRARY / "zoo.json"
+"""Entries of all bundled specs: compiling them takes 20 seconds. A test holds it against them."""
+
+
+class Entry(Frozen):
+    name: str
+    input: str
+    """Channels x height x width."""
+    parameters: int
+    macs: int
+    targets: list[str]
+    dialects: list[str]
+    """Dialects of Caffe that can express it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "input": self.input,
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "targets": self.targets,
+        }
+
+
+def entries(names: Iterable[str]) -> Iterator[Entry]:
+    """Yield the entries of these bundled specs from the index; one that is not in it is measured."""
+    known = {each["name"]: each for each in json.loads(INDEX.read_bytes())}
+    for name in names:
+        yield Entry(**known[name]) if name in known else measure(name)
+
+
+def index(entries: Iterable[Entry]) -> str:
+    """Return the text of the index, one line for each entry."""
+    lines = ",\n".join(json.dumps(asdict(entry)) for entry in entries)
+    return f"[\n{lines}\n]\n"
+
+
+def matching(pattern: str) -> list[str]:
+    """Return the names of bundled specs that contain `pattern`, or match it if it has wildcards."""
+    wild = any(character in pattern for character in "*?[")
+    return [name for name in bundled() if (fnmatchcase(name, pattern) if wild else pattern in name)]
+
+
+def markdown(entries: Iterable[Entry]) -> str:
+    """Return the entries as the table of docs/zoo.md."""
+    head = "| spec | input | parameters | GMACs | targets | Caffe dialects |\n|---|---|---:|---:|---|---|\n"
+    return head + "".join(
+        f"| `{e.name}` | {e.input} | {e.parameters:,} | {e.macs / 1e9:.3f} "
+        f"| {', '.join(e.targets)} | {', '.join(e.dialects)} |\n"
+        for e in entries
+    )
+
+
+def measure(name: str) -> Entry:
+    """Compile a bundled spec, and try it in every dialect of Caffe."""
+    from resnetgen.build.options import Target
+    from resnetgen.formats.caffe.dialect import Dialect
+    from resnetgen.formats.caffe.translate import translate
+    from resnetgen.formats.onnx.emit import OnnxOptions, plan
+    from resnetgen.network import compile_spec
+
+    network = compile_spec(name)
+    graph = network.graph
+    dialects = [dialect.value for dialect in Dialect if _can(translate, graph, network.names, 1, dialect)]
+    targets = [Target.ONNX.value] * _can(plan, graph, OnnxOptions()) + [Target.CAFFE.value] * bool(dialects)
+    return Entry(name, str(network.spec.input), graph.parameter_count, graph.mac_count, targets, dialects)
+
+
+def _can(say: Callable[..., object], *arguments: object) -> bool:
+    """Return True if a target can express the network, False if it refuses it."""
+    try:
+        say(*arguments)
+    except Failure as failure:
+        if failure.exit not in (Exit.SPEC, Exit.LIMIT):
+            raise
+        return False
+    return True
