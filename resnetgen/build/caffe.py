@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resnetgen.staging.files import Staging
 from resnetgen.build.readback import require_equal
 from resnetgen.build.work import Work
+from resnetgen.staging.files import Staging
 
 if TYPE_CHECKING:  # the target imports protobuf and jinja2, needed only if it is built
     from resnetgen.formats.caffe.emit import CaffePlan

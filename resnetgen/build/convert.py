@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnetgen.network import compile_spec
-from resnetgen.errors import Code, Exit, fail
-from resnetgen.staging.files import Staging, staging
-from resnetgen.frozen import Frozen
-from resnetgen.build.readback import require_equal
-from resnetgen.network import Network
 from resnetgen.build.options import Progress
+from resnetgen.build.readback import require_equal
+from resnetgen.errors import Code, Exit, fail
+from resnetgen.frozen import Frozen
+from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
+from resnetgen.staging.files import Staging, staging
 from resnetgen.weights import provenance
 from resnetgen.weights.assign import Assigned, Naming
 from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint

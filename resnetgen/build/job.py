@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from resnetgen.errors import Code, Exit, fail
-from resnetgen.staging.files import Output, Staging, staging
 from resnetgen.build.caffe import CaffeFiles
 from resnetgen.build.onnx import OnnxModel
+from resnetgen.build.options import Built, Options, Progress, Target
 from resnetgen.build.work import gather
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.network import Network
-from resnetgen.build.options import Built, Options, Progress, Target
+from resnetgen.staging.files import Output, Staging, staging
 
 _WITHOUT_WEIGHTS = (".txt", ".prototxt", "preprocess.json")
 """Endings of files without weights."""

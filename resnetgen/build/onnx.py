@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnetgen import __version__
-from resnetgen.staging.files import Create, Output, Staging
 from resnetgen.build.readback import require_equal
 from resnetgen.build.work import Work
 from resnetgen.passes.pipeline import PIPELINE, run_passes
 from resnetgen.profiles import choose_opset
+from resnetgen.staging.files import Create, Output, Staging
 from resnetgen.weights.draw import Drawing, keys
 
 if TYPE_CHECKING:  # the target imports onnx's messages, needed only if it is built
+    from resnetgen.formats.onnx.emit import OnnxOptions, OnnxPlan
     from resnetgen.precision.agreement import Measured
     from resnetgen.precision.lower import Half, Quantised
-    from resnetgen.formats.onnx.emit import OnnxOptions, OnnxPlan
     from resnetgen.verify import Report
 
 _LATE_BYTES = 128

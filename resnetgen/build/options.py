@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 from resnetgen import ranges
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.expand.builder import MAX_NODES
+from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.frozen import Frozen
 from resnetgen.manifest import Entry
-from resnetgen.profiles import Profile
-from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.weights.initialise import Init
 from resnetgen.network import Network
+from resnetgen.profiles import Profile
+from resnetgen.weights.initialise import Init
 
 if TYPE_CHECKING:  # imported for type annotations only
     from resnetgen.precision.agreement import Measured

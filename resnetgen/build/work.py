@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from resnetgen import __version__
+from resnetgen.build.options import Options, Progress
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.escape import escape
 from resnetgen.frozen import Frozen
 from resnetgen.network import Network
-from resnetgen.build.options import Options, Progress
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Weights
 
