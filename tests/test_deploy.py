@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import get_context
@@ -31,7 +30,6 @@ stages:
   head:  1x1   | gap | fc $classes | softmax
 """
 TRITON = ("deploy", "tiny.yaml", "--server", "triton", "-o", "repository")
-FOLDER = ("deploy", "tiny.yaml", "--server", "onnxruntime", "-o", "served")
 MODEL = Path("repository/tiny")
 
 
@@ -287,28 +285,6 @@ def test_a_full_disk_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert folders() == []
 
 
-# ONNX Runtime
-
-
-def test_a_folder_for_onnxruntime(run: Run) -> None:
-    result = run(*FOLDER, "--labels", "labels.txt", "--embed-preprocess")
-    assert result.code == 0, result.err
-    files = {path.name for path in Path("served").iterdir()}
-    assert files == {"model.onnx", "labels.txt", "preprocess.json", "manifest.json"}
-    said = json.loads(Path("served/preprocess.json").read_text())
-    assert (said["embedded"], said["resize"], said["crop"], said["mean"]) == (True, 18, [16, 16], [0.5, 0.5, 0.5])
-    assert set(json.loads(Path("served/manifest.json").read_text())["files"]) == files - {"manifest.json"}
-
-
-def test_a_folder_written_anew_has_nothing_of_the_old_model(run: Run) -> None:
-    assert run(*FOLDER, "--labels", "labels.txt").code == 0
-    Path("tiny.yaml").write_text("".join(line for line in TINY.splitlines(True) if "preprocess" not in line))
-    result = run(*FOLDER)
-    assert result.code == 0
-    assert "warning: tiny says nothing of preprocessing" in result.err
-    assert {path.name for path in Path("served").iterdir()} == {"model.onnx", "manifest.json"}
-
-
 # What is refused
 
 
@@ -330,7 +306,7 @@ def test_a_folder_written_anew_has_nothing_of_the_old_model(run: Run) -> None:
         (("--server", "onnxruntime", "--max-batch", "8"), Exit.USAGE, "--max-batch is for --server triton"),
         (("--server", "onnxruntime", "--latest", "1"), Exit.USAGE, "--latest is for --server triton or kserve"),
         (("--service", "a"), Exit.USAGE, "--service is for --server kserve"),
-        (("--server", "onnxruntime", "-o", "mine"), Exit.IO, "mine/model.onnx stands there, and no earlier deploy"),
+        (("--server", "onnxruntime", "-o", "mine"), Exit.IO, "mine/model.onnx exists, and no earlier deploy wrote"),
     ],
 )
 def test_errors(run: Run, args: tuple[str, ...], code: Exit, message: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from resnetgen.build.options import Options
-from resnetgen.deploy import check, schema, standing, triton
+from resnetgen.deploy import check, existing, schema, triton
 from resnetgen.deploy.config import Serving
 from resnetgen.deploy.kserve import deploy as kserve
 from resnetgen.deploy.kserve.service import quantity
@@ -180,7 +180,7 @@ def test_a_folder_that_is_no_version(run: Run, name: str) -> None:
     """Digits of other alphabets are digits to Python, and no versions to Triton."""
     assert run(*TRITON).code == 0
     (Path("out/tiny") / (name or "empty")).mkdir()
-    assert standing.next_version(Path("out/tiny")) == 2
+    assert existing.next_version(Path("out/tiny")) == 2
     assert run(*TRITON, "--seed", "1").code == 0
     assert Path("out/tiny/2/model.onnx").is_file()
 

@@ -125,16 +125,16 @@ def test_sixteen_to_one_place(here: Path, command: str) -> None:
 
 def test_a_version_that_is_taken_as_it_is_chosen(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What sixteen deploys meet now and then, at will."""
-    from resnetgen.deploy import standing
+    from resnetgen.deploy import existing
 
-    real, asked = standing.next_version, []
+    real, asked = existing.next_version, []
 
     def behind(model: Path) -> int:
         asked.append(model)
         return 1 if len(asked) < 3 else real(model)
 
     assert run(*COMMANDS[1].split()).code == 0
-    monkeypatch.setattr(standing, "next_version", behind)
+    monkeypatch.setattr(existing, "next_version", behind)
     assert run(*COMMANDS[1].split()).code == 0
     assert (here / "place/net/2").is_dir()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from resnetgen.build.job import Job
 from resnetgen.build.options import Built, Options, Progress, Quiet
 from resnetgen.build.readback import require_equal
-from resnetgen.deploy import standing
+from resnetgen.deploy import existing
 from resnetgen.deploy.check import differences
 from resnetgen.deploy.config import CONFIG, Config, Device, Serving, configure
 from resnetgen.deploy.labels import read_labels
@@ -67,8 +67,8 @@ class Prepared(Frozen):
     def version(self) -> Path:
         """Return the folder of the version. Raises Failure (exit 5) if it may not be added."""
         if self.place.exists() or self.place.is_symlink():
-            standing.accept(self.place, self.texts[CONFIG], self.texts.get(LABELS))
-        version = self.place / str(self.wanted or standing.next_version(self.place))
+            existing.accept(self.place, self.texts[CONFIG], self.texts.get(LABELS))
+        version = self.place / str(self.wanted or existing.next_version(self.place))
         if self.wanted and version.exists():  # otherwise another deploy has just taken it, and the next one is free
             hint = "leave out --model-version for the next one that is free"
             raise fail(Exit.IO, Code.OUTPUT, f"{version} stands there, and a version is never changed", hint=hint)
@@ -142,7 +142,7 @@ class Staged:
             self._stage.publish_folder(inside | {file: file for file in texts}, place)
             return texts
         self._stage.publish_folder(self._layout, version)
-        changed = standing.changed(place, texts)
+        changed = existing.changed(place, texts)
         for file in texts.keys() - changed.keys():
             del self._stage.outputs[file]
         self._stage.publish(place)

@@ -22,6 +22,8 @@ from resnetgen.staging import folders, locks
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 """Errors of file systems that have no hard links, or none for this file."""
+_NOT_EMPTY = {errno.EEXIST, errno.ENOTEMPTY}
+"""Errors of a rename onto a folder that is not empty."""
 
 
 class Output:
@@ -117,8 +119,8 @@ class Staging:
     def publish_folder(self, layout: Mapping[str, str], place: Path) -> None:
         """Move files to a new folder, which appears at once; `layout`: file -> its path in it.
 
-        The parent folder is made if it is missing. Raises FileExistsError if the folder exists; the files are then
-        still here, so that another place can be tried.
+        An empty folder is replaced, with its permissions kept; the parent folder is made if it is missing. Raises
+        FileExistsError if the folder has files; the new files are then still here, so that another place can be tried.
         """
         self._wait_for_disk()
         folder = self.folder / "folder"
@@ -130,15 +132,21 @@ class Staging:
         if folders.make(place.parent):
             self._undo.callback(folders.remove_empty, place.parent)
             folders.sync(place.parent.parent)
+        mode = place.stat().st_mode if place.is_dir() else None
+        if mode is not None:
+            folder.chmod(mode)
         try:
             os.rename(folder, place)
-        except OSError:  # a rename never replaces a folder that is not empty
+        except OSError as error:  # a rename never replaces a folder that is not empty
             for name, path in layout.items():
                 os.rename(folder / path, self.folder / name)
             shutil.rmtree(folder)
-            if not place.exists():
+            if error.errno not in _NOT_EMPTY:
                 raise
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
+        if mode is not None:
+            self._undo.callback(place.chmod, mode)
+            self._undo.callback(place.mkdir)
         self._undo.callback(os.rename, place, folder)
         for name in layout:
             del self.outputs[name]

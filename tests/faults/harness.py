@@ -110,6 +110,10 @@ class Scenario:
     name: str
     command: str
     before: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Empty folders below `root` that exist before the command."""
+    at_once: bool = False
+    """True if the whole output appears by one rename, so that a kill leaves either none or all of it."""
 
 
 @dataclass
@@ -125,6 +129,8 @@ class Trial:
         self.root = self.folder / "root"
         self._saved = self.folder / "saved"
         self.root.mkdir(parents=True)
+        for name in self.scenario.folders:
+            (self.root / name).mkdir()
         for command in self.scenario.before:
             self._must(command)
         shutil.copytree(self.root, self._saved)
@@ -178,12 +184,11 @@ class Trial:
         """Kill the command at the call `at`: how it ended, and what is wrong with what it left."""
         self.reset()
         ended = self.run(at, KILL)
-        partial = [
-            name
-            for name, value in settled(tree(self.root)).items()
-            if value not in (self.old.get(name), self.new.get(name))
-        ]
+        found = settled(tree(self.root))
+        partial = [name for name, value in found.items() if value not in (self.old.get(name), self.new.get(name))]
         lines = [f"{name} is neither the old one nor the new" for name in partial]
+        if self.scenario.at_once and found not in (self.old, self.new):
+            lines.append(f"a part of the files is there: {sorted(found)}")
         return ended, [f"killed at call {at}: {line}" for line in (*lines, *self._next())]
 
     def _next(self) -> Iterator[str]:

@@ -62,7 +62,7 @@ def deploy(spec: str, server: str, **given: Any) -> None:
 
             built = to_kserve(spec, options, triton.to_wanted(given), kserve.to_wanted(given), progress)
         else:
-            from resnetgen.deploy import served
+            from resnetgen.deploy.onnxruntime import deploy as to_onnxruntime
 
-            built = served.deploy(spec, options, given["labels"], progress)
+            built = to_onnxruntime(spec, options, given["labels"], progress)
     print_built([built])

@@ -13,18 +13,20 @@ from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.labels import LABELS
 from resnetgen.network import compile_spec
+from resnetgen.paths import real_path
 from resnetgen.predict.folder import PREPROCESS
 from resnetgen.staging.files import Staging, staging
 from resnetgen.staging.folders import beside
 
 _OPTIONAL = (LABELS, PREPROCESS, f"{MODEL}.data")
 """Files that the next model of a folder may not have; old ones are then removed."""
+_HINT = "--output-dir names a new folder, which may be inside this one"
 
 
 def deploy(word: str, options: Options, labels: Path | None = None, progress: Progress | None = None) -> Built:
-    """Write the folder `options.output_dir`, or rewrite it if an earlier deploy wrote it. Raises Failure."""
+    """Write the folder `options.output_dir`, or replace the files of an earlier deploy in it. Raises Failure."""
     folder = options.output_dir
-    _refuse_foreign(folder)
+    _require_available(folder)
     network = compile_spec(word, options.settings, options.max_nodes, options.image)
     spec = network.spec
     texts = {LABELS: read_labels(labels, network)} if labels else {}
@@ -44,21 +46,36 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
 
 
 def _publish(stage: Staging, folder: Path) -> None:
-    """Publish the files. A new folder appears at once: the next deploy would take a model without its manifest for a
-    foreign one."""
-    if not folder.exists():
+    """Publish the files: by one rename into a new or empty folder, one by one in place of an earlier deploy's."""
+    if MODEL not in manifest.read(folder):
         try:
-            return stage.publish_folder({name: name for name in stage.outputs}, folder)
+            return stage.publish_folder({name: name for name in stage.outputs}, real_path(folder))
         except FileExistsError:  # another deploy was faster
-            _refuse_foreign(folder)
+            _require_available(folder)
     stage.publish(folder, without=set(_OPTIONAL) - stage.outputs.keys())
     return None
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Raise Failure (exit 5) if the folder has files of another program or command, which are not overwritten."""
+def _require_available(folder: Path) -> None:
+    """Require a folder that is missing, empty, or written by an earlier deploy. Raises Failure (exit 5).
+
+    A folder with other files is refused because files can only be added to it one by one: a server that reads the
+    folder meanwhile would load a model without its labels.
+    """
     if MODEL in manifest.read(folder):
         return
-    if taken := [name for name in (MODEL, manifest.MANIFEST, *_OPTIONAL) if (folder / name).exists()]:
-        message = f"{folder / taken[0]} stands there, and no earlier deploy wrote it"
-        raise fail(Exit.IO, Code.OUTPUT, message, hint="--output-dir names another folder")
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise fail(Exit.IO, Code.OUTPUT, f"cannot write {folder}: {error.strerror}", hint=_HINT) from None
+    if names:
+        message = f"{folder / names[0]} exists, and no earlier deploy wrote it"
+    elif real_path(folder) == real_path(Path()):
+        message = f"{folder} is the current folder, which cannot be replaced by a finished one"
+    elif beside(folder) == folder:
+        message = f"{folder} cannot be replaced by a finished folder: its parent folder is read-only or on another disk"
+    else:
+        return
+    raise fail(Exit.IO, Code.OUTPUT, message, hint=_HINT)
