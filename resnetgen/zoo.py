@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.frozen import Frozen
 from resnetgen.paths import LIBRARY
 from resnetgen.spec.find import bundled
+
+if TYPE_CHECKING:  # imported for type annotations only
+    from resnetgen.network import Network
 
 INDEX = LIBRARY / "zoo.json"
 """Entries of all bundled specs: compiling them takes 20 seconds. A test holds it against them."""
@@ -39,9 +42,11 @@ class Entry(Frozen):
 
 def entries(names: Iterable[str]) -> Iterator[Entry]:
     """Yield the entries of these bundled specs from the index; one that is not in it is measured."""
+    from resnetgen.network import compile_spec
+
     known = {each["name"]: each for each in json.loads(INDEX.read_bytes())}
     for name in names:
-        yield Entry(**known[name]) if name in known else measure(name)
+        yield Entry(**known[name]) if name in known else measure(compile_spec(name))
 
 
 def index(entries: Iterable[Entry]) -> str:
@@ -66,19 +71,17 @@ def markdown(entries: Iterable[Entry]) -> str:
     )
 
 
-def measure(name: str) -> Entry:
-    """Compile a bundled spec, and try it in every dialect of Caffe."""
+def measure(network: Network) -> Entry:
+    """Return the entry of a bundled spec, which is tried in every format and every dialect of Caffe."""
     from resnetgen.build.options import Target
     from resnetgen.formats.caffe.dialect import Dialect
     from resnetgen.formats.caffe.translate import translate
     from resnetgen.formats.onnx.emit import OnnxOptions, plan
-    from resnetgen.network import compile_spec
 
-    network = compile_spec(name)
-    graph = network.graph
-    dialects = [dialect.value for dialect in Dialect if _can(translate, graph, network.names, 1, dialect)]
+    spec, graph, names = network.spec, network.graph, network.names
+    dialects = [dialect.value for dialect in Dialect if _can(translate, graph, names, 1, dialect)]
     targets = [Target.ONNX.value] * _can(plan, graph, OnnxOptions()) + [Target.CAFFE.value] * bool(dialects)
-    return Entry(name, str(network.spec.input), graph.parameter_count, graph.mac_count, targets, dialects)
+    return Entry(spec.name, str(spec.input), graph.parameter_count, graph.mac_count, targets, dialects)
 
 
 def _can(say: Callable[..., object], *arguments: object) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -20,8 +21,8 @@ from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.onnx import emit as onnx
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
+from resnetgen.network import Network, compile_spec
 from resnetgen.passes.pipeline import run_passes
-from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap
@@ -61,8 +62,14 @@ def within(seconds: float) -> Iterator[None]:
     assert time.process_time() - began < seconds
 
 
+@cache
+def network(name: str) -> Network:
+    """Compile a bundled spec, once in a process: what it returns cannot be changed."""
+    return compile_spec(name)
+
+
 def bundled(name: str) -> Graph:
-    return expand(load(find_spec(name)))
+    return network(name).graph
 
 
 def compile_text(text: str) -> Graph:
