@@ -17,7 +17,7 @@ from resnetgen.ir.ops import VOCABULARY
 from resnetgen.ir.ops.base import BaseOp
 from resnetgen.weights.checkpoint import Head, write_checkpoint
 from resnetgen.weights.initialise import input_moments
-from resnetgen.weights.wire import varint
+from resnetgen.wire.fields import varint
 from support.checkpoint_files import (
     Raw,
     blob,

@@ -22,7 +22,7 @@ import pytest
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.weights.checkpoint import messages, open_checkpoint
 from resnetgen.weights.checkpoint import pickled as pickled_module
-from resnetgen.weights.wire import delimited, varint
+from resnetgen.wire.fields import delimited, varint
 from support.checkpoint_files import (
     FILES,
     TENSORS,

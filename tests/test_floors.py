@@ -17,7 +17,7 @@ FLOORS = (
     {"errors"},
     {"inputs", "ranges"},
     {"staging", "preprocess", "render", "labels"},
-    {"spec", "ir"},
+    {"spec", "ir", "wire"},
     {"weights", "manifest", "profiles"},
     {"expand", "passes", "formats"},
     {"summary"},

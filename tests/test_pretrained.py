@@ -21,11 +21,11 @@ from resnetgen.verify import Settings
 from resnetgen.verify.spec import Verified, verify
 from resnetgen.weights.assign import Assigned
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
-from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.draw import keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import load_name_map
 from resnetgen.weights.source import Weights
+from resnetgen.wire.dtypes import Values
 from support.helpers import random_weights, write_caffe, write_onnx
 
 ROUND_TRIPS = ["resnet18", "resnet50", "resnet20_cifar"]

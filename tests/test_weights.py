@@ -27,7 +27,7 @@ from resnetgen.weights.draw import Drawing, keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.normal import normal
 from resnetgen.weights.source import Array, Key, Weights, checksum
-from resnetgen.weights.wire import Field, Truncated, delimited, fields, varint
+from resnetgen.wire.fields import Field, Truncated, delimited, fields, varint
 from support.helpers import bundled, cells, compile_text, image, on_onnxruntime, random_weights, write_caffe, write_onnx
 
 NET = "conv 3x3, 16, C=2, bias | batchnorm | conv 5x3, 64 | batchnorm | relu | gap | fc 100"

@@ -15,10 +15,10 @@ from resnetgen.staging.files import Staging, staging
 from resnetgen.weights import provenance
 from resnetgen.weights.assign import Assigned, Naming
 from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint
-from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.names import load_name_map
 from resnetgen.weights.source import checksum
+from resnetgen.wire.dtypes import Values
 
 FORMATS = {".caffemodel": "caffemodel", ".safetensors": "safetensors", ".npz": "npz"}
 """Suffix -> format to write."""

@@ -12,9 +12,9 @@ from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape, show
 from resnetgen.weights.checkpoint import Checkpoint
-from resnetgen.weights.checkpoint.dtypes import BFLOAT16, Values
 from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, Key, Weights
+from resnetgen.wire.dtypes import BFLOAT16, Values
 
 _LISTED = 8
 """Number of tensors of each kind that an error lists."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from resnetgen.weights.wire import range_checksum
+from resnetgen.wire.fields import range_checksum
 
 _SMALL = 1 << 16
 """Bytes below which another thread costs more than it saves."""

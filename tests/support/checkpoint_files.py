@@ -19,7 +19,7 @@ import onnx
 from resnetgen.formats.caffe.schema import message
 from resnetgen.weights.checkpoint import Checkpoint, open_checkpoint
 from resnetgen.weights.checkpoint.safetensors import DTYPES
-from resnetgen.weights.wire import delimited, varint
+from resnetgen.wire.fields import delimited, varint
 
 Values = npt.NDArray[Any]
 

@@ -21,7 +21,7 @@ from resnetgen.staging.files import Create, Output
 from resnetgen.weights.draw import Drawing, Drawn, keys, payload
 from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Array, Key, Weights
-from resnetgen.weights.wire import delimited
+from resnetgen.wire.fields import delimited
 
 MAX_PROTOBUF = 2**31 - 1
 _LAYER, _BLOBS, _DATA = 100, 7, 5  # field numbers of NetParameter, LayerParameter and BlobProto

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.caffe.schema import message
 from resnetgen.inputs import open_input, read_failure
-from resnetgen.weights.wire import Truncated, field_bytes, fields
+from resnetgen.wire.fields import Truncated, field_bytes, fields
 
 MAX_HEADS = 8 << 20
 """Limit in bytes of all layers without their blobs; those of ResNet-152 take 90 KB."""

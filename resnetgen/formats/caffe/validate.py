@@ -20,7 +20,7 @@ from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
 from resnetgen.weights.source import Array, Key, checksum
 from resnetgen.weights.sums import Sum, Sums
-from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
+from resnetgen.wire.fields import Field, Truncated, field_bytes, fields
 
 
 def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]:

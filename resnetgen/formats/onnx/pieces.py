@@ -10,7 +10,7 @@ from __future__ import annotations
 from google.protobuf.message import Message
 
 from resnetgen.formats.onnx.schema import ModelProto, TensorProto
-from resnetgen.weights.wire import delimited
+from resnetgen.wire.fields import delimited
 
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers of ModelProto, GraphProto and TensorProto
 

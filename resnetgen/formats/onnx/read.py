@@ -18,7 +18,7 @@ from resnetgen.inputs import open_input, read_failure
 from resnetgen.ir.ops import Shape
 from resnetgen.weights.external import beside
 from resnetgen.weights.sums import Sum, Sums
-from resnetgen.weights.wire import Field, Truncated, field_bytes, fields
+from resnetgen.wire.fields import Field, Truncated, field_bytes, fields
 
 
 class Tensor(Frozen):

@@ -14,7 +14,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, Z
 
 from resnetgen.frozen import Frozen
 from resnetgen.weights.checkpoint.entry import MAX_TENSORS
-from resnetgen.weights.checkpoint.ranges import Place, Ranges
+from resnetgen.wire.access import Place, Ranges
 
 MAX_MEMBERS = MAX_TENSORS + 1000
 """One member per tensor, and those that the format adds."""

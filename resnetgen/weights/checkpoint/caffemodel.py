@@ -13,12 +13,12 @@ from math import prod
 import numpy as np
 
 from resnetgen.frozen import Frozen
-from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry, shown
-from resnetgen.weights.checkpoint.messages import Messages
-from resnetgen.weights.checkpoint.ranges import Ranges
-from resnetgen.weights.checkpoint.repeated import Repeated
-from resnetgen.weights.wire import Field, Truncated
+from resnetgen.wire.access import Ranges
+from resnetgen.wire.dtypes import Values
+from resnetgen.wire.fields import Field, Truncated
+from resnetgen.wire.messages import Messages
+from resnetgen.wire.repeated import Repeated
 
 _LAYER, _V1_LAYER = 100, 2  # NetParameter
 _NAME, _TYPE, _BLOBS = 1, 2, 7  # LayerParameter

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from resnetgen.errors import Failure
 from resnetgen.frozen import Frozen
-from resnetgen.weights.checkpoint.dtypes import Values, width
-from resnetgen.weights.checkpoint.ranges import Place, Ranges
+from resnetgen.wire.access import Place, Ranges
+from resnetgen.wire.dtypes import Values, width
 
 MAX_TENSORS = 100_000
 """Limit per file; ResNet-152 has 932, and a network of 20,000 nodes about 60,000."""

@@ -10,11 +10,11 @@ from functools import partial
 
 from resnetgen.errors import Failure
 from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry, shown
-from resnetgen.weights.checkpoint.messages import Messages
-from resnetgen.weights.checkpoint.ranges import Place, Ranges
-from resnetgen.weights.checkpoint.repeated import Repeated, Varints
 from resnetgen.weights.external import beside
-from resnetgen.weights.wire import MAX_VARINT, Field, Truncated
+from resnetgen.wire.access import Place, Ranges
+from resnetgen.wire.fields import MAX_VARINT, Field, Truncated
+from resnetgen.wire.messages import Messages
+from resnetgen.wire.repeated import Repeated, Varints
 
 _GRAPH = 7  # ModelProto
 _INITIALIZER = 5  # GraphProto

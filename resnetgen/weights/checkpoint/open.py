@@ -9,9 +9,9 @@ from resnetgen.weights.checkpoint import caffemodel, npz, onnx, safetensors, tor
 from resnetgen.weights.checkpoint.archive import read_members
 from resnetgen.weights.checkpoint.entry import Checkpoint, Contents
 from resnetgen.weights.checkpoint.foreign import HEAD, kind
-from resnetgen.weights.checkpoint.messages import Messages
-from resnetgen.weights.checkpoint.ranges import Ranges
-from resnetgen.weights.wire import Truncated
+from resnetgen.wire.access import Ranges
+from resnetgen.wire.fields import Truncated
+from resnetgen.wire.messages import Messages
 
 _HINT = "weights are read from .caffemodel, .onnx, .safetensors, torch's .pth and numpy's .npz"
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from resnetgen.frozen import Frozen
-from resnetgen.weights.checkpoint.dtypes import DTYPES
 from resnetgen.weights.checkpoint.entry import MAX_RANK
 from resnetgen.weights.checkpoint.pickled import IGNORED, BadPickle, Call, load
+from resnetgen.wire.dtypes import DTYPES
 
 _STORAGES = {
     "DoubleStorage": "float64",

@@ -12,9 +12,9 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from resnetgen.weights.checkpoint.dtypes import width
 from resnetgen.weights.checkpoint.entry import MAX_RANK, MAX_TENSORS, Contents, Entry, shown
-from resnetgen.weights.checkpoint.ranges import Ranges
+from resnetgen.wire.access import Ranges
+from resnetgen.wire.dtypes import width
 
 MAX_HEADER = 16 << 20
 """Limit in bytes: the header of a hundred thousand tensors is smaller. The format's own library allows 100 MB."""

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from resnetgen.weights.checkpoint.archive import Member, read_member, verify
-from resnetgen.weights.checkpoint.dtypes import Order, Values, loaded, stored, width
 from resnetgen.weights.checkpoint.entry import Contents, Entry, shown
 from resnetgen.weights.checkpoint.pickled import BadPickle
-from resnetgen.weights.checkpoint.ranges import Ranges
 from resnetgen.weights.checkpoint.rebuild import UNTYPED, Tensor, rebuild
 from resnetgen.weights.checkpoint.states import choose, unwrap
+from resnetgen.wire.access import Ranges
+from resnetgen.wire.dtypes import Order, Values, loaded, stored, width
 
 PICKLE = "data.pkl"
 MAX_PICKLE = 16 << 20

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from resnetgen.staging.files import Create, Output
-from resnetgen.weights.checkpoint.dtypes import Values
 from resnetgen.weights.checkpoint.npz import SUFFIX
 from resnetgen.weights.checkpoint.safetensors import DTYPES
+from resnetgen.wire.dtypes import Values
 
 
 class Head(NamedTuple):

@@ -8,7 +8,7 @@ from random import Random
 from typing import TypeAlias
 
 from fuzz.mutate import octets, tokens
-from resnetgen.weights.wire import varint
+from resnetgen.wire.fields import varint
 
 _MAX_DEPTH = 6
 _MAX_BYTES = 1 << 18

@@ -9,10 +9,10 @@ from math import prod
 import numpy as np
 
 from resnetgen.frozen import Frozen
-from resnetgen.weights.checkpoint.dtypes import Values, loaded, stored, width
-from resnetgen.weights.checkpoint.messages import Messages, varints
-from resnetgen.weights.checkpoint.ranges import Place, Ranges
-from resnetgen.weights.wire import MAX_VARINT, Field, Truncated
+from resnetgen.wire.access import Place, Ranges
+from resnetgen.wire.dtypes import Values, loaded, stored, width
+from resnetgen.wire.fields import MAX_VARINT, Field, Truncated
+from resnetgen.wire.messages import Messages, varints
 
 _RECORDS = 1 << 18
 """Number of unpacked values that are compared at once."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.inputs import open_input, read_failure
-from resnetgen.weights.checkpoint.dtypes import Values, loaded, stored
+from resnetgen.wire.dtypes import Values, loaded, stored
 
 _CHUNK = 1 << 20
 """Bytes read at a time, few enough to be still in the processor's cache when they are summed."""

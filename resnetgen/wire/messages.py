@@ -1,4 +1,4 @@
-"""Protobuf messages of a file, by field number: the fields that wire.py finds, decoded."""
+"""Protobuf messages of a file, by field number: the fields of fields.py, decoded."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from resnetgen.weights.checkpoint.dtypes import Values
-from resnetgen.weights.checkpoint.ranges import Ranges
-from resnetgen.weights.wire import MAX_VARINT, Field, Truncated, fields
+from resnetgen.wire.access import Ranges
+from resnetgen.wire.dtypes import Values
+from resnetgen.wire.fields import MAX_VARINT, Field, Truncated, fields
 
 _MAX_FIELDS = 1_000_000
 """Limit of fields read per file; a tensor has about ten, and reading this many takes about four seconds."""
