@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ ROOMS = {
     "weights": f"{_CHECKPOINTS} weights file_kinds names external pretrained torchvision cli",
     "precision": "precision quantise precision_deploy half ranges",
     "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges pretrained",
-    "deploy": "deploy deploy_onnxruntime deploy_texts deploy_kserve deploy_ranges precision_deploy labels runtimes",
+    "deploy": "deploy deploy_onnxruntime deploy_texts deploy_kserve deploy_ranges precision_deploy labels profiles",
     "diff": "diff diff_fields diff_structure diff_work cli foreign",
 }
 
@@ -85,9 +85,9 @@ class _Room:
         self._report([mutant for _, mutant in sample], every)
 
     def _measure(self) -> Baseline:
-        tests = [f"tests/test_{name}.py" for name in ROOMS[self.room].split()]
+        tests = _files(ROOMS[self.room].split())
         began = time.monotonic()
-        found = measure(self.root, [test for test in tests if Path(test).exists()], self.given.results / "baseline")
+        found = measure(self.root, tests, self.given.results / "baseline")
         print(f"  {len(found.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
         self._require_success(sorted(found.seconds, key=lambda test: found.seconds[test])[:100], 60)
         for test in found.failed:
@@ -95,7 +95,7 @@ class _Room:
         return found
 
     def _only(self) -> list[str]:
-        return [f"tests/test_{name}.py" for name in self.given.only]
+        return _files(self.given.only)
 
     def _require_success(self, tests: list[str], seconds: float) -> None:
         outcome = try_tests(tests, seconds)
@@ -126,6 +126,11 @@ class _Room:
         killed = counts["killed"] + counts["timeout"]
         share = f"{killed / len(sample):.1%}" if sample else "-"
         print(f"{self.room}: {killed} of {len(sample)} killed ({share}), of {every}; {dict(counts)}", flush=True)
+
+
+def _files(names: Iterable[str]) -> list[str]:
+    """Return the test files of these names, wherever they are below tests/."""
+    return [str(path) for name in names for path in sorted(Path("tests").rglob(f"test_{name}.py"))]
 
 
 @contextmanager

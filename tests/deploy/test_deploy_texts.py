@@ -1,7 +1,7 @@
 """What deploy writes, word for word, and the whole text of what it refuses.
 
 The texts of the refusals are in tests/data/refusals/deploy.txt.
-Refresh: pytest tests/test_deploy_texts.py --update-goldens
+Refresh: pytest tests/deploy/test_deploy_texts.py --update-goldens
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from resnetgen.deploy.kserve.service import Autoscaler, Scaling, Service, quanti
 from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.errors import Failure
 from support.helpers import Run
+from support.places import DATA
 
-GOLDEN = Path(__file__).parent / "data" / "refusals" / "deploy.txt"
+GOLDEN = DATA / "refusals" / "deploy.txt"
 TINY = """\
 use: std
 input: 3x16x16

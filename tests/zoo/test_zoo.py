@@ -1,4 +1,4 @@
-"""docs/zoo.md and the index of `resnetgen list`. Refresh both: pytest tests/test_zoo.py --update-goldens"""
+"""docs/zoo.md and the index of `resnetgen list`. Refresh both: pytest tests/zoo/test_zoo.py --update-goldens"""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from resnetgen.spec.find import bundled
 from resnetgen.zoo import INDEX, entries, index, markdown, measure
 from support.helpers import Run, network
+from support.places import ROOT
 
-ZOO = Path(__file__).parents[1] / "docs" / "zoo.md"
+ZOO = ROOT / "docs" / "zoo.md"
 ZOO_HEAD = """\
 # The zoo
 

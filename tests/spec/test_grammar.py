@@ -12,6 +12,7 @@ from lark.exceptions import UnexpectedInput
 from resnetgen.errors import Source
 from resnetgen.spec import grammar
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse
+from support.places import ROOT
 
 STARTS = ["row", "cells", "size", "expression"]
 
@@ -49,7 +50,7 @@ def outcome(parser: Lark, text: str, start: str) -> tuple[object, ...]:
 
 def test_the_tables_are_those_of_the_grammar(parser: Lark) -> None:
     made = grammar.made(Path(grammar.__file__).with_name("grammar.lark").read_bytes())
-    specs = (Path(__file__).parents[1] / "specs").rglob("*.yaml")
+    specs = (ROOT / "specs").rglob("*.yaml")
     found = set[str]().union(*(texts(parse(Source(path.name, path.read_text()))) for path in specs))
     assert len(found) > 200
     trees = 0

@@ -18,17 +18,9 @@ from resnetgen.deploy import check, config, schema, triton
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx import emit
 from resnetgen.staging.files import Staging
+from support.deployed import TINY
 from support.helpers import Run
 
-TINY = """\
-use: std
-input: 3x16x16
-params: {classes: 4}
-preprocess: {color: rgb, divide: 255, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], resize: 18, crop: 16x16}
-stages:
-  conv1: 16x16 | 3x3, 4
-  head:  1x1   | gap | fc $classes | softmax
-"""
 TRITON = ("deploy", "tiny.yaml", "--server", "triton", "-o", "repository")
 MODEL = Path("repository/tiny")
 

@@ -1,7 +1,7 @@
 """timm's 81 networks of models/resnet.py and torchvision's ten: figures, names and shapes of weights, and outputs.
 
 tests/data/ holds what the libraries themselves say: trainable parameters, MACs of convolutions and fully connected
-layers, and a digest of the weights' names and shapes. Refresh: pytest tests/test_libraries.py --update-goldens
+layers, and a digest of the weights' names and shapes. Refresh: pytest tests/zoo/test_libraries.py --update-goldens
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from resnetgen.spec.load import load
 from resnetgen.weights.names import load_name_map
 from support import oracle
 from support.helpers import bundled
+from support.places import DATA
 
 Row = dict[str, str]
 Shapes = dict[str, tuple[int, ...]]
 
-FOLDER = Path(__file__).parent / "data"
 LIBRARIES = ("timm", "torchvision")  # timm 1.0.31, torchvision 0.28.0
 
 
 def rows(library: str) -> dict[str, Row]:
-    text = (FOLDER / f"{library}.csv").read_text(encoding="utf-8")
+    text = (DATA / f"{library}.csv").read_text(encoding="utf-8")
     return {f"{library}/{row['name']}": row for row in csv.DictReader(text.splitlines())}
 
 
@@ -115,7 +115,7 @@ def test_figures(network: str) -> None:
 def test_figures_are_the_libraries(library: str, update_goldens: bool) -> None:
     found = [theirs(network)[0] for network in rows(library)]
     if update_goldens:
-        with (FOLDER / f"{library}.csv").open("w", encoding="utf-8", newline="") as file:
+        with (DATA / f"{library}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, found[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(found)

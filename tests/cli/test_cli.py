@@ -18,8 +18,7 @@ from onnx import numpy_helper
 
 from resnetgen.errors import Exit
 from support.helpers import TINY, Run
-
-ROOT = Path(__file__).parents[1]
+from support.places import ROOT
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """verify: every kind of side, what is compared, what is refused, and that nothing wrong passes.
 
-tests/test_cli.py has the command on ONNX Runtime alone; tests/test_verify_opencv.py the Caffe files.
+tests/cli/test_cli.py has the command on ONNX Runtime alone; tests/verify/test_verify_opencv.py the Caffe files.
 """
 
 from __future__ import annotations

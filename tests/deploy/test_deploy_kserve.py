@@ -19,6 +19,7 @@ from resnetgen.formats.onnx import emit
 from resnetgen.staging.files import Staging
 from support.helpers import Run
 from support.needs import kserve_python
+from support.places import TESTS
 
 TINY = """\
 use: std
@@ -179,7 +180,7 @@ def test_kserve_takes_every_manifest_and_no_misspelt_one(run: Run) -> None:
     bad = misspelt(good["nothing but the URI"].read_text())
     for path, (text, _) in bad.items():
         Path(path).write_text(text)
-    script = Path(__file__).parent / "support" / "kserve_schema.py"
+    script = TESTS / "support" / "kserve_schema.py"
     command = [str(kserve_python()), str(script), *map(str, good.values()), *bad]
     said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert {path: said[path] for path in map(str, good.values())} == {str(path): [] for path in good.values()}

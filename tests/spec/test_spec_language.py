@@ -24,8 +24,9 @@ from resnetgen.spec.find import short_path
 from resnetgen.spec.load import load
 from resnetgen.spec.table import Row, Spec
 from resnetgen.spec.yaml import parse
+from support.places import ROOT
 
-PAGE = (Path(__file__).parents[1] / "docs" / "spec-language.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "spec-language.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 FRAGMENTS = re.findall(r"^```yaml fragment\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from pathlib import Path
 
 import onnx
 import pytest
@@ -14,9 +13,10 @@ from onnx import helper
 from resnetgen.formats.caffe import schema as caffe
 from resnetgen.formats.onnx import schema as onnx_schema
 from resnetgen.formats.onnx.translate import MAX_OPSET, MIN_OPSET, ir_version
+from support.places import DATA
 
 # Field numbers, types and defaults of Caffe's messages, as BVLC's caffe.proto has them.
-FIELDS = Path(__file__).with_name("data") / "caffe_fields.csv"
+FIELDS = DATA / "caffe_fields.csv"
 
 
 def test_caffe_fields_are_caffes() -> None:

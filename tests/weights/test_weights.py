@@ -29,6 +29,7 @@ from resnetgen.weights.normal import normal
 from resnetgen.weights.source import Array, Key, Weights, checksum
 from resnetgen.wire.fields import Field, Truncated, delimited, fields, varint
 from support.helpers import bundled, cells, compile_text, image, on_onnxruntime, random_weights, write_caffe, write_onnx
+from support.places import TESTS
 
 NET = "conv 3x3, 16, C=2, bias | batchnorm | conv 5x3, 64 | batchnorm | relu | gap | fc 100"
 
@@ -141,7 +142,7 @@ def test_a_tensor_depends_on_its_place_and_on_nothing_else() -> None:
 
 OTHER_PROCESS = """
 import sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:]
 from test_weights import *
 print(digest(random_weights(net()), keys(net())))
 """
@@ -149,8 +150,7 @@ print(digest(random_weights(net()), keys(net())))
 
 @pytest.mark.parametrize("hash_seed", ["0", "1234"])
 def test_another_process_draws_the_same(hash_seed: str) -> None:
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", OTHER_PROCESS, here]
+    command = [sys.executable, "-c", OTHER_PROCESS, str(Path(__file__).parent), str(TESTS)]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == digest(random_weights(net()), keys(net()))

@@ -14,8 +14,8 @@ from resnetgen.deploy import onnxruntime as to_onnxruntime
 from resnetgen.errors import Exit
 from resnetgen.staging import folders as staging_folders
 from resnetgen.staging.files import Staging
+from support.deployed import TINY
 from support.helpers import Run
-from test_deploy import TINY
 
 FOLDER = ("deploy", "tiny.yaml", "--server", "onnxruntime", "-o", "served")
 

@@ -1,19 +1,18 @@
 """What is wrong in a row or in a short document: each with the whole text of its error, in tests/data/refusals/.
 
-Beside tests/test_errors.py, which shows each error code as a user sees it: here every sentence is seen once. Refresh:
-pytest tests/test_row_refusals.py --update-goldens
+test_errors.py shows each error code as a user sees it; here every sentence is seen once. Refresh:
+pytest tests/spec/test_row_refusals.py --update-goldens
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from resnetgen.errors import Failure
 from support.helpers import compile_text
+from support.places import DATA
 
-GOLDENS = Path(__file__).parent / "data" / "refusals"
+GOLDENS = DATA / "refusals"
 HEAD = """\
 use: std
 input: 4x32x32

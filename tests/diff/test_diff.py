@@ -15,10 +15,10 @@ from resnetgen.errors import Exit, Failure, Source, Span
 from resnetgen.formats.caffe import text
 from resnetgen.formats.caffe.schema import message
 from support.helpers import within
+from support.places import DATA, GENERATED
 
-DATA = Path(__file__).parent / "data" / "diff"
-GENERATED = Path(__file__).parents[1] / "generated"
-# The authors' own files, byte for byte: tests/test_names.py has their SHA-256.
+PROTOTXTS = DATA / "diff"
+# The authors' own files, byte for byte: tests/weights/test_names.py has their SHA-256.
 RESNET50 = GENERATED / "resnet50/resnet50.prototxt"
 RESNET101 = GENERATED / "resnet101/resnet101.prototxt"
 
@@ -161,7 +161,7 @@ def test_several_inputs() -> None:
 
 @pytest.mark.parametrize("ignore_names", [False, True])
 def test_the_same_net_in_other_words(ignore_names: bool) -> None:
-    a, b = load(DATA / "block.prototxt"), load(DATA / "block_in_other_words.prototxt")
+    a, b = load(PROTOTXTS / "block.prototxt"), load(PROTOTXTS / "block_in_other_words.prototxt")
     assert compare(a, b, ignore_names).render() == "equal: 8 layers, 0 differences"
 
 
@@ -342,7 +342,7 @@ def test_names_do_not_drive_the_terminal() -> None:
 
 
 def test_foreign_layers_are_compared_as_they_are_written() -> None:
-    written = (DATA / "ssd_head.prototxt").read_text()
+    written = (PROTOTXTS / "ssd_head.prototxt").read_text()
     a = parse(written, "a.prototxt")
     assert [r.type for r in a.records if not r.is_input][5:] == ["PriorBox", "Python", "Silence"]
     assert compare(a, a).render() == "equal: 8 layers, 0 differences"
@@ -563,8 +563,8 @@ def test_errors(written: str, expected: str) -> None:
 )
 def test_files_that_are_refused(file: str, expected: str) -> None:
     with pytest.raises(Failure) as caught:
-        load(DATA / file)
-    assert str(caught.value) == expected.format(path=DATA / file)
+        load(PROTOTXTS / file)
+    assert str(caught.value) == expected.format(path=PROTOTXTS / file)
     assert caught.value.exit is Exit.MODEL
 
 
@@ -607,7 +607,7 @@ def test_nesting_is_limited() -> None:
 
 def test_nothing_but_failures_comes_of_broken_text() -> None:
     rng = random.Random(2)
-    whole = (DATA / "block_in_other_words.prototxt").read_text()
+    whole = (PROTOTXTS / "block_in_other_words.prototxt").read_text()
     for _ in range(250):
         start = rng.randrange(len(whole))
         cut = (

@@ -1,6 +1,6 @@
 """Every error of a spec: `<code>[-<variant>].yaml` in tests/errors/ beside the text that its user reads.
 
-`pytest tests/test_errors.py --update-goldens` writes the texts anew; read the diff as that user.
+`pytest tests/spec/test_errors.py --update-goldens` writes the texts anew; read the diff as that user.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from resnetgen.spec.load import load
 from resnetgen.spec.yaml import MAX_BYTES
 from resnetgen.weights.names import load_name_map
 from support.helpers import within
+from support.places import TESTS
 
-ROOT = Path(__file__).parents[1]
-ERRORS = Path(__file__).parent / "errors"
+ERRORS = TESTS / "errors"
 CASES = sorted(path.stem for path in ERRORS.glob("*.yaml") if not path.stem.startswith("_"))
 
 ELSEWHERE = {

@@ -70,7 +70,7 @@ FAULTS = (
     Fault(
         "reference",
         "onnx 1.23: with stride 1 a max pooling takes the padding of one axis for that of the other"
-        " (tests/test_engines.py, test_reference_evaluator_s_max_pooling)",
+        " (tests/formats/test_engines.py, test_reference_evaluator_s_max_pooling)",
         lambda net, values: any(
             isinstance(node.op, MaxPool) and node.op.stride == (1, 1) and node.op.pad[0] != node.op.pad[1]
             for node in net.nodes

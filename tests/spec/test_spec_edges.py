@@ -15,6 +15,7 @@ from resnetgen.spec import schema
 from resnetgen.spec.load import load
 from resnetgen.spec.yaml import parse_value
 from support.helpers import TINY
+from support.places import DATA
 
 HEAD = "use: std\ninput: 4x8x8\n"
 
@@ -205,7 +206,7 @@ def test_what_merges_a_bracket(merge: str, shape: tuple[int, ...], tmp_path: Pat
 
 def test_the_schema_for_editors(update_goldens: bool) -> None:
     """Its descriptions are what an editor shows at a key."""
-    golden = Path(__file__).parent / "data" / "spec.schema.json"
+    golden = DATA / "spec.schema.json"
     text = json.dumps(schema.json_schema(), indent=1) + "\n"
     if update_goldens:
         golden.write_text(text, encoding="utf-8", newline="\n")

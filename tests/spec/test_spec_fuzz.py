@@ -1,6 +1,6 @@
 """Generated specs: those of a network compile, the others fail as errors that have a place and say what to do.
 
-`pytest -m fuzz tests/test_spec_fuzz.py`; with `SPECS=20000` before it, so many of each.
+`pytest -m fuzz tests/spec/test_spec_fuzz.py`; with `SPECS=20000` before it, so many of each.
 """
 
 from __future__ import annotations
