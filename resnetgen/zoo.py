@@ -76,7 +76,7 @@ def measure(network: Network) -> Entry:
     from resnetgen.build.options import Target
     from resnetgen.formats.caffe.dialect import Dialect
     from resnetgen.formats.caffe.translate import translate
-    from resnetgen.formats.onnx.emit import OnnxOptions, plan
+    from resnetgen.formats.onnx.write import OnnxOptions, plan
 
     spec, graph, names = network.spec, network.graph, network.names
     dialects = [dialect.value for dialect in Dialect if _can(translate, graph, names, 1, dialect)]

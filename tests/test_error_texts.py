@@ -106,7 +106,7 @@ def _prepare(code: Code, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         (folder / "tiny.yaml").write_text(TINY.replace("fc 3", "fc 4"))
         capsys.readouterr()
     if code is Code.BUG:
-        import resnetgen.formats.onnx.translate as translate
+        import resnetgen.formats.onnx.lower as translate
 
         real = translate._conv
         monkeypatch.setattr(translate, "_conv", lambda op: {**real(op), "pads": [0, 0, 0, 0]})

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from resnetgen.backends.onnxruntime import Device, Session, version
 from resnetgen.errors import Failure
-from resnetgen.formats.onnx.translate import MAX_OPSET, MIN_OPSET
+from resnetgen.formats.onnx.lower import MAX_OPSET, MIN_OPSET
 from resnetgen.profiles import choose_opset, find_profile, profiles, who_loads
 from support.helpers import Run
 

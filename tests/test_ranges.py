@@ -12,7 +12,7 @@ from resnetgen import ranges
 from resnetgen.build.options import Options
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.onnx.precision import Precision
-from resnetgen.precision.choice import Gate, Lowering
+from resnetgen.precision.options import PrecisionOptions, Tolerance
 from resnetgen.verify import Settings
 from resnetgen.verify.inputs import random_images
 from support.helpers import Run
@@ -31,7 +31,7 @@ LONG = int("9" * 4000)
         ("--batch", lambda number: Settings(batches=(1, number))),
         ("--input-seed", lambda number: Settings(seed=number)),
         ("--seeds", lambda number: Settings(inputs=number)),
-        ("--calibration-images", lambda number: Lowering(Precision.INT8, Gate(0.9, 0.9), count=number)),
+        ("--calibration-images", lambda number: PrecisionOptions(Precision.INT8, Tolerance(0.9, 0.9), count=number)),
     ],
 )
 def test_the_library_refuses(option: str, make: Callable[[int], Any], number: int) -> None:
@@ -132,7 +132,7 @@ def test_names_that_no_tensor_can_have(option: str, name: str, run: Run, tmp_pat
 @pytest.mark.parametrize("gate", [(float("nan"), 0.5), (0.5, float("nan")), (1.5, 0.5), (0.5, -2), (-0.1, 0)])
 def test_gates_that_nothing_could_pass(gate: tuple[float, float]) -> None:
     with pytest.raises(Failure):
-        Gate(*gate)
+        Tolerance(*gate)
 
 
 def test_random_images_are_what_they_were() -> None:

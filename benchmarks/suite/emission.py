@@ -34,7 +34,7 @@ class Prepared:
 
 
 def figures(bench: Bench) -> Iterator[Result]:
-    from resnetgen.formats.onnx.emit import OnnxOptions, plan, write
+    from resnetgen.formats.onnx.write import OnnxOptions, plan, write
     from resnetgen.network import compile_spec
     from resnetgen.passes.pipeline import run_passes
     from resnetgen.weights.initialise import Initialised

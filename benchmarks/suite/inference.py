@@ -18,7 +18,7 @@ from benchmarks.measure import PEERS, Bench, apart, in_turn, lacking
 from benchmarks.suite.build import TORCH
 
 if TYPE_CHECKING:
-    from resnetgen.precision.choice import Precision
+    from resnetgen.precision.options import Precision
 
 NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 PEER = "torchvision's export"
@@ -27,7 +27,7 @@ INT8 = {1: 0.4, 2: 0.5}
 
 
 def figures(bench: Bench) -> Iterator[Result]:
-    from resnetgen.precision.choice import Precision
+    from resnetgen.precision.options import Precision
 
     skipped = lacking(PEER, bench.peer_python, *TORCH)
     if skipped:
@@ -51,10 +51,10 @@ def figures(bench: Bench) -> Iterator[Result]:
 def built(network: str, folder: Path, precision: Precision | None = None, external: bool = False) -> Path:
     from resnetgen.build.options import Options
     from resnetgen.build.run import build
-    from resnetgen.precision.choice import GATES, Lowering
+    from resnetgen.precision.options import TOLERANCES, PrecisionOptions
 
-    lowering = Lowering(precision, GATES[precision]) if precision else None
-    (done,) = build([f"torchvision/{network}"], Options(output_dir=folder, lowering=lowering, external_data=external))
+    chosen = PrecisionOptions(precision, TOLERANCES[precision]) if precision else None
+    (done,) = build([f"torchvision/{network}"], Options(output_dir=folder, precision=chosen, external_data=external))
     return next(path for path in done.files if path.suffix == ".onnx")
 
 

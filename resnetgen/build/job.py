@@ -27,7 +27,7 @@ class Job:
         self.folder = options.output_dir / network.spec.name
         self._work = work = gather(network, options, progress, stem or network.spec.stem)
         self._caffe = CaffeFiles(work) if Target.CAFFE in options.targets else None
-        bits = f"-{options.lowering.precision}" if options.lowering and not stem else ""
+        bits = f"-{options.precision.target}" if options.precision and not stem else ""
         self._onnx = OnnxModel(work, f"{work.stem}{bits}.onnx") if Target.ONNX in options.targets else None
 
     def begin(self) -> None:

@@ -14,9 +14,9 @@ from resnetgen.staging.files import Create, Output, Staging
 from resnetgen.weights.draw import Drawing, keys
 
 if TYPE_CHECKING:  # the target imports onnx's messages, needed only if it is built
-    from resnetgen.formats.onnx.emit import OnnxOptions, OnnxPlan
+    from resnetgen.formats.onnx.write import OnnxOptions, OnnxPlan
     from resnetgen.precision.agreement import Measured
-    from resnetgen.precision.lower import Half, Quantised
+    from resnetgen.precision.plan import Fp16Plan, Int8Plan
     from resnetgen.verify import Report
 
 _LATE_BYTES = 128
@@ -36,7 +36,7 @@ class OnnxModel:
         """Agreement of a model of lower precision with fp32; None if there is none."""
         self._drawing: Drawing | None = None
         self._planned: tuple[OnnxPlan, OnnxOptions] | None = None
-        self._lowered: Half | Quantised | None = None
+        self._lowered: Fp16Plan | Int8Plan | None = None
 
     def begin(self) -> None:
         """Start drawing weights while the libraries of the format are imported, which takes as long."""
@@ -49,11 +49,11 @@ class OnnxModel:
     def plan(self) -> None:
         """Translate the graph. Raises Failure for options that the opset, the server or the precision does not
         allow."""
-        from resnetgen.formats.onnx import emit
-        from resnetgen.formats.onnx.translate import Names
+        from resnetgen.formats.onnx.lower import Names
+        from resnetgen.formats.onnx.write import OnnxOptions, plan
 
         work, options = self._work, self._work.options
-        wanted = emit.OnnxOptions(
+        wanted = OnnxOptions(
             opset=choose_opset(options.opset, options.runtime),
             batch=options.batch,
             names=Names(options.input_name, options.output_name),
@@ -65,13 +65,13 @@ class OnnxModel:
             late_bytes=_LATE_BYTES if work.pretrained else 0,
             external=options.external_data,
         )
-        planned = emit.plan(self._graph, wanted)
+        planned = plan(self._graph, wanted)
         self._planned = planned, wanted
-        if options.lowering:
-            from resnetgen.precision.lower import Whole, plan
+        if options.precision:
+            from resnetgen.precision.plan import Fp32Plan, plan_precision
 
-            whole = Whole(self._graph, self._weights, planned, wanted)
-            self._lowered = plan(options.lowering, whole, work.network.spec.preprocess)
+            whole = Fp32Plan(self._graph, self._weights, planned, wanted)
+            self._lowered = plan_precision(options.precision, whole, work.network.spec.preprocess)
 
     def write(self, stage: Staging) -> None:
         if not self._lowered:
@@ -87,13 +87,14 @@ class OnnxModel:
         self._verify(stage.path(self.name))  # the report is that of the published file
 
     def _write(self, path: Path, create: Create) -> None:
-        from resnetgen.formats.onnx import emit, validate
+        from resnetgen.formats.onnx.validate import validate
+        from resnetgen.formats.onnx.write import write
 
         assert self._planned, "plan comes first"
         planned, wanted = self._planned
         with self._work.progress.task(path.name, planned.payload) as advance:
-            checksums = emit.write(planned, self._drawing or self._weights, path, advance, create)
-        require_equal(path.name, validate.validate(path, self._graph, planned, wanted, checksums))
+            checksums = write(planned, self._drawing or self._weights, path, advance, create)
+        require_equal(path.name, validate(path, self._graph, planned, wanted, checksums))
 
     def _verify(self, path: Path) -> None:
         """Verify the model if that was asked for. Raises Failure (exit 7) if it differs from the spec."""
@@ -108,14 +109,14 @@ class OnnxModel:
         if not self.report.passed:
             raise self.report.failure()
 
-    def _lower(self, whole: Path, stage: Staging, lowered: Half | Quantised) -> None:
+    def _lower(self, whole: Path, stage: Staging, lowered: Fp16Plan | Int8Plan) -> None:
         """Lower the model to the wanted precision, and run both. Raises Failure (exit 7) if they differ too much."""
         from resnetgen.precision.agreement import measure
 
-        path, lowering = stage.path(self.name), self._work.options.lowering
-        assert lowering, "plan comes first"
+        path, precision = stage.path(self.name), self._work.options.precision
+        assert precision, "plan comes first"
         with self._work.progress.task(f"{self.name} from fp32", 0):
             require_equal(self.name, lowered.write(whole, path, stage.create))
-            self.measured = measure(whole, path, lowered.images, lowering)
+            self.measured = measure(whole, path, lowered.images, precision)
         if not self.measured.passed:
             raise self.measured.failure()

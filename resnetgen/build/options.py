@@ -21,7 +21,7 @@ from resnetgen.weights.initialise import Init
 
 if TYPE_CHECKING:  # imported for type annotations only
     from resnetgen.precision.agreement import Measured
-    from resnetgen.precision.choice import Lowering
+    from resnetgen.precision.options import PrecisionOptions
     from resnetgen.pretrained import Source
     from resnetgen.verify import Report, Settings
 
@@ -72,7 +72,7 @@ class Options(Frozen):
     max_nodes: int = MAX_NODES
     image: str | None = None
     """Input size in place of the spec's: 3x320x320."""
-    lowering: Lowering | None = None
+    precision: PrecisionOptions | None = None
     """Precision of the ONNX model, if below fp32; None for fp32."""
     verify: Settings | None = None
     """Options for running the ONNX model before it is published; None if it is not run."""

@@ -21,7 +21,7 @@ from resnetgen.cli.options import (
 
 if TYPE_CHECKING:
     from resnetgen.build.options import Options
-    from resnetgen.precision.choice import Lowering
+    from resnetgen.precision.options import PrecisionOptions
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -146,7 +146,7 @@ def to_options(given: dict[str, Any], **more: Any) -> Options:
         from resnetgen.pretrained import Source
 
         pretrained = Source(given["pretrained"], given["reinit"], given["allow_nonfinite"])
-    lowering = _lowering(given)
+    precision = _precision(given)
     classes = {"classes": given["num_classes"]} if given["num_classes"] else {}
     return Options(
         init=Init(given["init"]),
@@ -162,7 +162,7 @@ def to_options(given: dict[str, Any], **more: Any) -> Options:
         settings=given["settings"] | classes,
         max_nodes=given["max_nodes"],
         image=given["image"],
-        lowering=lowering,
+        precision=precision,
         verify=verify,
         **more,
     )
@@ -171,7 +171,7 @@ def to_options(given: dict[str, Any], **more: Any) -> Options:
 _OF_PRECISION = ("calibrate", "calibration_images", "min_top1", "min_cosine", "fp16_io")
 
 
-def _lowering(given: dict[str, Any]) -> Lowering | None:
+def _precision(given: dict[str, Any]) -> PrecisionOptions | None:
     """Return the options of a lower precision; None for fp32. Raises a usage error for options of another precision."""
     if given["precision"] == "fp32":
         if extra := [name for name in _OF_PRECISION if given[name] not in (None, False)]:
@@ -179,20 +179,20 @@ def _lowering(given: dict[str, Any]) -> Lowering | None:
         return None
     from pathlib import Path
 
-    from resnetgen.formats.onnx.elements import Element
+    from resnetgen.formats.onnx.dtypes import FloatType
     from resnetgen.formats.onnx.precision import Precision
-    from resnetgen.precision.choice import GATES, Gate, Lowering
+    from resnetgen.precision.options import TOLERANCES, PrecisionOptions, Tolerance
 
     precision = Precision(given["precision"])
     if precision is Precision.INT8 and not given["calibrate"]:
         raise click.UsageError("int8 is fitted to images: --calibrate with a folder of them, or --calibrate random")
     if precision is Precision.INT8 and given["fp16_io"]:
         raise click.UsageError("--fp16-io is for --precision fp16")
-    usual = GATES[precision]
-    gate = Gate(
+    usual = TOLERANCES[precision]
+    tolerance = Tolerance(
         usual.top1 if given["min_top1"] is None else given["min_top1"],
         usual.cosine if given["min_cosine"] is None else given["min_cosine"],
     )
     images = Path(given["calibrate"]) if given["calibrate"] not in (None, "random") else None
-    outer = Element.FP16 if given["fp16_io"] else Element.FP32
-    return Lowering(precision, gate, images, given["calibration_images"], outer)
+    outer = FloatType.FP16 if given["fp16_io"] else FloatType.FP32
+    return PrecisionOptions(precision, tolerance, images, given["calibration_images"], outer)

@@ -87,7 +87,7 @@ def configure(name: str, network: Network, options: Options, serving: Serving, l
     (source,), (result,) = graph.inputs, graph.outputs
     batch = () if serving.max_batch else (options.batch or DYNAMIC,)
     channels, *image = graph.shapes[source.name]
-    given = f"TYPE_{options.lowering.outer.upper()}" if options.lowering else "TYPE_FP32"
+    given = f"TYPE_{options.precision.outer.upper()}" if options.precision else "TYPE_FP32"
     taken, shape = ("TYPE_UINT8", (*image, channels)) if options.embed_preprocess else (given, (channels, *image))
     return Config(
         name,

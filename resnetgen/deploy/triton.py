@@ -176,7 +176,7 @@ def _refuse(options: Options, wanted: Wanted) -> None:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="--max-batch 2 or above")
     if serving.tensorrt and serving.device is not Device.GPU:
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "TensorRT runs on a GPU alone", hint="add --device gpu")
-    if options.lowering and options.lowering.precision is Precision.INT8 and serving.device is Device.GPU:
+    if options.precision and options.precision.target is Precision.INT8 and serving.device is Device.GPU:
         # TensorRT takes signed activations with a zero point of 0; CUDA's provider has no kernel for such products.
         message = "int8 is written for CPUs: activations of eight bits without a sign"
         raise fail(Exit.USAGE, Code.PRECISION, message, hint="--precision fp16, or --device cpu")

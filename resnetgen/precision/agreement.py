@@ -10,13 +10,13 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.frozen import Frozen
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.choice import Gate, Lowering
+from resnetgen.precision.options import PrecisionOptions, Tolerance
 from resnetgen.verify.comparison import Agreement, Distance, is_scores
 
 
 class Measured(Frozen):
     precision: Precision
-    gate: Gate
+    tolerance: Tolerance
     images: int
     origin: str
     """Source of the images."""
@@ -32,7 +32,7 @@ class Measured(Frozen):
 
     @property
     def passed(self) -> bool:
-        return self.cosine >= self.gate.cosine and (self.top1 is None or self.top1 >= self.gate.top1)
+        return self.cosine >= self.tolerance.cosine and (self.top1 is None or self.top1 >= self.tolerance.top1)
 
     @property
     def said(self) -> str:
@@ -53,12 +53,12 @@ class Measured(Frozen):
         """Return the Failure (exit 7) of a model that has not passed."""
         message = f"{self.precision} is too far from fp32: {self.said} ({self.origin})"
         ways = "--calibrate with images like those that will be served" if self.precision is Precision.INT8 else ""
-        wanted = f"top-1 {self.gate.top1:g} and cosine {self.gate.cosine:g} are wanted"
+        wanted = f"top-1 {self.tolerance.top1:g} and cosine {self.tolerance.cosine:g} are wanted"
         hint = f"{wanted}; {ways + ', or ' if ways else ''}--min-top1 and --min-cosine accept less"
         return fail(Exit.VERIFICATION, Code.PRECISION, message, hint=hint)
 
 
-def measure(whole: Path, lowered: Path, images: Images, lowering: Lowering) -> Measured:
+def measure(whole: Path, lowered: Path, images: Images, precision: PrecisionOptions) -> Measured:
     """Run both models on ONNX Runtime's CPU provider and compare the outputs. Raises Failure if one does not load."""
     before, after = Session(whole, Device()), Session(lowered, Device())
     distance, agreement = Distance(), Agreement()
@@ -68,10 +68,10 @@ def measure(whole: Path, lowered: Path, images: Images, lowering: Lowering) -> M
         kept = min(size, len(images.data) - number * size)
         (wanted,) = before.run(batch).values()
         (found,) = after.run(after.cast(batch)).values()
-        distance.add(found[:kept], wanted[:kept], (str(lowering.precision), "fp32"))
+        distance.add(found[:kept], wanted[:kept], (str(precision.target), "fp32"))
         if is_scores(wanted):
             agreement.add(found[:kept], wanted[:kept])
     same = agreement.top1 if agreement.images else None
     faults = tuple(dict.fromkeys(distance.faults))
     said = (len(images.data), images.origin, same, distance.cosine, faults)
-    return Measured(lowering.precision, lowering.gate, *said)
+    return Measured(precision.target, precision.tolerance, *said)

@@ -110,9 +110,9 @@ def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
 
 def _onnx_constants(spec: Spec, graph: Graph) -> frozenset[str]:
     """Return the names of the constants among the initializers of a model of resnetgen; opset 20 has the most."""
-    from resnetgen.formats.onnx.translate import Names, Translation
+    from resnetgen.formats.onnx.lower import Lowered, Names
 
-    return frozenset(Translation(graph, 20, Names(), None, spec.preprocess).constants)
+    return frozenset(Lowered(graph, 20, Names(), None, spec.preprocess).constants)
 
 
 def _maps(spec: Spec) -> list[str]:

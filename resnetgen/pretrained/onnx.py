@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from resnetgen.diff import INPUT, Net, Record
 from resnetgen.errors import Failure
+from resnetgen.formats.onnx.lower import MAX_OPSET, MIN_OPSET, Lowered, Names, initializer
 from resnetgen.formats.onnx.read import read_structure
 from resnetgen.formats.onnx.schema import GraphProto, ModelProto, NodeProto, TensorProto
-from resnetgen.formats.onnx.translate import MAX_OPSET, MIN_OPSET, Names, Translation, initializer
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.preprocess import Preprocess
 from resnetgen.pretrained.differences import structure_differences
@@ -55,11 +55,11 @@ def onnx_differences(
     return structure_differences(file, replace(spec, nodes=nodes), path.name, whole=not drawn)
 
 
-def _plan(graph: Graph, opset: int, embed: Preprocess | None) -> Translation:
+def _plan(graph: Graph, opset: int, embed: Preprocess | None) -> Lowered:
     try:
-        return Translation(graph, opset, Names(), None, embed)
+        return Lowered(graph, opset, Names(), None, embed)
     except Failure:  # the opset lacks an op, which the file writes as other nodes
-        return Translation(graph, _CAN_SAY_ALL, Names(), None, embed)
+        return Lowered(graph, _CAN_SAY_ALL, Names(), None, embed)
 
 
 def _opset(model: ModelProto) -> int:
@@ -71,7 +71,7 @@ def _takes_bytes(graph: GraphProto) -> bool:
     return any(one.type.tensor_type.elem_type == TensorProto.UINT8 for one in graph.input)
 
 
-def _node_of(name: str, graph: Graph, plan: Translation) -> Node | None:
+def _node_of(name: str, graph: Graph, plan: Lowered) -> Node | None:
     """Return the node of the graph that became a node of this name, or a part of it."""
     owners = {tensor: node for node, tensor in plan.tensors.items()}
     return graph.by_name.get(owners.get(name, name)) or graph.by_name.get(name.rpartition("/")[0])

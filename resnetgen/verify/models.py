@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model
 
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.formats.onnx.emit import MAX_PROTOBUF
+from resnetgen.formats.onnx.write import MAX_PROTOBUF
 from resnetgen.inputs import read_bytes
 from resnetgen.verify.inputs import Format
 from resnetgen.weights.external import beside

@@ -13,7 +13,7 @@ import onnx
 
 from resnetgen.backends import onnxruntime, opencv, reference
 from resnetgen.backends.onnxruntime import CUDA, FLOATS, Device, Provider, Session
-from resnetgen.formats.onnx.emit import MAX_PROTOBUF, OnnxOptions, plan, write
+from resnetgen.formats.onnx.write import MAX_PROTOBUF, OnnxOptions, plan, write
 from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_bytes
 from resnetgen.verify import arrays, models

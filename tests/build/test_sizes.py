@@ -15,8 +15,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from resnetgen.formats.onnx import emit, validate
-from resnetgen.formats.onnx.emit import MAX_PROTOBUF, OnnxOptions, OnnxPlan
+from resnetgen.formats.onnx import validate
+from resnetgen.formats.onnx import write as onnx
+from resnetgen.formats.onnx.write import MAX_PROTOBUF, OnnxOptions, OnnxPlan
 from resnetgen.ir.graph import Graph
 from resnetgen.weights.initialise import Initialised
 from support.helpers import Run, compile_text
@@ -38,7 +39,7 @@ def padded(graph: Graph, size: int) -> tuple[OnnxOptions, OnnxPlan]:
     letters = 100
     for _ in range(5):  # the length's own length may change
         options = OnnxOptions(metadata={"letters": "x" * letters})
-        planned = emit.plan(graph, options)
+        planned = onnx.plan(graph, options)
         if planned.size == size:
             return options, planned
         letters += size - planned.size
@@ -74,8 +75,8 @@ def test_the_size_is_known_before_a_byte_is_written(tmp_path: Path, letters: int
     options = OnnxOptions(
         metadata={"letters": "x" * letters}, late_metadata=lambda: late, late_bytes=128 if pretrained else 0
     )
-    planned = emit.plan(graph, options)
-    emit.write(planned, Initialised(graph), tmp_path / "model.onnx")
+    planned = onnx.plan(graph, options)
+    onnx.write(planned, Initialised(graph), tmp_path / "model.onnx")
     over = planned.size - (tmp_path / "model.onnx").stat().st_size
     assert over == 0 or (pretrained and 0 < over < 64)
 
@@ -101,7 +102,7 @@ def test_a_model_at_the_limit_is_built_and_loaded(folder: Path, size: int) -> No
     graph = compile_text(spec(31, 4060))
     options, planned = padded(graph, size)
     path = folder / "wide.onnx"
-    checksums = emit.write(planned, Initialised(graph), path)
+    checksums = onnx.write(planned, Initialised(graph), path)
     assert validate.validate(path, graph, planned, options, checksums) == []
     if size > MAX_PROTOBUF:
         assert path.stat().st_size < 1 << 20 < path.with_name("wide.onnx.data").stat().st_size

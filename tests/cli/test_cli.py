@@ -134,7 +134,7 @@ def test_what_stood_there_survives_a_failure(run: Run, tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("resnetgen.formats.onnx.emit._write_tensor", full)
+        patch.setattr("resnetgen.formats.onnx.write._write_tensor", full)
         result = run("build", "tiny.yaml", "--target", "caffe", "--target", "onnx", "--seed", "1")
     assert result.code == Exit.IO
     assert "No space left on device" in result.err
@@ -143,7 +143,7 @@ def test_what_stood_there_survives_a_failure(run: Run, tmp_path: Path, monkeypat
 
 def test_a_wrong_emitter_publishes_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Translation validation: a stride that is lost on the way to the file is our bug, exit 70."""
-    import resnetgen.formats.onnx.translate as translate
+    import resnetgen.formats.onnx.lower as translate
 
     real = translate._conv
     monkeypatch.setattr(translate, "_conv", lambda op: {**real(op), "dilations": [2, 2]})

@@ -16,7 +16,7 @@ import pytest
 from resnetgen.build.options import Options
 from resnetgen.deploy import check, config, schema, triton
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.formats.onnx import emit
+from resnetgen.formats.onnx import write as onnx_writer
 from resnetgen.staging.files import Staging
 from support.deployed import TINY
 from support.helpers import Run
@@ -165,13 +165,13 @@ def test_a_version_is_added_and_none_is_changed(run: Run) -> None:
 def test_a_server_that_polls_sees_nothing_unfinished(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton takes each folder of a repository for a model, and loads a model anew when its own folder changes."""
     seen: list[set[str]] = []
-    real = emit._write_tensor
+    real = onnx_writer._write_tensor
 
     def look(*args: Any) -> None:
         seen.append({path.as_posix() for path in Path("repository").rglob("*") if path.is_dir()})
         real(*args)
 
-    monkeypatch.setattr(emit, "_write_tensor", look)
+    monkeypatch.setattr(onnx_writer, "_write_tensor", look)
     assert run(*TRITON).code == 0
     assert run(*TRITON).code == 0
     assert all(folders in (set(), {"repository/tiny", "repository/tiny/1"}) for folders in seen)
@@ -227,7 +227,7 @@ def test_deploys_at_the_same_time_give_a_version_each(run: Run, retries: bool) -
 
 
 def test_external_data_lies_in_the_model_s_own_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emit, "plan", partial(emit.plan, limit=1000))
+    monkeypatch.setattr(onnx_writer, "plan", partial(onnx_writer.plan, limit=1000))
     assert run(*TRITON).code == 0
     folder = MODEL / "1/model.onnx"
     assert {path.name for path in folder.iterdir()} == {"model.onnx", "model.onnx.data"}
@@ -270,7 +270,7 @@ def test_a_full_disk_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(emit, "_write_tensor", full)
+    monkeypatch.setattr(onnx_writer, "_write_tensor", full)
     before = everything()
     assert run(*TRITON).code == Exit.IO
     assert everything() == before

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from resnetgen.deploy.kserve import check, openapi, service
 from resnetgen.errors import Exit
-from resnetgen.formats.onnx import emit
+from resnetgen.formats.onnx import write as onnx_writer
 from resnetgen.staging.files import Staging
 from support.helpers import Run
 from support.needs import kserve_python
@@ -341,7 +341,11 @@ def test_a_foreign_manifest_is_left_alone(run: Run, change: Callable[[], object]
     assert everything() == before
 
 
-FULL = {"the model": (emit, "_write_tensor"), "the manifest": (Staging, "write_text"), "its place": (os, "replace")}
+FULL = {
+    "the model": (onnx_writer, "_write_tensor"),
+    "the manifest": (Staging, "write_text"),
+    "its place": (os, "replace"),
+}
 
 
 @pytest.mark.parametrize(("owner", "name"), FULL.values(), ids=FULL)
@@ -351,7 +355,7 @@ def test_a_full_disk_leaves_what_stood_there(run: Run, monkeypatch: pytest.Monke
     real = getattr(owner, name)
 
     def full(*args: Any) -> None:
-        if owner is emit or str(args[1]).endswith(service.SERVICE):
+        if owner is onnx_writer or str(args[1]).endswith(service.SERVICE):
             monkeypatch.setattr(owner, name, real)  # what was written can then be taken back
             raise OSError(28, "No space left on device")
         real(*args)

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from resnetgen.errors import Code, Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
-from resnetgen.formats.onnx.emit import OnnxOptions
 from resnetgen.formats.onnx.validate import validate
+from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Conv, MaxPool, Relu6
 from resnetgen.weights.source import Array, Weights

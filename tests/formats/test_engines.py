@@ -19,9 +19,9 @@ import pytest
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.formats.caffe.translate import translate
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
-from resnetgen.formats.onnx.emit import OnnxOptions
-from resnetgen.formats.onnx.translate import Names
+from resnetgen.formats.onnx.lower import Names
 from resnetgen.formats.onnx.validate import validate
+from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import (
     VOCABULARY,

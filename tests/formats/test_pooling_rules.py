@@ -13,7 +13,7 @@ from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.read import read_graph
 from resnetgen.formats.caffe.schema import parse_prototxt
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
-from resnetgen.formats.onnx.emit import OnnxOptions
+from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.ops import AvgPool, BlurPool, MaxPool, Op, Shape
 from resnetgen.ir.ops.base import OpError
 from support.helpers import cells, random_weights, write_caffe, write_onnx

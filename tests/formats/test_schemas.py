@@ -12,7 +12,7 @@ from onnx import helper
 
 from resnetgen.formats.caffe import schema as caffe
 from resnetgen.formats.onnx import schema as onnx_schema
-from resnetgen.formats.onnx.translate import MAX_OPSET, MIN_OPSET, ir_version
+from resnetgen.formats.onnx.lower import MAX_OPSET, MIN_OPSET, ir_version
 from support.places import DATA
 
 # Field numbers, types and defaults of Caffe's messages, as BVLC's caffe.proto has them.

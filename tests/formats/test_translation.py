@@ -23,9 +23,9 @@ from resnetgen.formats.caffe.read import read_graph as read_prototxt
 from resnetgen.formats.caffe.schema import message, parse_prototxt
 from resnetgen.formats.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
 from resnetgen.formats.onnx.decode import read_graph
-from resnetgen.formats.onnx.emit import OnnxOptions
 from resnetgen.formats.onnx.read import read_file
 from resnetgen.formats.onnx.validate import validate
+from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.canonical import canonical, differences, shortest
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import AvgPool, MaxPool

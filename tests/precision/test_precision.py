@@ -14,10 +14,11 @@ from PIL import Image
 
 from resnetgen import verify as verify_room
 from resnetgen.errors import Exit, Failure
-from resnetgen.precision import calibration, lower, quantise
+from resnetgen.precision import calibration, quantise
 from resnetgen.precision.agreement import measure
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.choice import GATES, Gate, Lowering, Precision
+from resnetgen.precision.options import TOLERANCES, Precision, PrecisionOptions, Tolerance
+from resnetgen.precision.plan import Fp32Plan, plan_precision
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.verify.inputs import Format
 from support.helpers import Result, Run
@@ -197,7 +198,7 @@ def test_a_model_that_is_another(precision: Precision, run: Run) -> None:
     (FOLDER / "tiny.onnx").rename(whole)
     passed(run(*BUILD, "--seed", "1"))
     images = calibration.load(None, None, WANTED, None)
-    lowering = Lowering(precision, GATES[precision])
+    lowering = PrecisionOptions(precision, TOLERANCES[precision])
     assert measure(whole, whole, images, lowering).passed
     found = measure(whole, FOLDER / "tiny.onnx", images, lowering)
     assert not found.passed
@@ -211,7 +212,7 @@ def test_an_output_that_is_not_finite(run: Run) -> None:
     bias.CopyFrom(numpy_helper.from_array(np.full(4, np.nan, np.float32), bias.name))
     onnx.save(model, "nan.onnx")
     images = calibration.load(None, None, WANTED, None)
-    found = measure(FOLDER / "tiny.onnx", Path("nan.onnx"), images, Lowering(Precision.FP16, Gate(0, 0.5)))
+    found = measure(FOLDER / "tiny.onnx", Path("nan.onnx"), images, PrecisionOptions(Precision.FP16, Tolerance(0, 0.5)))
     assert not found.passed
     assert "NaN in fp16" in found.said
 
@@ -366,16 +367,19 @@ def test_pictures_without_preprocessing(run: Run) -> None:
 
 def test_too_large_for_the_quantiser(monkeypatch: pytest.MonkeyPatch) -> None:
     """With external data, which a plan says: the limit is a protobuf's."""
-    from resnetgen.formats.onnx.emit import OnnxOptions, plan
+    from resnetgen.formats.onnx.write import OnnxOptions, plan
     from support.helpers import compile_text, random_weights
 
     graph = compile_text(TINY)
     options = OnnxOptions()
-    whole = lower.Whole(graph, random_weights(graph), plan(graph, options, limit=100), options)
+    whole = Fp32Plan(graph, random_weights(graph), plan(graph, options, limit=100), options)
     with pytest.raises(Failure) as caught:
-        lower.plan(Lowering(Precision.INT8, GATES[Precision.INT8]), whole, None)
+        plan_precision(PrecisionOptions(Precision.INT8, TOLERANCES[Precision.INT8]), whole, None)
     assert caught.value.exit is Exit.LIMIT
-    assert lower.plan(Lowering(Precision.FP16, GATES[Precision.FP16]), whole, None).images.origin == "16 random images"
+    assert (
+        plan_precision(PrecisionOptions(Precision.FP16, TOLERANCES[Precision.FP16]), whole, None).images.origin
+        == "16 random images"
+    )
 
 
 @pytest.mark.parametrize(("build", "name"), [(INT8, "tiny-int8.onnx"), (FP16, "tiny-fp16.onnx")])

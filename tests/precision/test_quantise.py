@@ -10,11 +10,11 @@ import pytest
 from onnx import ModelProto, numpy_helper
 
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.onnx.emit import OnnxOptions
+from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.precision import quantise
 from resnetgen.precision.agreement import measure
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.choice import Gate, Lowering, Precision
+from resnetgen.precision.options import Precision, PrecisionOptions, Tolerance
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from support.helpers import OnnxModel, compile_text, random_weights, write_onnx
 
@@ -25,7 +25,7 @@ stages:
   conv1: 4x4 | 3x3, 4, /2
   head:  1x1 | gap | HEAD
 """
-LOWERING = Lowering(Precision.INT8, Gate(0, 0))
+LOWERING = PrecisionOptions(Precision.INT8, Tolerance(0, 0))
 
 
 def model(folder: Path, head: str, batch: int | None = None) -> OnnxModel:
@@ -140,7 +140,7 @@ def test_what_makes_numbers_of_bytes_stays_in_fp32(color: Color, tmp_path: Path)
 
 @pytest.mark.parametrize(("top1", "cosine"), [(0, -1), (1, 1), (0.5, 0)])
 def test_shares_and_cosines(top1: float, cosine: float) -> None:
-    assert Gate(top1, cosine).top1 == top1
+    assert Tolerance(top1, cosine).top1 == top1
 
 
 @pytest.mark.parametrize(
@@ -155,5 +155,5 @@ def test_shares_and_cosines(top1: float, cosine: float) -> None:
 )
 def test_what_no_share_or_cosine_is(top1: float, cosine: float, message: str) -> None:
     with pytest.raises(Failure) as caught:
-        Gate(top1, cosine)
+        Tolerance(top1, cosine)
     assert (caught.value.exit, caught.value.problems[0].message) == (Exit.USAGE, message)

@@ -15,11 +15,11 @@ from resnetgen.build.run import build
 from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.schema import message
-from resnetgen.formats.onnx.emit import OnnxOptions
 from resnetgen.formats.onnx.precision import Precision
+from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph
 from resnetgen.network import compile_spec
-from resnetgen.precision.choice import GATES, Lowering
+from resnetgen.precision.options import TOLERANCES, PrecisionOptions
 from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, Weights
@@ -110,8 +110,8 @@ def test_a_model_with_its_preprocessing_or_in_fp16_is_taken_in_silence(tmp_path:
         "merge: add", "merge: add, last: [conv]"
     )
     word = spec(tmp_path, plain.replace("3x3, 4", "3x3, 4, bias"))
-    lowering = Lowering(Precision.FP16, GATES[Precision.FP16])
-    (built,) = build([word], Options(lowering=lowering, output_dir=tmp_path / "b"))
+    lowering = PrecisionOptions(Precision.FP16, TOLERANCES[Precision.FP16])
+    (built,) = build([word], Options(precision=lowering, output_dir=tmp_path / "b"))
     assert warnings(onnx_of(built.files), word) == ()
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from resnetgen.expand import expand
 from resnetgen.formats.caffe import emit as caffe
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.onnx import emit as onnx
+from resnetgen.formats.onnx import write as onnx
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.network import Network, compile_spec

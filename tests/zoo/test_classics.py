@@ -11,7 +11,7 @@ from benchmarks.suite import measured
 from resnetgen.build.job import Job
 from resnetgen.build.options import Options, Quiet, Target
 from resnetgen.formats.caffe import emit as caffe
-from resnetgen.formats.onnx.emit import OnnxOptions, plan, write
+from resnetgen.formats.onnx.write import OnnxOptions, plan, write
 from resnetgen.ir.ops import ChannelPad, Conv
 from resnetgen.network import Network, compile_spec
 from resnetgen.summary import summarise

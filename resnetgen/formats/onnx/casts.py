@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnetgen.formats.onnx.elements import Element, of_proto
+from resnetgen.formats.onnx.dtypes import FloatType, of_proto
 from resnetgen.formats.onnx.forms import unreadable
 from resnetgen.formats.onnx.schema import GraphProto, NodeProto, ValueInfoProto
 from resnetgen.frozen import Frozen
@@ -18,13 +18,13 @@ class Casts(Frozen):
     """Name of the tensor that the network reads."""
     result: str
     """Name of the tensor that the network produces."""
-    inner: Element
+    inner: FloatType
     """Type in which the network computes."""
-    outer: Element
+    outer: FloatType
     """Type of the model's output, and of its input unless that is bytes."""
 
 
-def read_casts(graph: GraphProto, source: str, given: Element, before: int) -> Casts:
+def read_casts(graph: GraphProto, source: str, given: FloatType, before: int) -> Casts:
     """Return the nodes between the first cast and the last.
 
     `source` is the tensor, of type `given`, that the nodes from index `before` on read. Raises Failure (exit 4) for
@@ -46,7 +46,7 @@ def read_casts(graph: GraphProto, source: str, given: Element, before: int) -> C
     return Casts(nodes, source, result, inner, outer)
 
 
-def element_of(value: ValueInfoProto) -> Element:
+def element_of(value: ValueInfoProto) -> FloatType:
     """Return the type of a tensor. Raises Failure (exit 4) if it is not a supported one."""
     return _known(value.type.tensor_type.elem_type)
 
@@ -55,13 +55,13 @@ def _is_cast(node: NodeProto) -> bool:
     return node.op_type == "Cast" and not node.domain and len(node.input) == len(node.output) == 1
 
 
-def _to(node: NodeProto) -> Element:
+def _to(node: NodeProto) -> FloatType:
     if len(node.attribute) != 1 or node.attribute[0].name != "to":
         raise unreadable(f"the cast {node.name} does not say to what alone")
     return _known(node.attribute[0].i)
 
 
-def _known(data_type: int) -> Element:
+def _known(data_type: int) -> FloatType:
     if (element := of_proto(data_type)) is None:
         raise unreadable(f"a tensor is of the type {data_type}, in which no network of ours computes")
     return element

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from resnetgen.formats.onnx.casts import Casts, element_of, read_casts
-from resnetgen.formats.onnx.elements import Element
+from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.forms import Call, Constant, Done, Form, Softplus, begin, go_on, unreadable
 from resnetgen.formats.onnx.prelude import Prelude, read_prelude
 from resnetgen.formats.onnx.read import OnnxFile
@@ -61,7 +61,7 @@ class _Decoder:
     def __init__(self, file: OnnxFile) -> None:
         self.source = file.model.graph
         self.tensors = {name: tensor.shape for name, tensor in file.tensors.items()}
-        self.elements = {name: tensor.element for name, tensor in file.tensors.items()}
+        self.types = {name: tensor.element for name, tensor in file.tensors.items()}
         self.constants = {tensor.name: _constant(tensor) for tensor in self.source.initializer}
         self.shapes = {v.name: tuple(_dims(v)[1:]) for v in (*self.source.value_info, *self.source.input)}
         """Tensor -> its shape as the file declares it; `_check_values` compares it with the computed one."""
@@ -79,7 +79,7 @@ class _Decoder:
         try:
             prelude = read_prelude(self.source, self.constants)
             if prelude:
-                casts = read_casts(self.source, prelude.tensor, Element.FP32, prelude.nodes)
+                casts = read_casts(self.source, prelude.tensor, FloatType.FP32, prelude.nodes)
             else:
                 casts = read_casts(self.source, data.name, element_of(data), 0)
             shape = prelude.shape if prelude else tuple(_dims(data)[1:])
@@ -112,7 +112,7 @@ class _Decoder:
             if wanted != held:
                 raise unreadable(f"{node.name} has weights of the shapes {held} instead of {wanted}")
 
-    def _call(self, proto: NodeProto, element: Element) -> Call:
+    def _call(self, proto: NodeProto, element: FloatType) -> Call:
         if not all(isinstance(name, str) for name in (*proto.input, *proto.output)):
             raise unreadable("a name is not UTF-8 text")  # protobuf returns bytes for it
         at = {attribute.name: _value(attribute) for attribute in proto.attribute}
@@ -126,7 +126,7 @@ class _Decoder:
             raise unreadable(f"the {proto.op_type} node {proto.name} has other inputs or outputs than it can have")
         shapes = tuple(self.tensors[name] for name in weights)
         held = tuple(self.constants[name] for name in constants)
-        if any(self.elements[name] is not element for name in weights) or any(
+        if any(self.types[name] is not element for name in weights) or any(
             values.dtype not in (element.dtype, np.int64) for values in held
         ):
             raise unreadable(f"the {proto.op_type} node {proto.name} is given numbers of another type than {element}")

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.formats.onnx.elements import Element, of_proto
+from resnetgen.formats.onnx.dtypes import FloatType, of_proto
 from resnetgen.formats.onnx.schema import ModelProto, TensorProto
 from resnetgen.frozen import Frozen
 from resnetgen.inputs import open_input, read_failure
@@ -25,7 +25,7 @@ class Tensor(Frozen):
     """A weight of a file, without its values."""
 
     shape: Shape
-    element: Element
+    element: FloatType
     checksum: int
 
 
@@ -152,7 +152,7 @@ class _Reader:
         self.path = path
         self.file = file
         self.sums = sums
-        self.tensors: dict[str, tuple[Shape, Element, Sum]] = {}
+        self.tensors: dict[str, tuple[Shape, FloatType, Sum]] = {}
 
     def read(self, end: int) -> OnnxFile:
         model = _merged(self.file, end, self._initializer)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.onnx.decode import read_graph
-from resnetgen.formats.onnx.emit import OnnxOptions, OnnxPlan
+from resnetgen.formats.onnx.lower import BATCH, initializer
 from resnetgen.formats.onnx.prelude import prelude_differences
 from resnetgen.formats.onnx.read import OnnxFile, read_file
 from resnetgen.formats.onnx.schema import ModelProto
-from resnetgen.formats.onnx.translate import BATCH, initializer
+from resnetgen.formats.onnx.write import OnnxOptions, OnnxPlan
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
 
@@ -26,12 +26,12 @@ def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, 
         return [problem.message for problem in failure.problems]
     (source,), (result,) = graph.inputs, graph.outputs
     called: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in graph.nodes}
-    if not options.elements.differ:
+    if not options.types.differ:
         called |= {result.name: (options.names.output,)}
-    if not options.embed and not options.elements.differ:
+    if not options.embed and not options.types.differ:
         called |= {source.name: (options.names.input,)}
     lines = differences(graph, found.graph, called) + prelude_differences(found.prelude, options.embed)
-    if (found.casts.inner, found.casts.outer) != (options.elements.inner, options.elements.outer):
+    if (found.casts.inner, found.casts.outer) != (options.types.inner, options.types.outer):
         lines.append(f"it computes in {found.casts.inner} and gives {found.casts.outer}")
     for node in graph.nodes:
         wanted = [initializer(node.name, parameter.name) for parameter in graph.parameters(node)]

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from resnetgen.formats.onnx.emit import OnnxOptions
-from resnetgen.formats.onnx.translate import Names
+from resnetgen.formats.onnx.lower import Names
 from resnetgen.formats.onnx.validate import validate
+from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.weights.source import Array
 from support.helpers import OnnxModel, cells, error, on_onnxruntime, on_reference_evaluator, random_weights, write_onnx

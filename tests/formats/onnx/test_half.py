@@ -11,10 +11,10 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.onnx.elements import Element
-from resnetgen.formats.onnx.emit import OnnxOptions
-from resnetgen.formats.onnx.translate import Elements
+from resnetgen.formats.onnx.dtypes import FloatType
+from resnetgen.formats.onnx.lower import FloatTypes
 from resnetgen.formats.onnx.validate import validate
+from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from support.helpers import (
     Changed,
@@ -29,8 +29,8 @@ from support.helpers import (
     write_onnx,
 )
 
-FP16, FP32 = Element.FP16, Element.FP32
-CAST, WHOLE = Elements(FP16, FP32), Elements(FP16, FP16)
+FP16, FP32 = FloatType.FP16, FloatType.FP32
+CAST, WHOLE = FloatTypes(FP16, FP32), FloatTypes(FP16, FP16)
 
 NET = """
 use: std
@@ -44,9 +44,9 @@ stages:
 EMBED = Preprocess(Color.BGR, 255, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), None, (12, 11), Interpolation.BILINEAR)
 
 
-def write(folder: Path, elements: Elements, opset: int = 17, embed: Preprocess | None = None) -> OnnxModel:
+def write(folder: Path, types: FloatTypes, opset: int = 17, embed: Preprocess | None = None) -> OnnxModel:
     graph = compile_text(NET)
-    options = OnnxOptions(opset, elements=elements, embed=embed)
+    options = OnnxOptions(opset, types=types, embed=embed)
     return write_onnx(graph, random_weights(graph), folder, options, fold=True)
 
 
@@ -55,18 +55,18 @@ def differences(model: OnnxModel, path: Path | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize("opset", [11, 13, 17, 21, 23])
-@pytest.mark.parametrize("elements", [CAST, WHOLE], ids=["cast", "whole"])
-def test_computes_the_network(elements: Elements, opset: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("types", [CAST, WHOLE], ids=["cast", "whole"])
+def test_computes_the_network(types: FloatTypes, opset: int, tmp_path: Path) -> None:
     """On two engines within the eleven bits of fp16, and not better: it does compute in it."""
-    model = write(tmp_path, elements, opset)
+    model = write(tmp_path, types, opset)
     assert differences(model) == []
     onnx.checker.check_model(onnx.load(str(model.path)), full_check=True)
     graph = compile_text(NET)
     data = image(graph, batch=2)
     wanted = expected(graph, random_weights(graph), data)
-    given = data.astype(elements.outer.dtype)
+    given = data.astype(types.outer.dtype)
     found = on_onnxruntime(model.path, given)
-    assert found.dtype == elements.outer.dtype
+    assert found.dtype == types.outer.dtype
     assert 1e-7 < error(found, wanted) < 5e-3
     if opset < 23:  # the reference evaluator lacks a kernel or two above
         # It keeps every sum in fp16, those of a norm's variance too, where ONNX Runtime has more bits.
@@ -74,7 +74,7 @@ def test_computes_the_network(elements: Elements, opset: int, tmp_path: Path) ->
 
 
 def test_half_the_size(tmp_path: Path) -> None:
-    half, whole = write(tmp_path, CAST), write(tmp_path, Elements())
+    half, whole = write(tmp_path, CAST), write(tmp_path, FloatTypes())
     assert 2 * half.plan.payload == whole.plan.payload
     kinds = {tensor.data_type for tensor in onnx.load(str(half.path)).graph.initializer}
     assert kinds == {TensorProto.FLOAT16, TensorProto.INT64}
@@ -92,7 +92,7 @@ def test_takes_bytes(tmp_path: Path) -> None:
 
 def test_external(tmp_path: Path) -> None:
     graph = compile_text(NET)
-    model = write_onnx(graph, random_weights(graph), tmp_path, OnnxOptions(elements=CAST), fold=True, limit=1000)
+    model = write_onnx(graph, random_weights(graph), tmp_path, OnnxOptions(types=CAST), fold=True, limit=1000)
     assert model.plan.external
     assert differences(model) == []
     assert np.array_equal(
@@ -109,7 +109,7 @@ def with_weight(value: float, folder: Path) -> OnnxModel:
     large = weights.tensor("c/fc", "weight")
     large[2, 1] = value
     changed = Changed(weights, {("c/fc", "weight"): large})
-    return write_onnx(graph, changed, folder, OnnxOptions(elements=CAST), fold=True)
+    return write_onnx(graph, changed, folder, OnnxOptions(types=CAST), fold=True)
 
 
 def test_beyond_the_range(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_changed_model_is_noticed(change: str, tmp_path: Path) -> None:
 
 
 def test_another_precision(tmp_path: Path) -> None:
-    cast, whole, single = write(tmp_path, CAST), write(tmp_path, WHOLE), write(tmp_path, Elements())
+    cast, whole, single = write(tmp_path, CAST), write(tmp_path, WHOLE), write(tmp_path, FloatTypes())
     assert "it computes in fp16 and gives fp16" in differences(cast, whole.path)
     assert "it computes in fp16 and gives fp32" in differences(single, cast.path)
     assert "it computes in fp32 and gives fp32" in differences(whole, single.path)

@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from resnetgen.formats.onnx.elements import Element
+from resnetgen.formats.onnx.dtypes import FloatType
+from resnetgen.formats.onnx.lower_ops import Constant, OnnxNode
 from resnetgen.formats.onnx.schema import TensorProto
-from resnetgen.formats.onnx.steps import Constant, Step
 from resnetgen.preprocess import Color, Preprocess
 
 
-def embedded(preprocess: Preprocess, x: str, output: str, element: Element = Element.FP32) -> Iterator[Step]:
-    """Yield the nodes from a model's input to the network's, which computes in `element`."""
+def preprocess_nodes(
+    preprocess: Preprocess, x: str, output: str, inner: FloatType = FloatType.FP32
+) -> Iterator[OnnxNode]:
+    """Yield the nodes from a model's input to the network's, which computes in `inner`."""
     calls: list[tuple[str, list[Constant], dict[str, Any]]] = [("Transpose", [], {"perm": [0, 3, 1, 2]})]
     if preprocess.color is Color.BGR:
         calls.append(("Gather", [Constant("order", np.array([2, 1, 0], np.int64))], {"axis": 1}))
@@ -31,11 +33,11 @@ def embedded(preprocess: Preprocess, x: str, output: str, element: Element = Ele
     scale = [1 / (preprocess.divide * std) for std in preprocess.std]
     if any(factor != 1 for factor in scale):
         calls.append(("Mul", [_per_channel("scale", scale)], {}))
-    if element is not Element.FP32:
-        calls.append(("Cast", [], {"to": element.proto}))
+    if inner is not FloatType.FP32:
+        calls.append(("Cast", [], {"to": inner.proto}))
     names = [*(f"{output}/{kind.lower()}" for kind, _, _ in calls[:-1]), output]
     for (kind, constants, attributes), name in zip(calls, names, strict=True):
-        yield Step(kind, [x, *constants], name, attributes)
+        yield OnnxNode(kind, [x, *constants], name, attributes)
         x = name
 
 

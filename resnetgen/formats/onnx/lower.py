@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.formats.onnx import steps
-from resnetgen.formats.onnx.elements import Element
-from resnetgen.formats.onnx.embed import embedded
+from resnetgen.formats.onnx import lower_ops
+from resnetgen.formats.onnx.dtypes import FloatType
+from resnetgen.formats.onnx.lower_ops import OnnxNode, Tensor
+from resnetgen.formats.onnx.lower_preprocess import preprocess_nodes
 from resnetgen.formats.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
-from resnetgen.formats.onnx.steps import Step, Tensor
 from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
@@ -37,18 +37,18 @@ class Names(Frozen):
     output: str = "output"
 
 
-class Elements(Frozen):
+class FloatTypes(Frozen):
     """Types in which a model computes (inner), and of its input and output (outer); casts are added if they differ."""
 
-    inner: Element = Element.FP32
-    outer: Element = Element.FP32
+    inner: FloatType = FloatType.FP32
+    outer: FloatType = FloatType.FP32
 
     @property
     def differ(self) -> bool:
         return self.inner is not self.outer
 
 
-class Translation:
+class Lowered:
     """Nodes and tensor types of a graph at an opset. A node's tensor has the node's name.
 
     With embedded preprocessing the model's input is an image of bytes, and the network's own input an inner tensor; the
@@ -63,10 +63,10 @@ class Translation:
         batch: int | None,
         embed: Preprocess | None = None,
         runtime: Profile | None = None,
-        elements: Elements | None = None,
+        types: FloatTypes | None = None,
     ) -> None:
         self.graph = graph
-        self.elements = elements or Elements()
+        self.types = types or FloatTypes()
         self.opset = opset
         self.runtime = runtime
         self.embed = embed
@@ -74,15 +74,15 @@ class Translation:
         self.batch: int | str = batch or BATCH
         (source,), (result,) = graph.inputs, _single_output(graph)
         self.tensors = {node.name: node.name for node in graph.nodes}
-        self.tensors[source.name] = source.name if embed or self.elements.differ else names.input
-        self.tensors[result.name] = result.name if self.elements.differ else names.output
+        self.tensors[source.name] = source.name if embed or self.types.differ else names.input
+        self.tensors[result.name] = result.name if self.types.differ else names.output
         channels, height, width = graph.shapes[source.name]
         self.inputs = [
             self.value(names.input, (height, width, channels), TensorProto.UINT8)
             if embed
-            else self.value(names.input, (channels, height, width), self.elements.outer.proto)
+            else self.value(names.input, (channels, height, width), self.types.outer.proto)
         ]
-        self.outputs = [self.value(names.output, graph.shapes[result.name], self.elements.outer.proto)]
+        self.outputs = [self.value(names.output, graph.shapes[result.name], self.types.outer.proto)]
         self.inner: list[ValueInfoProto] = []
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
@@ -91,8 +91,8 @@ class Translation:
             self.nodes += self._translated(node)
             if self.tensors[node.name] not in (names.input, names.output):
                 self.inner.append(self.value(node.name, graph.shapes[node.name]))
-        if self.elements.differ:
-            last = Step("Cast", [result.name], names.output, {"to": self.elements.outer.proto})
+        if self.types.differ:
+            last = OnnxNode("Cast", [result.name], names.output, {"to": self.types.outer.proto})
             self.nodes.append(self._node(result, last))
         weights = [initializer(node.name, p.name) for node in graph.nodes for p in graph.parameters(node)]
         made = [output for node in self.nodes for output in node.output]
@@ -105,7 +105,7 @@ class Translation:
         """Return the type of a tensor of this shape, with the batch axis before it; its numbers are of `kind`, by
         default the type of the network."""
         info = ValueInfoProto(name=name)
-        info.type.tensor_type.elem_type = kind or self.elements.inner.proto
+        info.type.tensor_type.elem_type = kind or self.types.inner.proto
         for extent in (self.batch, *shape):
             dim = info.type.tensor_type.shape.dim.add()
             if isinstance(extent, str):
@@ -116,18 +116,18 @@ class Translation:
 
     def _translated(self, node: Node) -> Iterator[NodeProto]:
         weights = [initializer(node.name, p.name) for p in self.graph.parameters(node)]
-        for step in self._steps(node, [*(self.tensors[name] for name in node.inputs), *weights]):
-            if step.shape is not None:
-                self.inner.append(self.value(step.output, step.shape))
-            yield self._node(node, step)
+        for new in self._onnx_nodes(node, [*(self.tensors[name] for name in node.inputs), *weights]):
+            if new.shape is not None:
+                self.inner.append(self.value(new.output, new.shape))
+            yield self._node(node, new)
 
-    def _node(self, node: Node, step: Step) -> NodeProto:
+    def _node(self, node: Node, new: OnnxNode) -> NodeProto:
         return NodeProto(
-            op_type=step.type,
-            name=step.output,
-            input=[self._named(node, tensor) for tensor in step.inputs],
-            output=[step.output],
-            attribute=[_attribute(name, value) for name, value in sorted(step.attributes.items())],
+            op_type=new.type,
+            name=new.output,
+            input=[self._named(node, tensor) for tensor in new.inputs],
+            output=[new.output],
+            attribute=[_attribute(name, value) for name, value in sorted(new.attributes.items())],
             doc_string=_place(node),
         )
 
@@ -136,10 +136,10 @@ class Translation:
             return tensor
         name = f"{node.name}.{tensor.label}"
         is_inner = tensor.values.dtype == np.float32 and not isinstance(node.op, ops.Input)
-        self.constants[name] = tensor.values.astype(self.elements.inner.dtype) if is_inner else tensor.values
+        self.constants[name] = tensor.values.astype(self.types.inner.dtype) if is_inner else tensor.values
         return name
 
-    def _steps(self, node: Node, inputs: list[Tensor]) -> Iterator[Step]:
+    def _onnx_nodes(self, node: Node, inputs: list[Tensor]) -> Iterator[OnnxNode]:
         """Yield the ONNX nodes of a node; `inputs` are its tensors, followed by its weights."""
         op, shapes = node.op, self.graph.input_shapes(node)
         output = self.tensors[node.name]
@@ -147,72 +147,74 @@ class Translation:
         match op:
             case ops.Input():
                 if self.embed:
-                    yield from embedded(self.embed, self.input, output, self.elements.inner)
-                elif self.elements.differ:
-                    yield Step("Cast", [self.input], output, {"to": self.elements.inner.proto})
+                    yield from preprocess_nodes(self.embed, self.input, output, self.types.inner)
+                elif self.types.differ:
+                    yield OnnxNode("Cast", [self.input], output, {"to": self.types.inner.proto})
             case ops.Conv():
-                yield Step("Conv", inputs, output, _conv(op))
+                yield OnnxNode("Conv", inputs, output, _conv(op))
             case ops.ChannelConv():
-                yield from steps.channelconv(op, shapes[0], inputs, output)
+                yield from lower_ops.channelconv(op, shapes[0], inputs, output)
             case ops.BatchNorm():
-                yield Step("BatchNormalization", inputs, output, {"epsilon": op.eps})
+                yield OnnxNode("BatchNormalization", inputs, output, {"epsilon": op.eps})
             # GroupNormalization of opset 18 scales the groups, not the channels
             case ops.GroupNorm() if self.opset >= 21:
-                yield Step("GroupNormalization", inputs, output, {"epsilon": op.eps, "num_groups": op.groups})
+                yield OnnxNode("GroupNormalization", inputs, output, {"epsilon": op.eps, "num_groups": op.groups})
             case ops.GroupNorm():
-                yield from steps.groupnorm(op, shapes[0], inputs, output)
+                yield from lower_ops.groupnorm(op, shapes[0], inputs, output)
             case ops.Lrn():
-                yield Step("LRN", inputs, output, {"alpha": op.alpha, "beta": op.beta, "bias": op.k, "size": op.size})
+                yield OnnxNode(
+                    "LRN", inputs, output, {"alpha": op.alpha, "beta": op.beta, "bias": op.k, "size": op.size}
+                )
             case ops.Relu():
-                yield Step("Relu", inputs, output)
+                yield OnnxNode("Relu", inputs, output)
             case ops.LeakyRelu():
-                yield Step("LeakyRelu", inputs, output, {"alpha": op.slope})
+                yield OnnxNode("LeakyRelu", inputs, output, {"alpha": op.slope})
             case ops.Relu6():
                 self._need(11, node, "relu6")
-                yield steps.relu6(x, output)
+                yield lower_ops.relu6(x, output)
             case ops.Silu():
-                yield from steps.silu(shapes[0], x, output)
+                yield from lower_ops.silu(shapes[0], x, output)
             case ops.Mish() if self.opset >= 18:
-                yield Step("Mish", inputs, output)
+                yield OnnxNode("Mish", inputs, output)
             case ops.Mish():
-                yield from steps.mish(shapes[0], x, output)
+                yield from lower_ops.mish(shapes[0], x, output)
             case ops.Gelu():
                 self._need(20, node, "gelu")
-                yield Step("Gelu", inputs, output)
+                yield OnnxNode("Gelu", inputs, output)
             case ops.Dropout():
-                yield Step("Identity", inputs, output)
+                yield OnnxNode("Identity", inputs, output)
             case ops.Sigmoid():
-                yield Step("Sigmoid", inputs, output)
+                yield OnnxNode("Sigmoid", inputs, output)
             case ops.MaxPool():
-                yield Step("MaxPool", inputs, output, steps.window(op, shapes[0]))
+                yield OnnxNode("MaxPool", inputs, output, lower_ops.window(op, shapes[0]))
             case ops.AvgPool():
-                if steps.pads_apart(op, shapes[0]):
+                if lower_ops.pads_apart(op, shapes[0]):
                     self._need(11, node, "an average pooling with padding and an overhang, or with uneven padding")
-                yield from steps.average(op, shapes[0], x, output)
+                yield from lower_ops.average(op, shapes[0], x, output)
             case ops.GlobalAvgPool():
-                yield Step("GlobalAveragePool", inputs, output)
+                yield OnnxNode("GlobalAveragePool", inputs, output)
             case ops.BlurPool():
                 self._need(11, node, "a reflecting blurpool")
-                yield from steps.blurpool(op, shapes[0], x, output)
+                yield from lower_ops.blurpool(op, shapes[0], x, output)
             case ops.ChannelPad():
                 self._need(11, node, "a channelpad")
-                yield from steps.channelpad(op, shapes[0], x, output)
+                yield from lower_ops.channelpad(op, shapes[0], x, output)
             case ops.Flatten():
-                yield Step("Flatten", inputs, output, {"axis": 1})
+                yield OnnxNode("Flatten", inputs, output, {"axis": 1})
             case ops.Fc():
                 if not op.bias:
                     self._need(11, node, "an fc without a bias")
-                yield from steps.fc(shapes[0], inputs, output)
+                yield from lower_ops.fc(shapes[0], inputs, output)
             case ops.Softmax():
                 if prod(shapes[0][1:]) != 1:
                     self._need(13, node, "a softmax over the channels of an image")
-                yield Step("Softmax", inputs, output, {"axis": 1})
+                yield OnnxNode("Softmax", inputs, output, {"axis": 1})
             case ops.Add():
-                yield Step("Add" if len(inputs) == 2 else "Sum", inputs, output)
+                yield OnnxNode("Add" if len(inputs) == 2 else "Sum", inputs, output)
             case ops.Mul():
-                yield Step("Mul", inputs, output)
+                yield OnnxNode("Mul", inputs, output)
             case ops.Concat():
-                yield Step("Concat", inputs, output, {"axis": 1})
+                yield OnnxNode("Concat", inputs, output, {"axis": 1})
             case _:
                 assert_never(op)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from resnetgen.errors import Code, Exit, Span, fail
-from resnetgen.formats.onnx.elements import Element, stored
-from resnetgen.formats.onnx.pieces import around, before_values
+from resnetgen.formats.onnx.dtypes import FloatType, rounded_to
+from resnetgen.formats.onnx.lower import FloatTypes, Lowered, Names, constant, dims, initializer, ir_version
 from resnetgen.formats.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
-from resnetgen.formats.onnx.translate import Elements, Names, Translation, constant, dims, initializer, ir_version
+from resnetgen.formats.onnx.serialise import around, before_values
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
@@ -46,7 +46,7 @@ class OnnxOptions(Frozen):
     """Preprocessing that the model applies to the pixels of an image; None for none."""
     runtime: Profile | None = None
     """Server that must be able to load the model; None for no particular one."""
-    elements: Elements = field(default_factory=Elements)
+    types: FloatTypes = field(default_factory=FloatTypes)
     late_bytes: int = 0
     """Largest size in bytes of the late metadata in the file."""
     external: bool = False
@@ -67,7 +67,7 @@ class OnnxPlan(Frozen):
     """Size in bytes of the model with its weights; an upper limit if there is late metadata, else exact."""
     external: bool
     """True if the weights go into a file next to the model: on demand, or because one file would be too large."""
-    element: Element
+    kind: FloatType
     """Type in which the weights are stored."""
     places: dict[str, Span | None]
     """Node -> its place in the spec."""
@@ -79,7 +79,7 @@ class OnnxPlan(Frozen):
 
     @property
     def payload(self) -> int:
-        return payload(self.shapes, self.element.dtype.itemsize)
+        return payload(self.shapes, self.kind.dtype.itemsize)
 
 
 def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxPlan:
@@ -88,8 +88,8 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     Raises Failure (exit 2 or 3) for an opset, a name or an op that cannot be written.
     """
     version = ir_version(options.opset, options.runtime)
-    elements = options.elements
-    made = Translation(graph, options.opset, options.names, options.batch, options.embed, options.runtime, elements)
+    types = options.types
+    made = Lowered(graph, options.opset, options.names, options.batch, options.embed, options.runtime, types)
     skeleton = ModelProto(
         ir_version=version,
         producer_name="resnetgen",
@@ -110,14 +110,12 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     places = {node.name: node.span for node in graph.nodes}
     streamed = 0
     for key, shape in shapes.items():
-        nbytes = elements.inner.dtype.itemsize * prod(shape)
-        streamed += len(before_values(_tensor_head(initializer(*key), held[key], elements.inner), nbytes)) + nbytes
+        nbytes = types.inner.dtype.itemsize * prod(shape)
+        streamed += len(before_values(_tensor_head(initializer(*key), held[key], types.inner), nbytes)) + nbytes
     before, after = around(skeleton, streamed)
     size = len(before) + streamed + len(after) + options.late_bytes
     external = options.external or size > limit
-    return OnnxPlan(
-        skeleton, shapes, held, (before, after), size, external, elements.inner, places, options.late_metadata
-    )
+    return OnnxPlan(skeleton, shapes, held, (before, after), size, external, types.inner, places, options.late_metadata)
 
 
 def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
@@ -150,7 +148,7 @@ def write(
     with create(path) as file:
         file.write(before)
         for name, shape, values in tensors:
-            _write_tensor(file, _tensor_head(name, shape, planned.element), values)
+            _write_tensor(file, _tensor_head(name, shape, planned.kind), values)
             progress(values.nbytes)
         file.write(after + planned.stamp().SerializeToString(deterministic=True))
     return checksums
@@ -165,29 +163,29 @@ def _tensors(planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str,
     for key, values, check in drawing:
         name, shape = initializer(*key), planned.shapes[key]
         assert values.shape == shape, (name, values.shape, shape)
-        if planned.element is Element.FP32:
+        if planned.kind is FloatType.FP32:
             checksums[name] = check
             yield name, planned.dims[key], values
         else:
-            rounded = _rounded(name, values, planned.element, planned.places[key[0]])
+            rounded = _rounded(name, values, planned.kind, planned.places[key[0]])
             checksums[name] = checksum(rounded)
             yield name, planned.dims[key], rounded
 
 
-def _rounded(name: str, values: Array, element: Element, place: Span | None) -> Stored:
+def _rounded(name: str, values: Array, kind: FloatType, place: Span | None) -> Stored:
     """Round values. Raises Failure (exit 4) if a finite one would become infinite; values that are not finite
     are kept."""
-    rounded = stored(values, element)
+    rounded = rounded_to(values, kind)
     lost = values[np.isinf(rounded) & np.isfinite(values)]
     if lost.size:
         beyond = f"{lost.size:,} of the values of {name} lie beyond it, up to {np.abs(lost).max():g}"
-        message = f"the range of {element} ends at {element.largest:g}, and {beyond}"
+        message = f"the range of {kind} ends at {kind.largest:g}, and {beyond}"
         raise fail(Exit.MODEL, Code.PRECISION, message, place, hint="--precision fp32")
     return rounded
 
 
-def _tensor_head(name: str, shape: tuple[int, ...], element: Element) -> TensorProto:
-    return TensorProto(name=name, data_type=element.proto, dims=shape)
+def _tensor_head(name: str, shape: tuple[int, ...], kind: FloatType) -> TensorProto:
+    return TensorProto(name=name, data_type=kind.proto, dims=shape)
 
 
 def _write_tensor(file: Output, head: TensorProto, values: Stored) -> None:
@@ -204,7 +202,7 @@ def _write_external(
     with create(path) as data:
         for name, shape, values in tensors:
             data.write(bytes(-data.size % _ALIGNMENT))
-            head = _tensor_head(name, shape, planned.element)
+            head = _tensor_head(name, shape, planned.kind)
             head.data_location = TensorProto.EXTERNAL
             for key, value in (("location", path.name), ("offset", data.size), ("length", values.nbytes)):
                 head.external_data.add(key=key, value=str(value))

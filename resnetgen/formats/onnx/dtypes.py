@@ -11,18 +11,18 @@ from resnetgen.formats.onnx.schema import TensorProto
 from resnetgen.weights.source import Array, Stored
 
 
-class Element(StrEnum):
+class FloatType(StrEnum):
     FP32 = "fp32"
     FP16 = "fp16"
 
     @property
     def proto(self) -> int:
         """TensorProto.DataType of the type."""
-        return TensorProto.FLOAT if self is Element.FP32 else TensorProto.FLOAT16
+        return TensorProto.FLOAT if self is FloatType.FP32 else TensorProto.FLOAT16
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.float32 if self is Element.FP32 else np.float16)
+        return np.dtype(np.float32 if self is FloatType.FP32 else np.float16)
 
     @property
     def largest(self) -> float:
@@ -30,12 +30,12 @@ class Element(StrEnum):
         return float(np.finfo(self.dtype).max)
 
 
-def of_proto(data_type: int) -> Element | None:
+def of_proto(data_type: int) -> FloatType | None:
     """Return the type of a TensorProto.DataType; None if it is not a type of a network's numbers."""
-    return next((element for element in Element if element.proto == data_type), None)
+    return next((kind for kind in FloatType if kind.proto == data_type), None)
 
 
-def stored(values: Array, element: Element) -> Stored:
+def rounded_to(values: Array, kind: FloatType) -> Stored:
     """Round each value to the nearest one of the type; values beyond its range become infinite."""
     with np.errstate(over="ignore"):
-        return values.astype(np.float16) if element is Element.FP16 else values
+        return values.astype(np.float16) if kind is FloatType.FP16 else values

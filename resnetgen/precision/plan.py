@@ -1,4 +1,4 @@
-"""Lowering of an fp32 model to fp16 or int8: planned, written, and measured against the original."""
+"""Plans of models in fp16 and int8, made from one in fp32: planned, written, and measured against the original."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.formats.onnx import emit
-from resnetgen.formats.onnx.elements import Element
-from resnetgen.formats.onnx.emit import OnnxOptions, OnnxPlan
+from resnetgen.formats.onnx.dtypes import FloatType
+from resnetgen.formats.onnx.lower import FloatTypes
 from resnetgen.formats.onnx.precision import Precision
-from resnetgen.formats.onnx.translate import Elements
 from resnetgen.formats.onnx.validate import validate
+from resnetgen.formats.onnx.write import OnnxOptions, OnnxPlan
+from resnetgen.formats.onnx.write import plan as plan_onnx
+from resnetgen.formats.onnx.write import write as write_onnx
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
-from resnetgen.precision import calibration, choice
+from resnetgen.precision import calibration
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.choice import Lowering
+from resnetgen.precision.options import PrecisionOptions, check_opset
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
 from resnetgen.staging.files import Create
@@ -26,7 +27,7 @@ from resnetgen.verify.inputs import Format
 from resnetgen.weights.source import Weights
 
 
-class Whole(Frozen):
+class Fp32Plan(Frozen):
     """The planned fp32 model."""
 
     graph: Graph
@@ -35,7 +36,7 @@ class Whole(Frozen):
     options: OnnxOptions
 
 
-def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Half | Quantised:
+def plan_precision(precision: PrecisionOptions, whole: Fp32Plan, preprocess: Preprocess | None) -> Fp16Plan | Int8Plan:
     """Plan a model of lower precision.
 
     Everything that can be refused is refused here. Raises Failure: exit 2 for an opset or option that cannot be used,
@@ -44,43 +45,43 @@ def plan(lowering: Lowering, whole: Whole, preprocess: Preprocess | None) -> Hal
     `preprocess`: preprocessing of pictures for the network; None if the spec has none.
     """
     graph, options = whole.graph, whole.options
-    choice.check_opset(lowering.precision, options.opset, options.runtime)
-    if lowering.precision is Precision.INT8 and options.external:
+    check_opset(precision.target, options.opset, options.runtime)
+    if precision.target is Precision.INT8 and options.external:
         message = "an int8 model is one file, as ONNX Runtime's quantiser writes it"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --external-data")
-    if lowering.precision is Precision.INT8 and whole.planned.external:
+    if precision.target is Precision.INT8 and whole.planned.external:
         message = f"{graph.name} is larger than 2 GiB, which ONNX Runtime's quantiser copies in one piece"
         raise fail(Exit.LIMIT, Code.LIMIT, message, hint="--precision fp16")
     (source,) = graph.inputs
     channels, *extent = graph.shapes[source.name]
     shape, dtype = ((*extent, channels), np.uint8) if options.embed else ((channels, *extent), np.float32)
     require_room(options.batch or 1, shape, "--batch")  # the last batch is filled up to its full size
-    images = calibration.load(lowering.images, lowering.count, Format(shape, np.dtype(dtype)), preprocess)
-    metadata = options.metadata | {"resnetgen.precision": lowering.precision.value}
-    if lowering.precision is Precision.INT8:
+    images = calibration.load(precision.images, precision.count, Format(shape, np.dtype(dtype)), preprocess)
+    metadata = options.metadata | {"resnetgen.precision": precision.target.value}
+    if precision.target is Precision.INT8:
         fitted = {"resnetgen.calibration": images.origin, "resnetgen.calibration_sha256": images.digest}
-        return Quantised(images, options.batch or 1, metadata | fitted)
-    elements = Elements(Element.FP16, lowering.outer)
-    half = replace(options, elements=elements, metadata=metadata)
-    return Half(images, replace(whole, options=half, planned=emit.plan(graph, half)))
+        return Int8Plan(images, options.batch or 1, metadata | fitted)
+    types = FloatTypes(FloatType.FP16, precision.outer)
+    half = replace(options, types=types, metadata=metadata)
+    return Fp16Plan(images, replace(whole, options=half, planned=plan_onnx(graph, half)))
 
 
-class Half(Frozen):
+class Fp16Plan(Frozen):
     """The network emitted once more, in fp16."""
 
     images: Images
-    made: Whole
+    made: Fp32Plan
     """The same network, planned in fp16."""
 
     def write(self, whole: Path, path: Path, create: Create) -> list[str]:
         """Write the model to `path`; `whole` is the one in fp32. Return the differences from the plan, empty if there
         are none."""
         made = self.made
-        checksums = emit.write(made.planned, made.weights, path, create=create)
+        checksums = write_onnx(made.planned, made.weights, path, create=create)
         return validate(path, made.graph, made.planned, made.options, checksums)
 
 
-class Quantised(Frozen):
+class Int8Plan(Frozen):
     """The fp32 model, quantised to int8."""
 
     images: Images
@@ -88,7 +89,7 @@ class Quantised(Frozen):
     metadata: dict[str, str]
 
     def write(self, whole: Path, path: Path, create: Create) -> list[str]:
-        """Write the model to `path`, as Half.write does."""
+        """Write the model to `path`, as Fp16Plan.write does."""
         from resnetgen.precision.quantise import differences, quantise, read
 
         before = read(whole)

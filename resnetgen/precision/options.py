@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resnetgen import ranges
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.formats.onnx.elements import Element
+from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.frozen import Frozen
 from resnetgen.profiles import Profile, who_loads
@@ -15,7 +15,7 @@ INT8_OPSET = 13
 """Opset from which DequantizeLinear has an axis, which gives each channel of a weight its own scale."""
 
 
-class Gate(Frozen):
+class Tolerance(Frozen):
     """Required agreement of a model with fp32; a model below it is not published."""
 
     top1: float
@@ -30,20 +30,20 @@ class Gate(Frozen):
                 raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{option}: {value} is outside {smallest} to 1")
 
 
-GATES = {Precision.FP16: Gate(0.99, 0.9999), Precision.INT8: Gate(0.9, 0.99)}
+TOLERANCES = {Precision.FP16: Tolerance(0.99, 0.9999), Precision.INT8: Tolerance(0.9, 0.99)}
 """Default thresholds."""
 
 
-class Lowering(Frozen):
+class PrecisionOptions(Frozen):
     """A precision below fp32, and the options for reaching it."""
 
-    precision: Precision
-    gate: Gate
+    target: Precision
+    tolerance: Tolerance
     images: Path | None = None
     """Folder of pictures, or .npy or .npz file, for calibration and comparison; None for random images."""
     count: int | None = None
     """Limit of images; None for the default of `calibration`."""
-    outer: Element = Element.FP32
+    outer: FloatType = FloatType.FP32
     """Type of an fp16 model's input and output."""
 
     def __post_init__(self) -> None:
