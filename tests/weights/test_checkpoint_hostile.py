@@ -20,8 +20,9 @@ import onnx
 import pytest
 
 from resnetgen.errors import Code, Exit, Failure
-from resnetgen.weights.checkpoint import messages, open_checkpoint
+from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint import pickled as pickled_module
+from resnetgen.wire import messages
 from resnetgen.wire.fields import delimited, varint
 from support.checkpoint_files import (
     FILES,
