@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from resnetgen.deploy.check import fields
 from resnetgen.deploy.config import CONFIG, MARK
 from resnetgen.deploy.ranges import RANGES
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
-from resnetgen.formats.caffe.text import Field, Scalar, parse, read
+from resnetgen.formats.caffe.text import Field, Message, Scalar, parse, read
 from resnetgen.labels import LABELS
 
 _HINT = "--name gives the new model another name"
@@ -31,9 +31,8 @@ def changed(model: Path, texts: dict[str, str]) -> dict[str, str]:
     return {name: text for name, text in texts.items() if (model / name).read_bytes() != text.encode()}
 
 
-def accept(model: Path, config: str, labels: str | None) -> None:
-    """Raise Failure (exit 5) if the model is not one of resnetgen, or has other inputs, outputs or labels than the new
-    version."""
+def require_compatible(model: Path, config: str, labels: str | None) -> None:
+    """Require a model of resnetgen with the inputs, outputs and labels of the new version. Raises Failure (exit 5)."""
     if not (model / CONFIG).is_file():
         raise fail(Exit.IO, Code.OUTPUT, f"{model} stands there and has no {CONFIG}", hint=_HINT)
     source = read(model / CONFIG)
@@ -41,8 +40,8 @@ def accept(model: Path, config: str, labels: str | None) -> None:
         raise _refused(Span(source, 0, len(source.line(1))), "a model that resnetgen did not write stands there")
     old, new = parse(source), parse(Source(CONFIG, config))
     for name in _INTERFACE:
-        is_other = _plain(fields(old, name)) != _plain(fields(new, name))
-        if is_other and (place := next(iter(fields(old, name)), None)):
+        is_other = _plain(_fields(old, name)) != _plain(_fields(new, name))
+        if is_other and (place := next(iter(_fields(old, name)), None)):
             raise _refused(place.span, f"the model that stands there has another {name} than the new version")
         if is_other:
             raise _refused(Span(source, 0, 1), f"the model that stands there has no {name}")
@@ -56,6 +55,10 @@ def _refused(span: Span, message: str) -> Failure:
     return fail(Exit.IO, Code.OUTPUT, message, span, _HINT)
 
 
-def _plain(found: list[Field]) -> list[object]:
+def _fields(message: Message, name: str) -> list[Field]:
+    return [field for field in message.fields if field.name == name]
+
+
+def _plain(fields: Sequence[Field]) -> list[object]:
     """Return fields without places in the source."""
-    return [(f.name, f.value.text if isinstance(f.value, Scalar) else _plain(list(f.value.fields))) for f in found]
+    return [(f.name, f.value.text if isinstance(f.value, Scalar) else _plain(f.value.fields)) for f in fields]

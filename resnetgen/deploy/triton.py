@@ -11,9 +11,7 @@ from pathlib import Path
 
 from resnetgen.build.job import Job
 from resnetgen.build.options import Built, Options, Progress, Quiet
-from resnetgen.build.readback import require_equal
 from resnetgen.deploy import existing
-from resnetgen.deploy.check import differences
 from resnetgen.deploy.config import CONFIG, Config, Device, Serving, configure
 from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
@@ -67,7 +65,7 @@ class Prepared(Frozen):
     def version(self) -> Path:
         """Return the folder of the version. Raises Failure (exit 5) if it may not be added."""
         if self.place.exists() or self.place.is_symlink():
-            existing.accept(self.place, self.texts[CONFIG], self.texts.get(LABELS))
+            existing.require_compatible(self.place, self.texts[CONFIG], self.texts.get(LABELS))
         version = self.place / str(self.wanted or existing.next_version(self.place))
         if self.wanted and version.exists():  # otherwise another deploy has just taken it, and the next one is free
             hint = "leave out --model-version for the next one that is free"
@@ -90,15 +88,14 @@ def prepare(word: str, options: Options, wanted: Wanted) -> Prepared:
 
 @contextmanager
 def staged(prepared: Prepared, progress: Progress) -> Iterator[Staged]:
-    """Write the model into a staging folder and check its configuration against it. Raises Failure.
+    """Write the model into a staging folder. Raises Failure.
 
     The staging folder is next to the repository, since a server that polls the repository takes each folder for a
     model.
     """
-    repository, config = prepared.options.output_dir, prepared.config
+    repository = prepared.options.output_dir
     with planned(prepared.network, prepared.options, progress) as job, staging(beside(repository)) as stage:
         job.write(stage)
-        require_equal(CONFIG, differences(prepared.texts[CONFIG], config.name, stage.path(MODEL), config.labels))
         yield Staged(prepared, job, stage)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import get_context
@@ -14,12 +13,13 @@ import onnxruntime
 import pytest
 
 from resnetgen.build.options import Options
-from resnetgen.deploy import check, config, schema, triton
+from resnetgen.deploy import triton
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx import write as onnx_writer
 from resnetgen.staging.files import Staging
 from support.deployed import TINY
 from support.helpers import Run
+from support.triton_config import differences
 
 TRITON = ("deploy", "tiny.yaml", "--server", "triton", "-o", "repository")
 MODEL = Path("repository/tiny")
@@ -54,90 +54,7 @@ def test_a_repository(run: Run) -> None:
     text = (MODEL / "config.pbtxt").read_text()
     for line in ('name: "tiny"', "max_batch_size: 8", "dims: [ 3, 16, 16 ]", "preferred_batch_size: 4"):
         assert line in text
-    assert check.differences(text, "tiny", MODEL / "1/model.onnx", "labels.txt") == []
-
-
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "no batching": (),
-    "a queue": ("--max-batch", "4", "--preferred-batch", "2", "--queue-delay", "500"),
-    "a fixed batch": ("--batch", "3"),
-    "bytes": ("--embed-preprocess", "--max-batch", "2"),
-    "a batch of one": ("--max-batch", "1"),
-    "a GPU": ("--device", "gpu", "--instances", "2", "--tensorrt", "fp16", "--max-batch", "8"),
-    "names": ("--input-name", 'a "b" \\c', "--output-name", "prob", "--name", "other.2", "--latest", "3"),
-}
-
-
-@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
-def test_the_schema_of_triton_reads_it_as_it_was_meant(run: Run, options: tuple[str, ...]) -> None:
-    from google.protobuf import text_format
-
-    assert run(*TRITON, "--labels", "labels.txt", *options).code == 0
-    (path,) = Path().rglob("config.pbtxt")
-    said = text_format.Parse(path.read_text(), schema.messages().ModelConfig())
-    session = onnxruntime.InferenceSession(path.parent / "1/model.onnx")
-    (taken,), (given,) = session.get_inputs(), session.get_outputs()
-    asked = dict(itertools.pairwise(options))
-    assert said.name == path.parent.name == asked.get("--name", "tiny")
-    assert said.max_batch_size == int(asked.get("--max-batch", 0))
-    for tensor, found in ((said.input[0], taken), (said.output[0], given)):
-        shape = [size if isinstance(size, int) else -1 for size in found.shape]
-        assert tensor.name == found.name
-        assert list(tensor.dims) == (shape[1:] if said.max_batch_size else shape)
-    batching = said.dynamic_batching
-    assert said.HasField("dynamic_batching") == (said.max_batch_size > 1)
-    assert batching.max_queue_delay_microseconds == int(asked.get("--queue-delay", 0))
-    assert list(batching.preferred_batch_size) == ([2] if "--preferred-batch" in options else [])
-    assert said.input[0].data_type == {"tensor(float)": 11, "tensor(uint8)": 2}[taken.type]
-    assert said.output[0].label_filename == "labels.txt"
-    assert said.version_policy.latest.num_versions == int(asked.get("--latest", 1))
-    group = said.instance_group[0]
-    assert (group.count, group.kind) == ((2, 1) if "gpu" in options else (1, 2))
-    accelerators = said.optimization.execution_accelerators.gpu_execution_accelerator
-    expected = [("tensorrt", {"precision_mode": "FP16"})] if "--tensorrt" in options else []
-    assert [(each.name, dict(each.parameters)) for each in accelerators] == expected
-    for sample in said.model_warmup:
-        assert dict(sample.inputs).keys() == {taken.name}
-        batch = [sample.batch_size] if said.max_batch_size else []
-        fits = zip([*batch, *sample.inputs[taken.name].dims], taken.shape, strict=True)
-        assert all(size == wanted or not isinstance(wanted, int) for size, wanted in fits)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('name: "tiny"', 'name: "tony"', "name is tony, the directory's tiny"),
-        ('  name: "input"', '  name: "data"', "input names ['data'], the model ['input']"),
-        ("dims: [ 3, 16, 16 ]", "dims: [ 3, 16, 15 ]", "dims of input are [3, 16, 15]"),
-        ("dims: [ 4 ]", "dims: [ -1, 4 ]", "dims of output are [-1, 4]"),
-        ("TYPE_FP32", "TYPE_UINT8", "data_type of input is TYPE_UINT8"),
-        ("max_batch_size: 8", "max_batch_size: 2", "a batch of 8 is above max_batch_size 2"),
-        ("max_batch_size: 8", "max_batch_size: 0", "dims of input are [3, 16, 16]"),
-        ('label_filename: "labels.txt"', "", "label_filename is [None], the file of labels labels.txt"),
-    ],
-)
-def test_a_config_that_does_not_fit_the_model_is_found(run: Run, old: str, new: str, message: str) -> None:
-    assert run(*TRITON, "--labels", "labels.txt", "--max-batch", "8").code == 0
-    text = (MODEL / "config.pbtxt").read_text()
-    assert old in text
-    found = check.differences(text.replace(old, new, 1), "tiny", MODEL / "1/model.onnx", "labels.txt")
-    assert message in "; ".join(found)
-
-
-def test_the_schema_finds_what_the_model_does_not_tell() -> None:
-    (found,) = schema.violations('name: "tiny"\ninstance_group { cont: 1 }\n')
-    assert 'has no field named "cont"' in found
-
-
-def test_a_wrong_config_is_our_bug_and_publishes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = config.Config.render
-    monkeypatch.setattr(config.Config, "render", lambda self: real(self).replace("[ 3, 16, 16 ]", "[ 3, 16 ]"))
-    before = everything()
-    result = run(*TRITON, "--max-batch", "8")
-    assert result.code == Exit.BUG
-    assert "config.pbtxt, read back, differs from its graph: dims of input are [3, 16]" in result.err
-    assert everything() == before
-    assert folders() == []
+    assert differences(text, "tiny", MODEL / "1/model.onnx", "labels.txt") == []
 
 
 def test_a_version_is_added_and_none_is_changed(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Numbers and places that no server could load are refused, whatever packages are installed."""
+"""Numbers and places that no server could load are refused."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from resnetgen.build.options import Options
-from resnetgen.deploy import check, existing, schema, triton
+from resnetgen.deploy import existing, triton
 from resnetgen.deploy.config import Serving
 from resnetgen.deploy.kserve import deploy as kserve
 from resnetgen.deploy.kserve.service import quantity
 from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.deploy.ranges import RANGES, ServerField
 from resnetgen.errors import Exit, Failure
+from support import triton_config
 from support.helpers import Run
+from support.triton_config import differences
 
 TINY = """\
 use: std
@@ -35,13 +37,6 @@ def _spec(run: Run) -> None:
     Path("tiny.yaml").write_text(TINY)
 
 
-@pytest.fixture
-def _no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither tritonclient nor kserve is installed."""
-    monkeypatch.setattr(schema, "find_spec", lambda _: None)
-    monkeypatch.setattr("resnetgen.deploy.kserve.openapi.find_spec", lambda _: None)
-
-
 LIMITS = {
     "--max-batch": (2**31 - 1, ("--queue-delay", "0")),
     "--instances": (2**31 - 1, ()),
@@ -55,7 +50,6 @@ LIMITS = {
 
 @pytest.mark.parametrize("above", [1, 10**26])
 @pytest.mark.parametrize("option", LIMITS)
-@pytest.mark.usefixtures("_no_packages")
 def test_a_number_that_triton_cannot_hold_is_a_usage_error(run: Run, option: str, above: int) -> None:
     largest, others = LIMITS[option]
     result = run(*TRITON, *others, option, str(largest + above))
@@ -70,10 +64,7 @@ def test_the_largest_number_is_read_back_by_triton_s_schema(run: Run, option: st
     largest, others = LIMITS[option]
     result = run(*TRITON, *others, option, str(largest))
     assert result.code == 0, result.err
-    if messages := schema.messages():
-        from google.protobuf import text_format
-
-        text_format.Parse(Path("out/tiny/config.pbtxt").read_text(), messages.ModelConfig())
+    triton_config.parse(Path("out/tiny/config.pbtxt").read_text())
 
 
 def _bounds(messages: Any) -> dict[str, tuple[Any, str]]:
@@ -91,7 +82,7 @@ def test_the_table_says_what_triton_s_schema_says() -> None:
     from google.protobuf.descriptor import FieldDescriptor as Field
 
     types = {Field.TYPE_INT32: 2**31 - 1, Field.TYPE_UINT32: 2**32 - 1, Field.TYPE_UINT64: 2**64 - 1}
-    for name, (message, field) in _bounds(schema.messages()).items():
+    for name, (message, field) in _bounds(triton_config.SCHEMA).items():
         assert RANGES[name].largest == types[message.fields_by_name[field].type], name
 
 
@@ -115,7 +106,6 @@ def test_the_table_says_what_triton_s_schema_says() -> None:
         ("--instances", "65536", "--max-batch", "65536"),
     ],
 )
-@pytest.mark.usefixtures("_no_packages")
 def test_what_kubernetes_cannot_count_is_a_usage_error(run: Run, options: tuple[str, ...]) -> None:
     result = run(*KSERVE, *options)
     assert (result.code, result.out) == (Exit.USAGE, "")
@@ -202,9 +192,9 @@ def test_a_fixed_batch_under_max_batch_size_is_found(run: Run) -> None:
     assert run(*TRITON, "--batch", "8").code == 0
     model = Path("out/tiny/1/model.onnx")
     text = Path("out/tiny/config.pbtxt").read_text()
-    assert check.differences(text, "tiny", model, None) == []
+    assert differences(text, "tiny", model) == []
     batched = text.replace("max_batch_size: 0", "max_batch_size: 8").replace("8, 3, 16, 16", "3, 16, 16")
-    found = check.differences(batched.replace("8, 4", "4"), "tiny", model, None)
+    found = differences(batched.replace("8, 4", "4"), "tiny", model)
     assert found == [
         "max_batch_size is 8, but the batch of input is fixed at [8]",
         "max_batch_size is 8, but the batch of output is fixed at [8]",
@@ -218,7 +208,7 @@ def test_a_batch_of_one_more_than_the_limit_is_found(run: Run, field: str, size:
     text = Path("out/tiny/config.pbtxt").read_text()
     assert f"  {field}: 8\n" in text
     changed = text.replace(f"  {field}: 8\n", f"  {field}: {size}\n")
-    assert check.differences(changed, "tiny", Path("out/tiny/1/model.onnx"), None) == found
+    assert differences(changed, "tiny", Path("out/tiny/1/model.onnx")) == found
 
 
 # Where a cluster finds the repository

@@ -12,13 +12,15 @@ from pathlib import Path
 import onnx
 import pytest
 
-from resnetgen.deploy import check, ranges
+from resnetgen.deploy import ranges
 from resnetgen.deploy.config import DYNAMIC, Config, Precision, Sample, Serving, Tensor
 from resnetgen.deploy.kserve.service import Autoscaler, Scaling, Service, quantity
 from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.errors import Failure
 from support.helpers import Run
+from support.kserve_manifest import expected_values
 from support.places import DATA
+from support.triton_config import differences
 
 GOLDEN = DATA / "refusals" / "deploy.txt"
 TINY = """\
@@ -147,16 +149,16 @@ def test_a_config_whose_batches_are_above_its_limit(run: Run) -> None:
     assert run(*TRITON, "--max-batch", "8", "--preferred-batch", "4", "--preferred-batch", "8").code == 0
     model = next(Path("out").rglob("model.onnx"))
     text = Path("out/tiny/config.pbtxt").read_text()
-    assert check.differences(text, "tiny", model, None) == []
+    assert differences(text, "tiny", model) == []
     wrong = text.replace("preferred_batch_size: 4\n", "preferred_batch_size: [9, 10]\n")
     assert wrong != text
-    assert check.differences(wrong, "tiny", model, None) == [
+    assert differences(wrong, "tiny", model) == [
         "a batch of 9 is above max_batch_size 8",
         "a batch of 10 is above max_batch_size 8",
     ]
     wrong = text.replace("  batch_size: 8\n", "  batch_size: 9\n")
     assert wrong != text
-    assert check.differences(wrong, "tiny", model, None) == ["a batch of 9 is above max_batch_size 8"]
+    assert differences(wrong, "tiny", model) == ["a batch of 9 is above max_batch_size 8"]
 
 
 def test_a_model_of_a_fixed_batch_is_not_batched(run: Run) -> None:
@@ -166,7 +168,7 @@ def test_a_model_of_a_fixed_batch_is_not_batched(run: Run) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
     onnx.save(model, "fixed.onnx")
     text = Path("out/tiny/config.pbtxt").read_text()
-    (line,) = check.differences(text, "tiny", Path("fixed.onnx"), None)
+    (line,) = differences(text, "tiny", Path("fixed.onnx"))
     assert line == "max_batch_size is 8, but the batch of input is fixed at [8]"
 
 
@@ -177,9 +179,9 @@ SCALING = Scaling(Autoscaler.KNATIVE, 1, 3, 4)
 
 
 def test_a_service_without_resources() -> None:
-    said = Service("net", "s3://models/net", "abc", None, None, SCALING).said()
-    assert not [path for path in said if "resources" in path]
-    assert said["spec.predictor.scaleTarget"] == 4
+    values = expected_values(Service("net", "s3://models/net", "abc", None, None, SCALING))
+    assert not [path for path in values if "resources" in path]
+    assert values["spec.predictor.scaleTarget"] == 4
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ ROOMS = {
     "weights": f"{_CHECKPOINTS} weights file_kinds names external pretrained torchvision cli",
     "precision": "precision quantise precision_deploy half ranges",
     "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges pretrained",
-    "deploy": "deploy deploy_onnxruntime deploy_texts deploy_kserve deploy_ranges precision_deploy labels profiles",
+    "deploy": "deploy deploy_config deploy_manifest deploy_onnxruntime deploy_texts deploy_kserve deploy_ranges precision_deploy labels runtimes",
     "diff": "diff diff_fields diff_structure diff_work cli foreign",
 }
 

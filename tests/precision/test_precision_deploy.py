@@ -9,8 +9,8 @@ import onnx
 import pytest
 from PIL import Image
 
-from resnetgen.deploy import check
 from support.helpers import Run
+from support.triton_config import differences
 
 TINY = """\
 use: std
@@ -46,15 +46,15 @@ def test_a_version_of_fewer_bits(precision: tuple[str, ...], run: Run) -> None:
     assert said["resnetgen.precision"] == precision[1]
     text = (MODEL / "config.pbtxt").read_text()
     for version in (1, 2):
-        assert check.differences(text, "tiny", MODEL / f"{version}/model.onnx", None) == []
+        assert differences(text, "tiny", MODEL / f"{version}/model.onnx") == []
 
 
 def test_fp16_in_and_out(run: Run) -> None:
     assert run(*TRITON, *FP16, "--fp16-io").code == 0
     text = (MODEL / "config.pbtxt").read_text()
     assert text.count("data_type: TYPE_FP16") == 4  # input, output and two warm-ups
-    assert check.differences(text, "tiny", MODEL / "1/model.onnx", None) == []
-    assert check.differences(text.replace("FP16", "FP32"), "tiny", MODEL / "1/model.onnx", None)
+    assert differences(text, "tiny", MODEL / "1/model.onnx") == []
+    assert differences(text.replace("FP16", "FP32"), "tiny", MODEL / "1/model.onnx")
     result = run(*TRITON)
     assert result.code == 5
     assert "another input than the new version" in result.err

@@ -6,10 +6,9 @@ from dataclasses import replace
 from math import ceil, prod
 
 from resnetgen.build.options import Built, Options, Progress, Quiet
-from resnetgen.build.readback import require_equal
 from resnetgen.deploy import triton
 from resnetgen.deploy.config import Device, Serving
-from resnetgen.deploy.kserve import check
+from resnetgen.deploy.kserve.existing import require_same_service
 from resnetgen.deploy.kserve.service import (
     SERVICE,
     Autoscaler,
@@ -67,12 +66,10 @@ def deploy(
     prepared = triton.prepare(word, replace(options, output_dir=folder / REPOSITORY), model)
     scaling = Scaling(wanted.autoscaler, wanted.least, wanted.most, _target(wanted, model.serving))
     name = service_name(wanted.name, prepared.config.name)
-    check.accept(folder / SERVICE, name)
+    require_same_service(folder / SERVICE, name)
     with triton.staged(prepared, progress or Quiet()) as ready, staging(folder) as stage:
         service = _service(name, prepared, wanted, scaling, ready)
-        text = service.render()
-        require_equal(SERVICE, check.differences(text, service.said()))
-        stage.write_text(SERVICE, text)
+        stage.write_text(SERVICE, service.render())
         output = stage.outputs[SERVICE]
         ready.publish()
         stage.publish()

@@ -78,39 +78,6 @@ class Service(Frozen):
         quoted = {"quoted": json.dumps}  # a JSON string is a valid YAML string
         return template(f"kserve/{SERVICE}.j2", quoted).render(service=self, scaling=self.scaling, mark=MARK)
 
-    def said(self) -> dict[str, str | int]:
-        """Return all values that the manifest must have, by path."""
-        scaling, predictor, annotation = self.scaling, "spec.predictor", "metadata.annotations.serving.kserve.io"
-        values: dict[str, str | int | None] = {
-            "apiVersion": "serving.kserve.io/v1beta1",
-            "kind": "InferenceService",
-            "metadata.name": self.name,
-            f"{annotation}/deploymentMode": scaling.mode,
-            f"{predictor}.annotations.resnetgen-model": self.model,
-            f"{predictor}.serviceAccountName": self.service_account,
-            f"{predictor}.minReplicas": scaling.least,
-            f"{predictor}.maxReplicas": scaling.most,
-            f"{predictor}.model.modelFormat.name": "triton",
-            f"{predictor}.model.protocolVersion": "v2",
-            f"{predictor}.model.runtimeVersion": self.runtime_version,
-            f"{predictor}.model.storageUri": self.storage_uri,
-        }
-        for name, quantity in self.resources.items():
-            values[f"{predictor}.model.resources.requests.{name}"] = quantity
-            values[f"{predictor}.model.resources.limits.{name}"] = quantity
-        if scaling.autoscaler is not Autoscaler.KNATIVE:
-            values[f"{annotation}/autoscalerClass"] = scaling.autoscaler.value
-        if scaling.autoscaler is Autoscaler.KEDA:
-            metric = f"{predictor}.autoScaling.metrics.0"
-            values[f"{metric}.type"] = "Resource"
-            values[f"{metric}.resource.name"] = scaling.metric
-            values[f"{metric}.resource.target.type"] = "Utilization"
-            values[f"{metric}.resource.target.averageUtilization"] = scaling.target
-        else:
-            values[f"{predictor}.scaleMetric"] = scaling.metric
-            values[f"{predictor}.scaleTarget"] = scaling.target
-        return {path: value for path, value in values.items() if value is not None}
-
 
 def service_name(wanted: str | None, model: str) -> str:
     """Return the name of the service: the wanted one, or the model's adapted to Kubernetes. Raises Failure (exit 2) if
