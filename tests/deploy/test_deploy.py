@@ -17,12 +17,9 @@ from resnetgen.deploy import triton
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx import write as onnx_writer
 from resnetgen.staging.files import Staging
-from support.deployed import TINY
+from support.deployed import MODEL, TINY, TRITON
 from support.helpers import Run
 from support.triton_config import differences
-
-TRITON = ("deploy", "tiny.yaml", "--server", "triton", "-o", "repository")
-MODEL = Path("repository/tiny")
 
 
 @pytest.fixture(autouse=True)

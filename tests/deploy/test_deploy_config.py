@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_deploy import MODEL, TINY, TRITON
 
 from resnetgen import render
 from resnetgen.deploy.config import Config, Device, Precision, Serving, Tensor
 from resnetgen.deploy.ranges import RANGES
 from resnetgen.paths import TEMPLATES
 from support import triton_config
+from support.deployed import MODEL, TINY, TRITON
 from support.helpers import Run
 from support.triton_config import differences
 

@@ -14,25 +14,15 @@ from resnetgen.deploy.kserve import service
 from resnetgen.errors import Exit
 from resnetgen.formats.onnx import write as onnx_writer
 from resnetgen.staging.files import Staging
+from support.deployed import KSERVE, MANIFEST, PLAIN
 from support.helpers import Run
 from support.kserve_manifest import parse
-
-TINY = """\
-use: std
-input: 3x16x16
-params: {classes: 4}
-stages:
-  conv1: 16x16 | 3x3, 4
-  head:  1x1   | gap | fc $classes | softmax
-"""
-KSERVE = ("deploy", "tiny.yaml", "--server", "kserve", "-o", "served", "--storage-uri", "s3://models/tiny")
-MANIFEST = Path("served/inferenceservice.yaml")
 
 
 @pytest.fixture(autouse=True)
 def _files(run: Run) -> None:
     """A spec, and the labels of its classes."""
-    Path("tiny.yaml").write_text(TINY)
+    Path("tiny.yaml").write_text(PLAIN)
     Path("labels.txt").write_text("cat\ndog\nhen\nyak\n")
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_deploy_kserve import KSERVE, MANIFEST, TINY
 
 from resnetgen import render
 from resnetgen.deploy.kserve.service import Autoscaler, Scaling, Service
 from resnetgen.deploy.ranges import RANGES
 from resnetgen.paths import TEMPLATES
+from support.deployed import KSERVE, MANIFEST, PLAIN
 from support.helpers import Run
 from support.kserve_manifest import differences, expected_values, parse
 from support.needs import kserve_python
@@ -37,7 +37,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(autouse=True)
 def _files(run: Run) -> None:
-    Path("tiny.yaml").write_text(TINY)
+    Path("tiny.yaml").write_text(PLAIN)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ ROOMS = {
     "weights": f"{_CHECKPOINTS} weights file_kinds names external pretrained torchvision cli",
     "precision": "precision quantise precision_deploy half ranges",
     "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges pretrained",
-    "deploy": f"{_DEPLOYED} precision_deploy labels runtimes",
+    "deploy": f"{_DEPLOYED} precision_deploy labels profiles",
     "diff": "diff diff_fields diff_structure diff_work cli foreign",
 }
 

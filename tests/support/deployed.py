@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 TINY = """\
 use: std
 input: 3x16x16
@@ -11,3 +13,17 @@ stages:
   conv1: 16x16 | 3x3, 4
   head:  1x1   | gap | fc $classes | softmax
 """
+
+PLAIN = """\
+use: std
+input: 3x16x16
+params: {classes: 4}
+stages:
+  conv1: 16x16 | 3x3, 4
+  head:  1x1   | gap | fc $classes | softmax
+"""
+"""The same without preprocessing."""
+TRITON = ("deploy", "tiny.yaml", "--server", "triton", "-o", "repository")
+MODEL = Path("repository/tiny")
+KSERVE = ("deploy", "tiny.yaml", "--server", "kserve", "-o", "served", "--storage-uri", "s3://models/tiny")
+MANIFEST = Path("served/inferenceservice.yaml")
