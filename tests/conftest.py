@@ -49,6 +49,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     """Runs the program in a folder of its own, which holds tiny.yaml."""
     (tmp_path / "tiny.yaml").write_text(TINY)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def call(*args: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["resnetgen", *args])

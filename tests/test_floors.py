@@ -30,6 +30,7 @@ FLOORS = (
     {"build"},
     {"zoo", "deploy", "serve"},
     {"cli"},
+    {"__main__"},
 )
 HEAVY = {
     "onnx": {"formats/onnx", "weights", "verify", "backends/reference", "precision/quantise"},

@@ -38,6 +38,7 @@ def run(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     program, *arguments = shlex.split(command)
     assert program == "resnetgen"
     monkeypatch.setattr(sys, "argv", [program, *arguments])
+    monkeypatch.delenv("COLUMNS", raising=False)
     with pytest.raises(SystemExit):
         main(arguments)
     out, err = capsys.readouterr()

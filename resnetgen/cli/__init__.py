@@ -13,19 +13,17 @@ from resnetgen.cli.interrupts import leaving_at_once
 
 with leaving_at_once():
     # Each module adds its commands to `main`.
-    from resnetgen.cli import build, bundled, deploy, diff, predict, runtimes, serve, summary, verify, weights  # noqa: F401
+    from resnetgen.cli import build, deploy, diff, predict, runtimes, serve, summary, verify, weights, zoo  # noqa: F401
     from resnetgen.cli.end import end
-    from resnetgen.cli.group import main
-    from resnetgen.cli.output import open_streams, say_failure
-
-_COMMANDS = {"predict", "verify"}
-"""Commands that run a model, possibly one made by others, and then end."""
+    from resnetgen.cli.group import Command, main
+    from resnetgen.cli.output import open_streams, print_failure
 
 
-def runs_a_model(arguments: list[str]) -> bool:
-    """Return True if a command line is of a command that passes a user's model to an engine."""
-    command = next((word for word in arguments if not word.startswith("-")), "")
-    return command in _COMMANDS and hasattr(os, "fork")
+def needs_child(arguments: list[str]) -> bool:
+    """Return True if the command of a command line must run in a child process, and the system can fork one."""
+    name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    command = main.commands.get(name)
+    return isinstance(command, Command) and command.in_child and hasattr(os, "fork")
 
 
 def run() -> None:
@@ -33,13 +31,13 @@ def run() -> None:
     gc.disable()
     try:
         open_streams()
-        if runs_a_model(sys.argv[1:]):
-            from resnetgen.cli.apart import run_apart
+        if needs_child(sys.argv[1:]):
+            from resnetgen.cli.child import run_in_child
 
-            end(run_apart(_run))
+            end(run_in_child(_run))
         _run()
     except (KeyboardInterrupt, Exception) as error:  # such as: the system allows no more processes or open files
-        end(say_failure(error))
+        end(print_failure(error))
 
 
 def _run() -> None:

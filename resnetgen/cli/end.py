@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from resnetgen.cli.interrupts import INTERRUPTED, ignore_interrupts
-from resnetgen.cli.output import flush, say_failure
+from resnetgen.cli.output import flush, print_failure
 
 
 def end(code: object) -> NoReturn:
@@ -21,7 +21,7 @@ def end(code: object) -> NoReturn:
         number = INTERRUPTED
     except Exception as error:
         if number in (0, 1):  # otherwise the command's own error has been printed
-            number = say_failure(error)
+            number = print_failure(error)
     ignore_interrupts()
     with suppress(OSError):
         sys.stderr.flush()

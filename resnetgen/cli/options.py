@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 class FilePath(click.Path):
     """Path option that returns a pathlib.Path. pathlib is imported only when a path is given: it would take a tenth of
-    `--help`."""
+    the time of `--help`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         from pathlib import Path
@@ -23,57 +23,67 @@ class FilePath(click.Path):
         return Path(os.fsdecode(super().convert(value, param, ctx)))
 
 
-def _setting(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, int | float]:
+def _parse_params(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int | float]:
     """Parse name=value pairs whose values are numbers. Raises a usage error for other texts."""
-    settings: dict[str, int | float] = {}
-    for text in given:
+    params: dict[str, int | float] = {}
+    for text in texts:
         name, equals, value = text.partition("=")
         try:
-            settings[name] = float(value) if "." in value else int(value)
+            params[name] = float(value) if "." in value else int(value)
         except ValueError:
             equals = ""
         if not equals or not name.isidentifier():
             raise click.BadParameter(f"{text!r} is not of the form classes=10")
-    return settings
+    return params
 
 
-settings_option = click.option(
+params_option = click.option(
     "--set",
-    "settings",
-    callback=_setting,
+    "params",
+    callback=_parse_params,
     multiple=True,
     metavar="NAME=VALUE",
-    help="Set a parameter of the spec: --set classes=10.",
+    help="Set a parameter of the spec: --set classes=10. May be repeated.",
 )
-image_option = click.option(
+input_size_option = click.option(
     "--input",
-    "image",
+    "input_size",
     metavar="CxHxW",
-    help="An input in place of the spec's own; its size columns then do not count.",
+    help="Input size in place of the spec's: 3x320x320. The sizes in the spec's table are then not checked.",
 )
 output_dir_option = click.option(
     "--output-dir",
+    "-o",
     type=FilePath(),
     default="generated",
     show_default=True,
-    help="The folder of outputs; each spec has one of its own below it.",
+    help="Folder of the outputs; each spec has its own folder in it.",
 )
 provider_option = click.option(
     "--provider",
     type=click.Choice(["cpu", "cuda", "auto"]),
-    help="Where ONNX Runtime is to verify: cpu (the default), cuda, which fails where any node ran elsewhere, or auto.",
+    help="Where ONNX Runtime runs the verification: cpu (the default), cuda, which fails if any node ran elsewhere, or "
+    "auto.",
 )
 dialect_option = click.option(
     "--dialect",
     type=click.Choice(["bvlc", "bvlc-1.0", "opencv"]),
-    help="Who reads the Caffe files: BVLC's master (the default), its release 1.0, or OpenCV 4's importer.",
+    help="Reader of the Caffe files: BVLC's master branch (the default), its release 1.0, or OpenCV 4.",
 )
 reinit_option = click.option(
     "--reinit",
     multiple=True,
     metavar="STAGE",
-    help="Draw the weights of a stage anew instead of taking the checkpoint's: --reinit head.",
+    help="Initialise the weights of this stage instead of taking the checkpoint's: --reinit head. May be repeated.",
 )
-nonfinite_option = click.option("--allow-nonfinite", is_flag=True, help="Take weights that are NaN or infinite, too.")
-max_nodes_option = click.option("--max-nodes", type=click.IntRange(*ranges.NODES), default=20_000, show_default=True)
+nonfinite_option = click.option("--allow-nonfinite", is_flag=True, help="Accept weights that are NaN or infinite.")
+max_nodes_option = click.option(
+    "--max-nodes",
+    type=click.IntRange(*ranges.NODES),
+    default=20_000,
+    show_default=True,
+    metavar="N",
+    help="Refuse a network of more nodes.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only, and no progress.")

@@ -4,6 +4,7 @@
 - A stdout that is closed, full or broken is exit 5, since the output of the command is lost. A command that has
   published files has done its work: it warns on stderr that its report is lost, and exits with 0.
 - Errors of stderr are ignored and do not change the exit code.
+- With --quiet nothing is written to stdout; errors and warnings stay on stderr, and the exit code is the same.
 """
 
 from __future__ import annotations
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 
 MAX_LINE = 10_000
 """Limit in characters of a printed line, except for output that is meant for a program."""
+
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Drop what is printed to stdout from now on, or print it again."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Return True if the command line being run has --quiet."""
+    return _quiet
 
 
 def open_streams() -> None:
@@ -63,7 +77,7 @@ def print_json(value: Any) -> None:
 
 
 def print_for_program(text: str) -> None:
-    """Print one line of ASCII of any length, as a request for a server is. Raises Failure as `print_line`."""
+    """Print one line of ASCII of any length, such as a request for a server. Raises Failure as `print_line`."""
     assert text.isascii()
     assert text.isprintable()
     _write(f"{text}\n")
@@ -71,34 +85,20 @@ def print_for_program(text: str) -> None:
 
 def flush() -> None:
     """Flush stdout. Raises Failure (exit 5) if it cannot be written."""
-    with _written():
+    with _as_failures():
         sys.stdout.flush()
 
 
-@contextmanager
-def report_on_files() -> Iterator[None]:
-    """Context for printing the list of published files: since the files are in place, a lost report is only a
-    warning."""
-    from resnetgen.errors import Failure
-
-    try:
-        yield
-        flush()
-    except Failure as failure:
-        drop_output()
-        say(f"warning: {failure.problems[0].message}; all files are in place, but this report on them is lost")
-
-
-def say(text: str) -> None:
-    """Print lines to stderr, for a person. Errors of stderr are ignored."""
+def print_error(text: str) -> None:
+    """Print lines to stderr. Errors of stderr are ignored."""
     with suppress(OSError):
         print("\n".join(map(escape, text.split("\n"))), file=sys.stderr, flush=True)
 
 
-def say_warnings(lines: Iterable[str]) -> None:
+def print_warnings(lines: Iterable[str]) -> None:
     """Print warnings to stderr."""
     for line in lines:
-        say(f"warning: {escape(line)}")
+        print_error(f"warning: {escape(line)}")
 
 
 def can_print(text: str) -> bool:
@@ -111,12 +111,15 @@ def can_print(text: str) -> bool:
 
 
 def _write(text: str) -> None:
-    with _written():
+    if _quiet:
+        return
+    with _as_failures():
         sys.stdout.write(text)
 
 
 @contextmanager
-def _written() -> Iterator[None]:
+def _as_failures() -> Iterator[None]:
+    """Turn an error of stdout into a Failure (exit 5); if the reader has gone, drop the rest of the output."""
     try:
         yield
     except BrokenPipeError:
@@ -134,15 +137,15 @@ def drop_output() -> None:
     os.close(null)
 
 
-def say_failure(error: BaseException) -> int:
+def print_failure(error: BaseException) -> int:
     """Print an error to stderr and return its exit code: a Failure's own, 5 system, 6 memory, 70 a bug."""
     if was_interrupted(error):
-        say("interrupted; nothing was left half-written")
+        print_error("interrupted; nothing was left half-written")
         return INTERRUPTED
     from resnetgen.errors import Failure
 
     failure = error if isinstance(error, Failure) else _as_failure(error)
-    say(str(failure))
+    print_error(str(failure))
     return failure.exit
 
 

@@ -10,7 +10,7 @@ from resnetgen import ranges
 from resnetgen.cli.group import main
 from resnetgen.cli.options import FilePath, json_option
 from resnetgen.cli.output import print_for_program, print_json, print_line
-from resnetgen.cli.show import progress_bars
+from resnetgen.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,28 +18,32 @@ if TYPE_CHECKING:
     from resnetgen.predict import Prediction
 
 
-@main.command()
+@main.command(in_child=True)
 @click.argument("folder", type=FilePath())
 @click.argument("images", metavar="IMAGE...", type=FilePath(), nargs=-1, required=True)
-@click.option("--output", metavar="NAME", help="The output that ranks classes, where the model has several.")
+@click.option("--output", metavar="NAME", help="Output that ranks the classes, if the model has several.")
 @click.option(
-    "--top", type=click.IntRange(*ranges.TOP), default=5, show_default=True, help="How many classes of each image."
+    "--top",
+    type=click.IntRange(*ranges.TOP),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Number of classes to print for each image.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(*ranges.BATCH),
-    help="Images at once.  [default: 8, or what the model is fixed at]",
+    metavar="N",
+    help="Images in a batch.  [default: 8, or the model's own if it is fixed]",
 )
 @click.option(
     "--provider",
     type=click.Choice(["cpu", "cuda", "auto"]),
     default="cpu",
     show_default=True,
-    help="Where ONNX Runtime runs; cuda fails where any node ran elsewhere.",
+    help="Where ONNX Runtime runs: cpu, cuda, which fails if any node ran elsewhere, or auto.",
 )
-@click.option(
-    "--request", "as_request", is_flag=True, help="Print the request that asks a server the same, and classify nothing."
-)
+@click.option("--request", "as_request", is_flag=True, help="Print a request for a server instead of classifying.")
 @json_option
 def predict(
     folder: Path,
@@ -51,26 +55,28 @@ def predict(
     as_request: bool,
     as_json: bool,
 ) -> None:
-    """Classify image files with the model of FOLDER, which `build` or `deploy --server onnxruntime` wrote.
+    """Classify images with a model.
 
-    An image that cannot be read is an error of its own, exit 5; the others are classified all the same. Without a
-    labels.txt in FOLDER the classes are numbers, from 0.
+    FOLDER holds a model that `build` or `deploy --server onnxruntime` wrote. The classes are the lines of its
+    labels.txt, or numbers from 0 without one. An IMAGE that cannot be read is an error (exit code 5); the others are
+    classified.
 
-    --request prints all images as one request of the v2 protocol, preprocessed, for `curl -d @request.json` against
+    --request prints one request of the v2 protocol with all images, preprocessed: for `curl -d @request.json` to
     Triton, KServe or `resnetgen serve`.
     """
     from resnetgen.backends.onnxruntime import Device, Provider
     from resnetgen.predict import Classifier, read_folder, request
-    from resnetgen.predict import predict as run
+    from resnetgen.predict import predict as classify
 
     if as_request and (as_json or batch):
-        raise click.UsageError(f"--request has no {'--json' if as_json else '--batch'}: it is one batch, as JSON")
+        option = "--json" if as_json else "--batch"
+        raise click.UsageError(f"--request prints one batch as JSON; leave out {option}")
     if as_request:
         print_for_program(request(Classifier(read_folder(folder, output), Device()), images, top))
         return
     with progress_bars() as progress, progress.task("classifying", len(images)) as advance:
         classifier = Classifier(read_folder(folder, output), Device(Provider(provider)))
-        result = run(classifier, images, top, batch, advance)
+        result = classify(classifier, images, top, batch, advance)
     if as_json:
         print_json([prediction.to_json() for prediction in result.found])
     else:
@@ -82,6 +88,6 @@ def predict(
 
 def _print(prediction: Prediction) -> None:
     print_line(str(prediction.image))
-    width = max(len(str(guess.number)) for guess in prediction.top)
-    for guess in prediction.top:
-        print_line(f"  {guess.probability:.4f}  {guess.number:>{width}}  {guess.label or ''}".rstrip())
+    width = max(len(str(ranked.number)) for ranked in prediction.top)
+    for ranked in prediction.top:
+        print_line(f"  {ranked.probability:.4f}  {ranked.number:>{width}}  {ranked.label or ''}".rstrip())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from resnetgen.cli.group import main
-from resnetgen.cli.options import image_option, json_option, max_nodes_option, settings_option
-from resnetgen.cli.output import print_json, print_line
-from resnetgen.cli.show import Table
+from resnetgen.cli.options import input_size_option, json_option, max_nodes_option, params_option
+from resnetgen.cli.output import print_json
+from resnetgen.cli.table import Table, print_wrapped
 
 if TYPE_CHECKING:
     from resnetgen.summary import Counts, Summary
@@ -18,24 +18,37 @@ if TYPE_CHECKING:
 
 @main.command()
 @click.argument("spec", metavar="SPEC", required=False)
-@click.option("--block", metavar="ROW", help='A row on its own, with --input: "[3x3, 256; 3x3, 256]".')
-@settings_option
-@image_option
+@click.option("--block", metavar="ROW", help='Summarise one row, with --input as its input: "[3x3, 256; 3x3, 256]".')
+@params_option
+@input_size_option
 @max_nodes_option
 @json_option
 def summary(
-    spec: str | None, block: str | None, settings: Any, image: str | None, max_nodes: int, as_json: bool
+    spec: str | None,
+    block: str | None,
+    params: dict[str, int | float],
+    input_size: str | None,
+    max_nodes: int,
+    as_json: bool,
 ) -> None:
-    """Print the paper's table with computed sizes, parameters, MACs and activations."""
+    """Print the stage table with sizes, parameters and MACs.
+
+    MACs and activations are those of convolutions and fully connected layers, for one image. A MAC is two FLOPs.
+
+    In a narrow terminal columns are left out: FLOPs, activations, norm, biases, blocks, weights, output, in this order.
+    """
     from resnetgen.network import compile_block, compile_spec
     from resnetgen.summary import summarise
 
     if (spec is None) == (block is None):
         raise click.UsageError("give a SPEC, or --block with --input")
-    if block is not None and image is None:
+    if block is not None and input_size is None:
         raise click.UsageError("--block needs --input, such as 256x56x56")
-    network = compile_block(block, image) if block and image else compile_spec(str(spec), settings, max_nodes, image)
-    result = summarise(network.spec, network.graph)
+    if block and input_size:
+        compiled = compile_block(block, input_size)
+    else:
+        compiled = compile_spec(str(spec), params, max_nodes, input_size)
+    result = summarise(compiled.spec, compiled.graph)
     if as_json:
         print_json(result.to_json())
     else:
@@ -44,20 +57,18 @@ def summary(
 
 def _print_summary(result: Summary) -> None:
     total = result.total
-    names = (">weights", ">biases", ">norm", ">MACs", ">FLOPs", ">activations")
-    table = Table("stage", "output", "blocks", *names, footer=("total", "", "", *_numbers(total)))
+    numbers = (">weights", ">biases", ">norm", ">MACs", ">FLOPs", ">activations")
+    optional = ("FLOPs", "activations", "norm", "biases", "blocks", "weights", "output")
+    footer = ("total", "", "", *_cells(total))
+    table = Table("stage", "output", "blocks", *numbers, optional=optional, footer=footer)
     for stage in result.stages:
-        table.add_row(stage.name, stage.output, stage.blocks, *_numbers(stage.counts))
+        table.add_row(stage.name, stage.output, stage.blocks, *_cells(stage.counts))
     params = "".join(f", {name}={value}" for name, value in result.params.items())
-    print_line(f"{result.title}: input {result.input}{params}, {result.nodes} nodes")
+    print_wrapped(f"{result.title}: input {result.input}{params}, {result.nodes} nodes")
     table.print()
-    print_line(f"{total.parameters:,} parameters, {total.macs:,} MACs, {total.flops:,} FLOPs")
+    print_wrapped(f"{total.parameters:,} parameters, {total.macs:,} MACs, {total.flops:,} FLOPs")
 
 
-def _numbers(counts: Counts) -> Iterator[str]:
+def _cells(counts: Counts) -> Iterator[str]:
     yield from (f"{exact:,}" for exact in (counts.weights, counts.biases, counts.norm))
-    yield from map(_millions, (counts.macs, counts.flops, counts.activations))
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:,.2f} M"
+    yield from (f"{count / 1e6:,.2f} M" for count in (counts.macs, counts.flops, counts.activations))

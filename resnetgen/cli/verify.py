@@ -9,22 +9,28 @@ import click
 
 from resnetgen import ranges
 from resnetgen.cli.group import main
-from resnetgen.cli.options import FilePath, json_option, output_dir_option, provider_option, settings_option
+from resnetgen.cli.options import (
+    FilePath,
+    json_option,
+    output_dir_option,
+    params_option,
+    provider_option,
+    quiet_option,
+)
 from resnetgen.cli.output import print_json, print_line
-from resnetgen.cli.show import Table, progress_bars
+from resnetgen.cli.progress import progress_bars
+from resnetgen.cli.table import Table, print_wrapped
 
 if TYPE_CHECKING:
     from resnetgen.verify import Comparison, Layer, Report
 
 
-_WIDTH = 140
-"""Width in characters of the tables: a narrower terminal wraps their lines, while rich would wrap each number."""
-
-
-def _tolerances(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[float | None, dict[str, float]]:
+def _parse_tolerances(
+    _: click.Context, __: click.Parameter, texts: tuple[str, ...]
+) -> tuple[float | None, dict[str, float]]:
     """Parse tolerances: 1e-4 for all, NAME=1e-3 for one. Raises a usage error for other texts."""
     default, named = None, {}
-    for text in given:
+    for text in texts:
         name, equals, value = text.rpartition("=")
         try:
             number = float(value)
@@ -39,108 +45,122 @@ def _tolerances(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -
     return default, named
 
 
-def _provider_options(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    for text in given:
+def _parse_provider_options(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """Parse KEY=VALUE pairs. Raises a usage error for other texts."""
+    for text in texts:
         if not text.partition("=")[0] or "=" not in text:
             raise click.BadParameter(f"{text!r} is not of the form device_id=1")
-    return dict(text.split("=", 1) for text in given)
+    return dict(text.split("=", 1) for text in texts)
 
 
-@main.command()
+@main.command(in_child=True)
 @click.argument("model", metavar="SPEC|MODEL.onnx|NET.prototxt")
 @click.option(
     "--on",
-    metavar="SIDE",
+    metavar="BACKEND",
     multiple=True,
-    help="What is to be compared; may be repeated, and the first is what the others are held against: "
-    "onnxruntime[:cpu|:cuda|:auto], opencv, reference, MODEL.onnx, NET.prototxt[:NET.caffemodel], or saved outputs, "
-    "FILE.npz. One alone is held against the reference.",
+    help="Backend to compare: onnxruntime[:cpu|:cuda|:auto], opencv, reference, MODEL.onnx, "
+    "NET.prototxt[:NET.caffemodel], or saved outputs, FILE.npz. May be repeated: the others are compared with the "
+    "first. A single one is compared with the reference.",
 )
-@click.option("--against", metavar="SIDE", help="What they are held against instead.")
+@click.option("--against", metavar="BACKEND", help="Compare all of --on with this one.")
 @output_dir_option
-@settings_option
+@params_option
 @click.option(
     "--weights",
     type=FilePath(),
     metavar="FILE",
-    help="The checkpoint that the files were built from: the reference takes its weights from there.",
+    help="Checkpoint that the files were built from; the reference takes its weights from it.",
 )
 @provider_option
 @click.option(
     "--provider-option",
     "provider_options",
-    callback=_provider_options,
+    callback=_parse_provider_options,
     multiple=True,
     metavar="KEY=VALUE",
-    help="Of CUDA's provider: device_id=1. TF32 is off unless use_tf32=1 is given.",
+    help="Option of the CUDA provider, such as device_id=1. TF32 is off unless use_tf32=1 is set. May be repeated.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(*ranges.BATCH),
     multiple=True,
-    help="Images at once; may be repeated.  [default: 1]",
+    metavar="N",
+    help="Images in a batch; may be repeated.  [default: 1]",
 )
 @click.option(
-    "--seeds", type=click.IntRange(*ranges.IMAGES), help="How many random images.  [default: as many as the batch]"
+    "--seeds",
+    type=click.IntRange(*ranges.IMAGES),
+    metavar="N",
+    help="Number of random images.  [default: the batch size]",
 )
 @click.option(
-    "--input-seed", type=click.IntRange(*ranges.SEED), default=0, show_default=True, help="Of the random images."
+    "--input-seed",
+    type=click.IntRange(*ranges.SEED),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of the random images.",
 )
 @click.option(
     "--data",
     type=FilePath(),
     multiple=True,
     metavar="FILE",
-    help="Images instead of random ones, as the network takes them: .npy or .npz; may be repeated.",
+    help="Preprocessed images instead of random ones: a .npy or .npz file. May be repeated.",
 )
 @click.option(
     "--tolerance",
     "tolerances",
-    callback=_tolerances,
+    callback=_parse_tolerances,
     multiple=True,
     metavar="[NAME=]X",
-    help="Largest difference, relative to a tensor's largest value: of all, or of one by its name.  "
-    "[default: 1e-4; of a model that says fp16 1e-2, int8 1e-1]",
+    help="Largest difference allowed, as a fraction of a tensor's largest value; with NAME for this tensor only. May "
+    "be repeated.  [default: 1e-4; for a model marked as fp16 1e-2, as int8 1e-1]",
 )
 @click.option("--save-outputs", type=FilePath(), metavar="FILE.npz", help="Write the outputs of the first --on.")
 @click.option("--layers", is_flag=True, help="Print every layer, and where every node ran.")
 @json_option
-def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
-    """Run a network on two engines or more, and compare what they compute, layer by layer. Exit 7: they differ.
+@quiet_option
+def verify(model: str, as_json: bool, layers: bool, **values: Any) -> None:
+    """Run a network on several backends and compare the layers.
 
-    For a SPEC it is what `build` wrote: on ONNX Runtime (the default) the .onnx, on OpenCV the .prototxt and the
-    .caffemodel. The reference is the spec's network, translated to ONNX anew with norms unfolded and weights drawn
-    anew, on onnx's evaluator. For MODEL.onnx and NET.prototxt it is the same, if the bundled spec that they name can be
-    found; else the .onnx itself.
+    Exit code 7: they differ. For a SPEC, the files that `build` wrote are run: the .onnx on ONNX Runtime (the default),
+    the .prototxt and .caffemodel on OpenCV. The reference translates the spec to ONNX again, with unfolded norms and
+    newly drawn weights, and runs on onnx's reference evaluator. For MODEL.onnx and NET.prototxt it uses the bundled
+    spec that they name, if there is one, else the file itself.
+
+    In a narrow terminal columns are left out, in this order: batch, engine; mean, tensors, top-5, images, batch,
+    cosine, top-1; of --layers mean, cosine, at. --json has all.
     """
     from resnetgen.backends.onnxruntime import Provider
     from resnetgen.verify import Settings
     from resnetgen.verify import spec as verification
 
-    default, named = given["tolerances"]
-    provider = Provider(given["provider"] or "cpu")
-    if given["provider_options"] and not (provider != "cpu" or any(side.endswith(":cuda") for side in given["on"])):
-        raise click.UsageError("--provider-option is for CUDA; no side runs there: --on onnxruntime:cuda")
+    default, named = values["tolerances"]
+    provider = Provider(values["provider"] or "cpu")
+    if values["provider_options"] and not (provider != "cpu" or any(name.endswith(":cuda") for name in values["on"])):
+        raise click.UsageError("--provider-option is for CUDA; add --on onnxruntime:cuda")
     settings = Settings(
         provider,
-        tuple(dict.fromkeys(given["batch"])),
-        given["input_seed"],
-        given["seeds"],
-        given["data"],
+        tuple(dict.fromkeys(values["batch"])),
+        values["input_seed"],
+        values["seeds"],
+        values["data"],
         default,
         named,
-        given["provider_options"],
+        values["provider_options"],
     )
-    what = verification.Verified(
+    verified = verification.Verified(
         word=model,
-        on=given["on"],
-        against=given["against"],
-        output_dir=given["output_dir"],
-        params=given["settings"],
-        weights=given["weights"],
-        save=given["save_outputs"],
+        on=values["on"],
+        against=values["against"],
+        output_dir=values["output_dir"],
+        params=values["params"],
+        weights=values["weights"],
+        save=values["save_outputs"],
     )
-    with progress_bars() as progress, progress.task("running every side", 1000) as advance:
+    with progress_bars() as progress, progress.task("running the backends", 1000) as advance:
         shown = 0
 
         def step(done: int, total: int) -> None:
@@ -148,7 +168,7 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
             advance(1000 * done // total - shown)
             shown = 1000 * done // total
 
-        report = verification.verify(what, settings, step)
+        report = verification.verify(verified, settings, step)
     if as_json:
         print_json(report.to_json())
     else:
@@ -160,54 +180,52 @@ def verify(model: str, as_json: bool, layers: bool, **given: Any) -> None:
 def print_report(report: Report, layers: bool = False) -> None:
     """Print the backends that ran; then, for each comparison, how much they differ."""
     print_line(f"{report.subject}: {'equal' if report.passed else 'DIFFERENT'}")
-    sides = Table("side", "ran", "engine", "on", ">batch")
+    table = Table("backend", "ran", "engine", "on", ">batch", optional=("batch", "engine"))
     for side in report.sides:
-        sides.add_row(
+        table.add_row(
             side.name, side.file, side.engine, ", ".join((side.ran_on, *side.notes)), str(side.batch or "any")
         )
-    sides.print(_WIDTH)
+    table.print()
     print_line()
-    for one in report.comparisons if layers else ():
-        _print_layers(one)
+    for comparison in report.comparisons if layers else ():
+        _print_layers(comparison)
     measures = (">difference", "in", ">mean", ">cosine", ">top-1", ">top-5")
-    found = Table(f"against {report.sides[0].name}", ">batch", ">images", ">tensors", *measures)
-    for one in report.comparisons:
-        found.add_row(*_row(one))
-    found.print(_WIDTH)
+    optional = ("mean", "tensors", "top-5", "images", "batch", "cosine", "top-1")
+    against = f"against {report.sides[0].name}"
+    table = Table(against, ">batch", ">images", ">tensors", *measures, optional=optional)
+    for comparison in report.comparisons:
+        table.add_row(*_comparison_row(comparison))
+    table.print()
     print_line()
     for side in report.sides:
         if side.not_compared:
             tensors = "tensor inside is" if side.not_compared == 1 else "tensors inside are"
-            print_line(f"{side.name}: {side.not_compared} {tensors} not compared: not float, or without the batch")
-    print_line(f"tolerance {report.tolerance:.0e} of each tensor's largest value; images: {report.inputs}")
+            print_wrapped(f"{side.name}: {side.not_compared} {tensors} not compared: not float, or without the batch")
+    print_wrapped(f"tolerance {report.tolerance:.0e} of each tensor's largest value; images: {report.inputs}")
     if layers:
         for side in report.sides:
-            for node, where in side.nodes.items():
-                print_line(f"{side.name}: {node} on {where}")
+            for node, provider in side.nodes.items():
+                print_wrapped(f"{side.name}: {node} on {provider}")
 
 
-def _row(one: Comparison) -> Iterator[str]:
-    largest = one.first_difference or one.largest
-    yield from (one.side.name, str(one.batch), str(one.images), str(len(one.layers)))
-    yield from (_number(largest.error), largest.name, _number(largest.mean), f"{largest.cosine:.6f}")
-    agreed = one.agreement
+def _comparison_row(comparison: Comparison) -> Iterator[str]:
+    largest = comparison.first_difference or comparison.largest
+    yield from (comparison.side.name, str(comparison.batch), str(comparison.images), str(len(comparison.layers)))
+    yield from (f"{largest.error:.1e}", largest.name, f"{largest.mean:.1e}", f"{largest.cosine:.6f}")
+    agreed = comparison.agreement
     yield from (f"{agreed.top1}/{agreed.images}", f"{agreed.top5}/{agreed.images}") if agreed else ("", "")
 
 
-def _print_layers(one: Comparison) -> None:
-    title = f"{one.side.name}, batch {one.batch}"
-    listed = Table("", ">difference", ">mean", ">cosine", title, "at", "faults")
-    for layer in one.layers:
-        listed.add_row(*_layer_row(layer))
-    listed.print(_WIDTH)
+def _print_layers(comparison: Comparison) -> None:
+    title = f"{comparison.side.name}, batch {comparison.batch}"
+    table = Table("", ">difference", ">mean", ">cosine", title, "at", "faults", optional=("mean", "cosine", "at"))
+    for layer in comparison.layers:
+        table.add_row(*_layer_row(layer))
+    table.print()
     print_line()
 
 
 def _layer_row(layer: Layer) -> Iterator[str]:
     yield "" if layer.passed else "!"
-    yield from (_number(layer.error), _number(layer.mean), f"{layer.cosine:.6f}", layer.name, layer.place)
+    yield from (f"{layer.error:.1e}", f"{layer.mean:.1e}", f"{layer.cosine:.6f}", layer.name, layer.place)
     yield "; ".join(layer.faults)
-
-
-def _number(value: float) -> str:
-    return f"{value:.1e}"

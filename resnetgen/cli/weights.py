@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resnetgen.cli.group import main
-from resnetgen.cli.options import FilePath, json_option, nonfinite_option, reinit_option, settings_option
-from resnetgen.cli.output import print_json, print_line, report_on_files, say_warnings
-from resnetgen.cli.show import progress_bars, size
+from resnetgen.cli.options import FilePath, json_option, nonfinite_option, params_option, quiet_option, reinit_option
+from resnetgen.cli.output import print_json, print_line, print_warnings
+from resnetgen.cli.progress import progress_bars
+from resnetgen.cli.report import format_bytes, print_file, report_on_files
+from resnetgen.cli.table import Table, print_wrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,14 +19,18 @@ if TYPE_CHECKING:
 
 @main.group()
 def weights() -> None:
-    """Look into a weight file, or write one format from another."""
+    """List the tensors of a weight file, or convert it."""
 
 
 @weights.command()
 @click.argument("file", type=FilePath())
 @json_option
 def show(file: Path, as_json: bool) -> None:
-    """List the tensors of a caffemodel, .safetensors, .pth, .onnx or .npz file: name, type, shape, place."""
+    """List the tensors of a weight file.
+
+    Shows the name, the type and the shape of each tensor of a caffemodel, .safetensors, .pth, .onnx or .npz FILE,
+    recognised by its content. --json adds the place in the file.
+    """
     from resnetgen.weights.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(file)
@@ -35,40 +41,41 @@ def show(file: Path, as_json: bool) -> None:
         ]
         print_json({"format": checkpoint.format, "tensors": tensors})
         return
-    width = max((len(entry.name) for entry in entries), default=0)
+    table = Table("name", "type", "shape", optional=("type",))
     for entry in entries:
-        shape = "x".join(map(str, entry.shape)) or "a number"
-        print_line(f"{entry.name:<{width}}  {entry.dtype:<8}  {shape}")
+        table.add_row(entry.name, entry.dtype, "x".join(map(str, entry.shape)) or "scalar")
+    table.print()
     total = sum(entry.nbytes for entry in entries)
-    print_line(f"{file}: {checkpoint.format}, {len(entries):,} tensors, {size(total)}")
+    print_wrapped(f"{file}: {checkpoint.format}, {len(entries):,} tensors, {format_bytes(total)}")
 
 
 @weights.command()
 @click.argument("source", metavar="A", type=FilePath())
 @click.argument("target", metavar="B", type=FilePath())
-@click.option("--spec", required=True, metavar="SPEC", help="The network that both are of.")
+@click.option("--spec", required=True, metavar="SPEC", help="Network that the weights belong to.")
 @click.option(
     "--names",
     metavar="MAP",
-    help="Whose names a .safetensors or .npz file bears: torchvision, timm, or paths (those of resnetgen). "
-    "Without it A's own, or paths where A is a caffemodel.",
+    help="Convention of the tensor names in a .safetensors or .npz file: torchvision, timm, or paths, which are "
+    "resnetgen's own.  [default: that of A, or paths if A is a caffemodel]",
 )
-@settings_option
+@params_option
 @reinit_option
 @nonfinite_option
-def convert(source: Path, target: Path, spec: str, names: str | None, **given: Any) -> None:
-    """Write the weights of A as B: a .caffemodel, .safetensors or .npz file, by its suffix.
+@quiet_option
+def convert(source: Path, target: Path, spec: str, names: str | None, **values: Any) -> None:
+    """Convert the weights of file A to file B.
 
-    A is told by its content. Every tensor must be a weight of SPEC, and every weight of SPEC must be there. Values of
-    .safetensors and .npz files keep their type.
+    The suffix of B chooses its format: .caffemodel, .safetensors or .npz. The format of A is recognised by its content.
+    A must have all weights of SPEC, and no other tensors. Values keep their type in .safetensors and .npz files.
     """
-    from resnetgen.build.convert import convert as run
+    from resnetgen.build.convert import convert as convert_file
     from resnetgen.pretrained import Source
 
-    taken = Source(source, given["reinit"], given["allow_nonfinite"])
+    checkpoint = Source(source, values["reinit"], values["allow_nonfinite"])
     with progress_bars() as progress:
-        done = run(taken, target, spec, given["settings"], names, progress)
-    say_warnings(done.warnings)
+        result = convert_file(checkpoint, target, spec, values["params"], names, progress)
+    print_warnings(result.warnings)
     with report_on_files():
-        print_line(f"{target}  {size(done.bytes)}  sha256 {done.sha256[:16]}")
-        print_line(f"  {done.tensors} tensors by {done.names}, from {done.format} by {done.source_names}")
+        print_file(target, result.bytes, result.sha256)
+        print_line(f"  {result.tensors} tensors by {result.names}, from {result.format} by {result.source_names}")

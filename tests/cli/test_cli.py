@@ -16,6 +16,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+import resnetgen
 from resnetgen.errors import Exit
 from support.helpers import TINY, Run
 from support.places import ROOT
@@ -310,10 +311,79 @@ def test_list(run: Run) -> None:
         "macs": 7_570_194_432,
         "targets": ["onnx", "caffe"],
     }
-    words = "plain34 3x224x224 21,623,848 parameters 3.644 GMACs onnx, caffe"
-    assert " ".join(run("list", "plain34").out.split()) == words
+    names, _, plain34 = run("list", "plain34").out.splitlines()
+    assert names.split() == ["spec", "input", "parameters", "GMACs", "targets"]
+    assert plain34.split() == ["plain34", "3x224x224", "21,623,848", "3.644", "onnx,", "caffe"]
     nothing = run("list", "alexnet")
     assert (nothing.code, nothing.out, nothing.err) == (0, "", "no bundled spec matches 'alexnet'\n")
+
+
+# Short options
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option: str, run: Run) -> None:
+    assert run(option) == run("--version")
+    assert run(option).out == f"resnetgen {resnetgen.__version__}\n"
+
+
+def test_output_dir_is_o(run: Run, tmp_path: Path) -> None:
+    assert run("build", "tiny.yaml", "-o", "out").code == 0
+    assert run("verify", "tiny.yaml", "-o", "out").code == 0
+    assert (tmp_path / "out/tiny/tiny.onnx").is_file()
+
+
+@pytest.mark.parametrize("module", ["resnetgen", "resnetgen.cli"])
+def test_it_runs_as_a_module(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "-V"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"resnetgen {resnetgen.__version__}\n")
+    done = subprocess.run([sys.executable, "-m", module, "summary"], capture_output=True, text=True)
+    assert done.stderr.startswith(f"Usage: python -m {module} summary")
+
+
+QUIET = (
+    ("build tiny.yaml --verify", 0, ""),
+    ("build tiny.yaml --target caffe --target onnx", 0, ""),
+    ("build none", 3, "error[unknown-spec]"),
+    ("deploy tiny.yaml --server onnxruntime -o served", 0, ""),
+    ("verify tiny.yaml", 0, ""),
+    ("verify tiny.yaml --tolerance 1e-12", 7, "error[verification]"),
+    ("diff tiny.yaml generated/tiny/tiny.prototxt", 0, ""),
+    ("diff tiny.yaml resnet18", 1, ""),
+    ("diff tiny.yaml resnet18 --bytes", 1, ""),
+    ("weights convert generated/tiny/tiny.caffemodel w.npz --spec tiny.yaml", 0, ""),
+)
+
+
+@pytest.mark.parametrize("option", ["--quiet", "-q"])
+def test_quiet_prints_errors_alone_and_keeps_the_exit_code(option: str, run: Run, tmp_path: Path) -> None:
+    for command, code, error in QUIET:
+        quiet = run(*command.split(), option)
+        files = everything(tmp_path)
+        loud = run(*command.split())
+        assert (quiet.code, quiet.out, quiet.err) == (code, "", loud.err), command
+        assert loud.code == code
+        assert loud.err.startswith(error)
+        assert loud.out or code not in (0, 1), "the negative control: without --quiet it is printed"
+        assert everything(tmp_path) == files, "nor do the files differ"
+
+
+def test_quiet_keeps_warnings(run: Run) -> None:
+    """The outputs would be 0.96 apart: torchvision's first pooling rounds down."""
+    assert run("build", "resnet18", "--no-fold", "--output-dir", "first").code == 0
+    result = run("build", "torchvision/resnet18", "--weights", "first/resnet18/resnet18.onnx", "-q")
+    assert (result.code, result.out) == (0, "")
+    assert result.err.startswith("warning: resnet18.onnx was built otherwise: ")
+
+
+@pytest.mark.parametrize("command", ["verify tiny.yaml", "diff tiny.yaml resnet18"])
+def test_quiet_json_is_refused(command: str, run: Run) -> None:
+    result = run(*command.split(), "--quiet", "--json")
+    assert (result.code, result.out) == (Exit.USAGE, "")
+    assert "--quiet prints no result, and --json prints it" in result.err
+
+
+# The process
 
 
 def test_schema_is_json(run: Run) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetgen.cli import group, main
-from resnetgen.cli.output import say_failure
+from resnetgen.cli.output import print_failure
 from resnetgen.errors import Exit
 
 _STARTS = (
@@ -94,10 +94,10 @@ def _watch(event: str, _: tuple[Any, ...]) -> None:
         _started.append(event)
 
 
-def _say_failure(error: Exception) -> int:
+def _print_failure(error: Exception) -> int:
     _failures.append(error)
-    return say_failure(error)
+    return print_failure(error)
 
 
 sys.addaudithook(_watch)
-group.say_failure = _say_failure
+group.print_failure = _print_failure

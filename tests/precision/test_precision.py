@@ -324,7 +324,7 @@ def test_every_broken_image_is_named(run: Run) -> None:
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], int, str]] = {
-    "no images": (("--precision", "int8"), 2, "--calibrate with a folder of them, or --calibrate random"),
+    "no images": (("--precision", "int8"), 2, "add --calibrate FOLDER, or --calibrate random"),
     "images of fp32": (("--calibrate", "random"), 2, "--calibrate is for a precision below fp32"),
     "a gate of fp32": (("--min-top1", "0.5"), 2, "--min-top1 is for a precision below fp32"),
     "fp16 around int8": (("--precision", "int8", "--calibrate", "random", "--fp16-io"), 2, "--fp16-io is for"),
@@ -342,7 +342,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, str]] = {
         2,
         "int8 needs opset 13, ort-1.4 loads 12 at most\n  hint: the oldest that can: --runtime ort-1.6 or triton-",
     ),
-    "unfolded": (("--precision", "fp16", "--no-fold"), 2, "norms are folded before"),
+    "unfolded": (("--precision", "fp16", "--no-fold"), 2, "a precision below fp32 needs folded norms"),
     "caffe alone": (("--precision", "fp16", "--target", "caffe"), 2, "add --target onnx"),
     "other arrays": (("--precision", "fp16", "--calibrate", "x.npy"), 4, "x.npy: it holds (1, 3, 8, 8)"),
 }
@@ -400,7 +400,7 @@ def test_the_report_of_a_build_is_that_of_the_published_file(
     assert ran[0][1] != ran[1][1] == (FOLDER / name).read_bytes()
     assert "tolerance 1e-01" in said or "tolerance 1e-02" in said
     # The same figures as a run of the file gives.
-    (figures,) = [line for line in said.splitlines() if line.startswith(" onnxruntime:cpu  ") and "/1" in line]
+    (figures,) = [line for line in said.splitlines() if line.startswith("onnxruntime:cpu  ") and "/1" in line]
     assert figures in passed(run("verify", "tiny.yaml"))
 
 

@@ -354,8 +354,8 @@ def test_agreement() -> None:
 def test_the_report_is_a_table(folder: Path, command: Callable[..., Result]) -> None:
     lines = command("tiny.yaml", "--seeds", "2", "--layers").out.splitlines()
     assert lines[0] == "tiny.onnx: equal"
-    assert lines[1].split() == ["side", "ran", "engine", "on", "batch"]
-    (row,) = (line for line in lines if line.strip().endswith("2/2     2/2"))
+    assert lines[1].split() == ["backend", "ran", "engine", "on", "batch"]
+    (row,) = (line for line in lines if line.strip().endswith("2/2    2/2"))
     assert row.split()[:3] == ["onnxruntime:cpu", "1", "2"]
     assert lines[-1].startswith("onnxruntime:cpu: ")
     assert lines[-1].endswith(" on CPUExecutionProvider")

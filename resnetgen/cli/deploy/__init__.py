@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 import click
 
 from resnetgen.cli.build import print_built
+from resnetgen.cli.build_options import build_options, limit_blas_threads, to_options
 from resnetgen.cli.deploy import kserve, triton
 from resnetgen.cli.deploy.options import refuse_foreign
 from resnetgen.cli.group import main
-from resnetgen.cli.model import model_options, spare_blas, to_options
 from resnetgen.cli.options import FilePath
-from resnetgen.cli.show import progress_bars
+from resnetgen.cli.progress import progress_bars
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ def _server_options(command: _Command) -> _Command:
 )
 @click.option("--labels", type=FilePath(), metavar="FILE", help="The names of the classes, one a line.")
 @_server_options
-@model_options
+@build_options
 def deploy(spec: str, server: str, **given: Any) -> None:
     """Write what a server loads: a model with its configuration, labels and preprocessing.
 
@@ -49,7 +49,7 @@ def deploy(spec: str, server: str, **given: Any) -> None:
 
     Where the model stands in the repository already, a version is added to it; no version is ever changed.
     """
-    spare_blas(given)
+    limit_blas_threads(given)
     refuse_foreign(server)
     options = to_options(given, output_dir=given["output_dir"])
     with progress_bars() as progress:

@@ -1,4 +1,4 @@
-"""Engines in a child process: a model that crashes one ends that process, and the command with an error.
+"""Engines in a child process: a model that crashes an engine ends that process, and the command with an error.
 
 The engines are written in C++, and a crafted model may reach a fault that no check of this program foresees.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
 
-from resnetgen.cli.output import say_failure
+from resnetgen.cli.output import print_failure
 
 _PASSED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 """Signals that the child is sent as well."""
@@ -19,7 +19,7 @@ _AWAITED = {*_PASSED_ON, signal.SIGTSTP, signal.SIGCHLD}
 """Signals that this process waits for while the child runs."""
 
 
-def run_apart(work: Callable[[], None]) -> int:
+def run_in_child(work: Callable[[], None]) -> int:
     """Run `work`, which ends the process, in a child process, and return its exit code.
 
     Must be called before any thread is started. A child that a signal kills is an error: exit 6 if the system killed
@@ -86,7 +86,7 @@ def _killed(number: int) -> int:
     name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"signal {number}"
     if number == signal.SIGKILL:
         message = f"the process that ran the model was killed ({name}), as the system does when memory runs out"
-        return say_failure(fail(Exit.LIMIT, Code.LIMIT, message, hint="ask for less at once: a smaller --batch"))
+        return print_failure(fail(Exit.LIMIT, Code.LIMIT, message, hint="ask for less at once: a smaller --batch"))
     message = f"the engine that ran the model crashed ({name})"
     hint = "the model reaches a fault of the engine: update onnxruntime or OpenCV, and do not trust the model"
-    return say_failure(fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint))
+    return print_failure(fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint))

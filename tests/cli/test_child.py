@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.cli import runs_a_model
+from resnetgen.cli import needs_child
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no child processes of this kind here")
 
@@ -111,4 +111,4 @@ def state(process: int) -> str:
     ],
 )
 def test_which_commands_run_apart(arguments: list[str], apart: bool) -> None:
-    assert runs_a_model(arguments) is apart
+    assert needs_child(arguments) is apart

@@ -1,0 +1,5 @@
+"""python -m resnetgen"""
+
+from resnetgen.cli import run
+
+run()

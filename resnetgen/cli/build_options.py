@@ -1,0 +1,226 @@
+"""Options of `build` and `deploy`: weights, format, precision and verification."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from resnetgen import ranges
+from resnetgen.cli.options import (
+    FilePath,
+    input_size_option,
+    max_nodes_option,
+    nonfinite_option,
+    params_option,
+    provider_option,
+    quiet_option,
+    reinit_option,
+)
+
+if TYPE_CHECKING:
+    from resnetgen.build.options import Options
+    from resnetgen.precision.options import PrecisionOptions
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_OPTIONS: tuple[Callable[..., Any], ...] = (
+    click.option(
+        "--init",
+        type=click.Choice(["he", "random-stats"]),
+        default="he",
+        show_default=True,
+        help="Initial weights. he: the normal distribution of He et al.; random-stats: random norms and biases as "
+        "well, so that a mistake in folding cannot hide.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(*ranges.SEED),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Seed of the initial weights.",
+    ),
+    click.option(
+        "--weights",
+        "pretrained",
+        type=FilePath(),
+        metavar="FILE",
+        help="Take the weights from a checkpoint: a caffemodel, .safetensors, .pth, .onnx or .npz file, recognised by "
+        "its content.",
+    ),
+    reinit_option,
+    nonfinite_option,
+    click.option(
+        "--num-classes",
+        type=click.IntRange(*ranges.TOP),
+        metavar="N",
+        help="Number of classes; the same as --set classes=N.",
+    ),
+    click.option(
+        "--batch",
+        type=click.IntRange(*ranges.BATCH),
+        metavar="N",
+        help="Fix the batch size.  [default: dynamic in ONNX, 1 in Caffe]",
+    ),
+    click.option(
+        "--runtime",
+        metavar="NAME",
+        help="Server that must load the ONNX model, such as triton-24.08; `resnetgen runtimes` lists them.",
+    ),
+    click.option(
+        "--opset",
+        type=int,
+        metavar="N",
+        help="ONNX opset; the IR version follows from it.  [default: 17, or the newest that --runtime loads, if older]",
+    ),
+    click.option(
+        "--external-data",
+        is_flag=True,
+        help="Write the ONNX model's weights into a file beside it, MODEL.onnx.data, which a runtime maps into memory.",
+    ),
+    click.option(
+        "--embed-preprocess",
+        is_flag=True,
+        help="Build the spec's colour order, scale, mean and std into the ONNX model, which then takes 8-bit images: "
+        "N x height x width x RGB.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "fp16", "int8"]),
+        default="fp32",
+        show_default=True,
+        help="Precision of the ONNX model. A model below fp32 is published only if it agrees with the one in fp32.",
+    ),
+    click.option(
+        "--calibrate",
+        metavar="FOLDER|FILE.npy|random",
+        help="Images from which int8 takes its ranges, and on which a model below fp32 is compared with fp32.",
+    ),
+    click.option(
+        "--calibration-images",
+        type=click.IntRange(*ranges.IMAGES),
+        metavar="N",
+        help="Number of images of --calibrate.  [default: 16 random ones, or up to 256 of a folder]",
+    ),
+    click.option(
+        "--min-top1",
+        type=click.FloatRange(0, 1),
+        metavar="X",
+        help="Least share of images with the same top class as in fp32.  [default: 0.99 for fp16, 0.9 for int8]",
+    ),
+    click.option(
+        "--min-cosine",
+        type=click.FloatRange(-1, 1),
+        metavar="X",
+        help="Least cosine similarity with the outputs in fp32.  [default: 0.9999 for fp16, 0.99 for int8]",
+    ),
+    click.option("--fp16-io", is_flag=True, help="Use fp16 for the input and the output of an fp16 model, too."),
+    click.option("--input-name", default="input", show_default=True, help="Name of the ONNX model's input."),
+    click.option("--output-name", default="output", show_default=True, help="Name of the ONNX model's output."),
+    params_option,
+    input_size_option,
+    provider_option,
+    click.option(
+        "--verify",
+        "verified",
+        is_flag=True,
+        help="Before publishing, run the ONNX model and compare it, layer by layer, with a second engine.",
+    ),
+    max_nodes_option,
+    quiet_option,
+)
+
+
+def build_options(command: _Command) -> _Command:
+    """Add the options of a build to a command; `to_options` takes their values."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def limit_blas_threads(values: dict[str, Any]) -> None:
+    """Keep numpy, which is not imported yet, from starting BLAS threads if no matrices are multiplied.
+
+    Only --verify multiplies matrices. Without it the idle threads would spin, and take a quarter of the computing time
+    of a build.
+    """
+    if not values["verified"]:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def to_options(values: dict[str, Any], **more: Any) -> Options:
+    """Return the options of a build from the values of `build_options`; `more` are those of the command itself.
+
+    Raises a usage error for options that contradict each other.
+    """
+    from resnetgen.build.options import Options
+    from resnetgen.profiles import find_profile
+    from resnetgen.weights.initialise import Init
+
+    if values["provider"] and not values["verified"]:
+        raise click.UsageError("--provider chooses where --verify runs the model; add --verify")
+    if (values["reinit"] or values["allow_nonfinite"]) and not values["pretrained"]:
+        raise click.UsageError("--reinit and --allow-nonfinite apply to a checkpoint; add --weights")
+    verify = pretrained = None
+    if values["verified"]:
+        from resnetgen.backends.onnxruntime import Provider
+        from resnetgen.verify import Settings
+
+        verify = Settings(Provider(values["provider"] or "cpu"))
+    if values["pretrained"]:
+        from resnetgen.pretrained import Source
+
+        pretrained = Source(values["pretrained"], values["reinit"], values["allow_nonfinite"])
+    classes = {"classes": values["num_classes"]} if values["num_classes"] else {}
+    return Options(
+        init=Init(values["init"]),
+        seed=values["seed"],
+        pretrained=pretrained,
+        batch=values["batch"],
+        opset=values["opset"],
+        runtime=find_profile(values["runtime"]) if values["runtime"] else None,
+        external_data=values["external_data"],
+        embed_preprocess=values["embed_preprocess"],
+        input_name=values["input_name"],
+        output_name=values["output_name"],
+        settings=values["params"] | classes,
+        max_nodes=values["max_nodes"],
+        image=values["input_size"],
+        precision=_precision(values),
+        verify=verify,
+        **more,
+    )
+
+
+_BELOW_FP32 = ("calibrate", "calibration_images", "min_top1", "min_cosine", "fp16_io")
+"""Options that apply to a precision below fp32 only."""
+
+
+def _precision(values: dict[str, Any]) -> PrecisionOptions | None:
+    """Return the options of a precision below fp32; None for fp32. Raises a usage error for options of another one."""
+    if values["precision"] == "fp32":
+        if extra := [name for name in _BELOW_FP32 if values[name] not in (None, False)]:
+            raise click.UsageError(f"--{extra[0].replace('_', '-')} is for a precision below fp32; add --precision")
+        return None
+    from pathlib import Path
+
+    from resnetgen.formats.onnx.dtypes import FloatType
+    from resnetgen.formats.onnx.precision import Precision
+    from resnetgen.precision.options import TOLERANCES, PrecisionOptions, Tolerance
+
+    precision = Precision(values["precision"])
+    if precision is Precision.INT8 and not values["calibrate"]:
+        raise click.UsageError("int8 needs images for its ranges: add --calibrate FOLDER, or --calibrate random")
+    if precision is Precision.INT8 and values["fp16_io"]:
+        raise click.UsageError("--fp16-io is for --precision fp16")
+    default = TOLERANCES[precision]
+    tolerance = Tolerance(
+        default.top1 if values["min_top1"] is None else values["min_top1"],
+        default.cosine if values["min_cosine"] is None else values["min_cosine"],
+    )
+    images = Path(values["calibrate"]) if values["calibrate"] not in (None, "random") else None
+    io_type = FloatType.FP16 if values["fp16_io"] else FloatType.FP32
+    return PrecisionOptions(precision, tolerance, images, values["calibration_images"], io_type)
