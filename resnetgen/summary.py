@@ -78,7 +78,7 @@ class Summary(Frozen):
 def summarise(spec: Spec, graph: Graph) -> Summary:
     """Return the summary of a spec. The counts come from the ops; this only adds them up by stage."""
     stages = []
-    size = graph.shapes[graph.inputs[0].name]
+    size = graph.shapes[graph.input.name]
     for row in spec.rows:
         nodes = [node for node in graph.nodes if node.name.startswith(f"{row.stage}/")]
         size = graph.shapes[nodes[-1].name] if nodes else size

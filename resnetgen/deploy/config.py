@@ -84,15 +84,14 @@ class Config(Frozen):
 def configure(name: str, network: Network, options: Options, serving: Serving, labels: str | None) -> Config:
     """Return the configuration of a graph. The model's file is not read: it is checked against the result."""
     graph = network.graph
-    (source,), (result,) = graph.inputs, graph.outputs
     batch = () if serving.max_batch else (options.batch or DYNAMIC,)
-    channels, *image = graph.shapes[source.name]
+    channels, *image = graph.shapes[graph.input.name]
     given = f"TYPE_{options.precision.outer.upper()}" if options.precision else "TYPE_FP32"
     taken, shape = ("TYPE_UINT8", (*image, channels)) if options.embed_preprocess else (given, (channels, *image))
     return Config(
         name,
         Tensor(options.input_name, taken, (*batch, *shape)),
-        Tensor(options.output_name, given, (*batch, *graph.shapes[result.name])),
+        Tensor(options.output_name, given, (*batch, *graph.shapes[graph.output.name])),
         labels,
         serving,
     )

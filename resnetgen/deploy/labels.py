@@ -16,6 +16,6 @@ def read_labels(path: Path, network: Network) -> str:
 
 def _classes(network: Network) -> tuple[int, str]:
     """Return the number of classes, and the place in the spec that sets it."""
-    (output,) = network.graph.outputs
+    output = network.graph.output
     shape = network.graph.shapes[output.name]
     return shape[0], f"{output.span.short}, {output.name}" if output.span else output.name

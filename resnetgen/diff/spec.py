@@ -39,7 +39,7 @@ def _net(word: str, written: AsCaffe) -> Net:
         return prototxt.load(Path(word))
     network = compile_spec(word, written.settings, image=written.image)
     planned = _caffe_plan(network, written.dialect)
-    places = {name: network.graph.by_name[node].span for node, names in planned.names.items() for name in names}
+    places = {name: network.graph[node].span for node, names in planned.names.items() for name in names}
     return prototxt.parse(planned.text, word).placed(places)
 
 

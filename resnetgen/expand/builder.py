@@ -88,8 +88,8 @@ class Builder:
         self._units[prefix] += 1
         return self._units[prefix]
 
-    def graph(self, title: str) -> Graph:
-        return Graph(title, tuple(self.nodes))
+    def graph(self, title: str, outputs: tuple[str, ...]) -> Graph:
+        return Graph(title, (self.input,), outputs, tuple(self.nodes))
 
     def shape(self, name: str) -> Shape:
         return self.shapes[name]

@@ -61,7 +61,7 @@ class _Expander:
         if value == self.builder.input:
             message = "the rows of this spec compute nothing"
             raise spec_error(Code.BAD_VALUE, message, self.spec.rows[0].span, "add a cell that is not the identity")
-        return self.builder.graph(self.spec.title)
+        return self.builder.graph(self.spec.title, (value,))
 
     def check_size(self, row: Row, shape: Shape) -> None:
         if row.size is None:

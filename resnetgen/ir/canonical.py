@@ -35,21 +35,17 @@ def canonical(graph: Graph) -> Graph:
     """Return the same network with each free choice made in one way.
 
     Removed are dropouts, which do nothing at inference, and a flatten that is consumed by fc layers alone, which
-    flatten their input themselves. A pooling that rounds up becomes one that rounds down if both give the same size. A
-    pooling without padding does not set `exclude_pad`. A product has its gate last. The product of a tensor and its own
-    sigmoid becomes a silu. Attributes that follow from the input's shape are written out. Real numbers are rounded to
-    float32.
+    flatten their input themselves; outputs of the network stay. A pooling that rounds up becomes one that rounds down
+    if both give the same size. A pooling without padding does not set `exclude_pad`. A product has its gate last. The
+    product of a tensor and its own sigmoid becomes a silu. Attributes that follow from the input's shape are written
+    out. Real numbers are rounded to float32.
     """
     source: dict[str, str] = {}
     sigmoids = _silu_gates(graph)
     nodes = []
     for node in graph.nodes:
         inputs = tuple(source.get(name, "") for name in node.inputs)
-        consumers = graph.consumers[node.name]
-        if isinstance(node.op, Dropout):
-            source[node.name] = inputs[0]
-            continue
-        if isinstance(node.op, Flatten) and consumers and all(isinstance(user.op, Fc) for user in consumers):
+        if node.name not in graph.outputs and _does_nothing(graph, node):
             source[node.name] = inputs[0]
             continue
         if node.name in sigmoids:
@@ -57,13 +53,19 @@ def canonical(graph: Graph) -> Graph:
         if isinstance(node.op, Mul) and (gate := sigmoids & {*node.inputs}):
             (name,) = gate
             source[node.name] = node.name
-            nodes.append(Node(node.name, Silu(), (source[graph.by_name[name].inputs[0]],), node.span))
+            nodes.append(Node(node.name, Silu(), (source[graph[name].inputs[0]],), node.span))
             continue
         if isinstance(node.op, Mul) and graph.shapes[node.inputs[0]] < graph.shapes[node.inputs[1]]:
             inputs = inputs[::-1]
         source[node.name] = node.name
         nodes.append(Node(node.name, canonical_op(node.op, graph.input_shapes(node)), inputs, node.span))
-    return Graph(graph.name, tuple(nodes))
+    return Graph(graph.name, graph.inputs, graph.outputs, tuple(nodes))
+
+
+def _does_nothing(graph: Graph, node: Node) -> bool:
+    if isinstance(node.op, Flatten):
+        return all(isinstance(consumer.op, Fc) for consumer in graph.consumers[node.name])
+    return isinstance(node.op, Dropout)
 
 
 def _silu_gates(graph: Graph) -> set[str]:
@@ -72,9 +74,9 @@ def _silu_gates(graph: Graph) -> set[str]:
         node.name
         for node in graph.nodes
         if isinstance(node.op, Sigmoid)
-        and len(users := graph.consumers[node.name]) == 1
-        and isinstance(users[0].op, Mul)
-        and sorted(users[0].inputs) == sorted((node.name, node.inputs[0]))
+        and (consumer := graph.sole_consumer(node.name))
+        and isinstance(consumer.op, Mul)
+        and sorted(consumer.inputs) == sorted((node.name, node.inputs[0]))
     }
 
 
@@ -91,6 +93,8 @@ def canonical_op(op: Op, shapes: tuple[Shape, ...]) -> Op:
             return LeakyRelu(shortest(op.slope))
         case ChannelConv():
             return ChannelConv(op.size(shapes[0][0]))
+        case Dropout():
+            return Dropout(0.5)  # any ratio: inference ignores it
         case ChannelPad():
             return replace(op, both=op.before(shapes[0][0]) > 0)
         case AvgPool(same=True) if op.pads(0)[0] == op.pads(0)[1] and op.pads(1)[0] == op.pads(1)[1]:
@@ -129,4 +133,7 @@ def differences(expected: Graph, found: Graph, names: dict[str, tuple[str, ...]]
         inputs = tuple(found_as[name] for name in want.inputs)
         if have.inputs != inputs:
             lines.append(f"{want.name} reads {', '.join(have.inputs)}, not {', '.join(inputs)}")
+    outputs = tuple(found_as.get(name, name) for name in a.outputs)
+    if b.outputs != outputs:
+        lines.append(f"its outputs are {', '.join(b.outputs)}, not {', '.join(outputs)}")
     return lines

@@ -10,9 +10,14 @@ from resnetgen.ir.ops import Op, show
 
 
 def dump(graph: Graph) -> str:
-    """Return a header and one line per node, `name = op(attributes)  inputs  : shape  # place`, ending in a newline."""
+    """Return a header and one line per node, `name = op(attributes)  inputs  : shape  # place`, ending in a newline.
+
+    The header names the outputs if there are several.
+    """
     width = max(len(node.name) for node in graph.nodes)
     lines = [f"# {graph.name}: {graph.parameter_count:,} parameters, {graph.mac_count:,} MACs"]
+    if len(graph.outputs) > 1:
+        lines.append(f"# outputs: {', '.join(graph.outputs)}")
     for node in graph.nodes:
         left = f"{node.name:<{width}} = {describe(node.op)}"
         right = f": {show(graph.shapes[node.name])}"

@@ -5,7 +5,8 @@ With s = gamma / sqrt(variance + eps) for each output channel:
     weight' = weight * s        bias' = (bias - mean) * s + beta
 
 since norm(conv(x)) = s * (weight * x + bias - mean) + beta. The convolution keeps its name and then has the output of
-the norm. A convolution whose output another node reads is not folded, since that output no longer exists afterwards.
+the norm. A convolution whose output another node reads, or which is an output of the network, is not folded, since that
+output no longer exists afterwards.
 Raises Failure (exit 4) if finite weights become infinite or NaN, as with a negative variance.
 """
 
@@ -27,16 +28,17 @@ def fold_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
     source: dict[str, str] = {}
     nodes: dict[str, Node] = {}
     for node in graph.nodes:
-        before = graph.by_name[node.inputs[0]] if node.inputs else node
-        sole = graph.consumers[before.name] == (node,)
-        if isinstance(node.op, BatchNorm) and isinstance(before.op, Conv) and sole:
+        before = graph[node.inputs[0]] if node.inputs else node
+        is_sole = graph.sole_consumer(before.name) is node
+        if isinstance(node.op, BatchNorm) and isinstance(before.op, Conv) and is_sole:
             folds[before.name] = Fold(node.name, node.span, node.op.eps, before.op.bias)
             nodes[before.name] = replace(nodes[before.name], op=replace(before.op, bias=True))
             source[node.name] = before.name
         else:
             nodes[node.name] = replace(node, inputs=tuple(source[name] for name in node.inputs))
             source[node.name] = node.name
-    return Graph(graph.name, tuple(nodes.values())), Folded(weights, folds)
+    outputs = tuple(source[name] for name in graph.outputs)
+    return Graph(graph.name, graph.inputs, outputs, tuple(nodes.values())), Folded(weights, folds)
 
 
 class Fold(Frozen):

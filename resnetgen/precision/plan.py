@@ -52,8 +52,7 @@ def plan_precision(precision: PrecisionOptions, whole: Fp32Plan, preprocess: Pre
     if precision.target is Precision.INT8 and whole.planned.external:
         message = f"{graph.name} is larger than 2 GiB, which ONNX Runtime's quantiser copies in one piece"
         raise fail(Exit.LIMIT, Code.LIMIT, message, hint="--precision fp16")
-    (source,) = graph.inputs
-    channels, *extent = graph.shapes[source.name]
+    channels, *extent = graph.shapes[graph.input.name]
     shape, dtype = ((*extent, channels), np.uint8) if options.embed else ((channels, *extent), np.float32)
     require_room(options.batch or 1, shape, "--batch")  # the last batch is filled up to its full size
     images = calibration.load(precision.images, precision.count, Format(shape, np.dtype(dtype)), preprocess)

@@ -63,7 +63,7 @@ def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: froz
 def _of_spec(graph: Graph, naming: Naming, dialect: Dialect, names: set[str], has_edges: bool) -> Structure:
     net = translate(graph, load_name_map(naming.world) if naming.world else None, 1, dialect)
     made = _structure(_prepared(parse_prototxt(render(net), "the prototxt"), has_edges), graph, names)
-    owners = {layer.name: graph.by_name[layer.node] for layer in net.layers}
+    owners = {layer.name: graph[layer.node] for layer in net.layers}
     nodes = {at: owners[record.name] for at, record in enumerate(made.net.records) if record.name in owners}
     return replace(made, nodes=nodes)
 

@@ -15,7 +15,7 @@ from resnetgen.errors import Failure
 from resnetgen.formats.onnx.lower import MAX_OPSET, MIN_OPSET, Lowered, Names, initializer
 from resnetgen.formats.onnx.read import read_structure
 from resnetgen.formats.onnx.schema import GraphProto, ModelProto, NodeProto, TensorProto
-from resnetgen.ir.graph import Graph, Node
+from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.pretrained.differences import structure_differences
 from resnetgen.pretrained.onnx_nodes import PASSED, Constants, values_of, written
@@ -51,7 +51,7 @@ def onnx_differences(
     plan = _plan(graph, _opset(model), preprocess if _takes_bytes(model.graph) else None)
     skeleton = GraphProto(node=plan.nodes, input=plan.inputs, output=plan.outputs)
     spec = reader.structure(skeleton, own, plan.constants)
-    nodes = {at: node for at, one in enumerate(spec.net.records) if (node := _node_of(one.name, graph, plan))}
+    nodes = {at: node for at, one in enumerate(spec.net.records) if (node := plan.owners.get(one.name))}
     return structure_differences(file, replace(spec, nodes=nodes), path.name, whole=not drawn)
 
 
@@ -69,12 +69,6 @@ def _opset(model: ModelProto) -> int:
 
 def _takes_bytes(graph: GraphProto) -> bool:
     return any(one.type.tensor_type.elem_type == TensorProto.UINT8 for one in graph.input)
-
-
-def _node_of(name: str, graph: Graph, plan: Lowered) -> Node | None:
-    """Return the node of the graph that became a node of this name, or a part of it."""
-    owners = {tensor: node for node, tensor in plan.tensors.items()}
-    return graph.by_name.get(owners.get(name, name)) or graph.by_name.get(name.rpartition("/")[0])
 
 
 class _Reader:

@@ -143,7 +143,7 @@ class _Mismatch(Frozen):
 
     def wanted(self, name: str) -> str:
         node, parameter = self.naming.names[name]
-        span = self.graph.by_name[node].span
+        span = self.graph[node].span
         place = f", {span.short}" if span else ""
         return f"{show(self.shapes[node, parameter])} (the {parameter} of {node}{place})"
 

@@ -106,7 +106,7 @@ def excused(engine: str, net: Graph, values: Values) -> bool:
 def outputs(net: Graph, weights: Weights, data: Array, opset: int, folder: Path) -> Iterator[tuple[str, Array]]:
     """What each engine that can say the network computes of it, and what the definitions are."""
     values = evaluate(net, weights, data)
-    yield "definitions", values[net.outputs[0].name].astype(np.float32)
+    yield "definitions", values[net.output.name].astype(np.float32)
     for fold in (False, True):
         how = "folded" if fold else "unfolded"
         model = write_onnx(net, weights, folder, OnnxOptions(opset=opset), fold=fold)

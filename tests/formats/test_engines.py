@@ -62,6 +62,7 @@ from support.helpers import (
     expected,
     graph,
     image,
+    of_nodes,
     on_onnxruntime,
     on_opencv,
     on_reference_evaluator,
@@ -278,7 +279,7 @@ def onnx_models(net: Graph, folder: Path, opset: int = 17) -> list[OnnxModel]:
 def agrees_on_onnx(net: Graph, folder: Path, opset: int = 17) -> None:
     data = image(net, batch=2)
     wanted = expected(net, random_weights(net), data)
-    assert net.shapes[net.outputs[0].name] == wanted.shape[1:]
+    assert net.shapes[net.output.name] == wanted.shape[1:]
     for model in onnx_models(net, folder, opset):
         assert validate(model.path, model.graph, model.plan, model.options, model.checksums) == []
         onnx.checker.check_model(str(model.path), full_check=True)
@@ -780,5 +781,6 @@ def test_three_are_added_not_two(tmp_path: Path) -> None:
     net = BRANCHES["three added"]
     data = image(net)
     data_node, a, b, _, d = net.nodes
-    model = onnx_models(Graph(net.name, (data_node, a, b, replace(d, inputs=("a", "b", "b")))), tmp_path)[0]
+    other = of_nodes(data_node, a, b, replace(d, inputs=("a", "b", "b")))
+    model = onnx_models(other, tmp_path)[0]
     assert differs(on_onnxruntime(model.path, data), expected(net, random_weights(net), data))

@@ -81,7 +81,7 @@ def test_folded(net: Graph, after: list[str]) -> None:
     folded, _ = fold_norm(net, random_weights(net))
     assert shape_of(folded) == after
     assert folded.name == net.name
-    assert [node.span for node in folded.nodes] == [net.by_name[node.name].span for node in folded.nodes]
+    assert [node.span for node in folded.nodes] == [net[node.name].span for node in folded.nodes]
 
 
 @pytest.mark.parametrize("net", KEPT, ids=lambda net: " ".join(node.op.keyword for node in net.nodes[1:]))
@@ -125,7 +125,7 @@ def test_formula(row: str) -> None:
         bias = (bias - mean[channel]) * s + beta[channel]
         np.testing.assert_allclose(found.tensor("s/conv", "weight")[channel], weight, rtol=3e-7)
         np.testing.assert_allclose(found.tensor("s/conv", "bias")[channel], bias, rtol=3e-7, atol=1e-7)
-    for parameter in folded.parameters(folded.by_name["s/conv"]):
+    for parameter in folded.parameters(folded["s/conv"]):
         values = found.tensor("s/conv", parameter.name)
         assert values.shape == parameter.shape
         assert values.dtype == np.float32

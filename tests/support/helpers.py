@@ -88,7 +88,15 @@ def cells(row: str, image: str = "4x11x9") -> Graph:
 def graph(image: ops.Shape, **nodes: tuple[Any, ...]) -> Graph:
     """graph((3, 8, 8), a=(Relu(), "data"), b=(Add(), "data", "a")): where branches do what rows do not say."""
     first = Node("data", ops.Input(image), ())
-    return Graph("tiny", (first, *(Node(name, op, tuple(inputs)) for name, (op, *inputs) in nodes.items())))
+    return of_nodes(first, *(Node(name, op, tuple(inputs)) for name, (op, *inputs) in nodes.items()))
+
+
+def of_nodes(*nodes: Node, name: str = "tiny", outputs: tuple[str, ...] = ()) -> Graph:
+    """A graph of these nodes; without `outputs`, those that no node reads are its outputs."""
+    inputs = tuple(node.name for node in nodes if isinstance(node.op, ops.Input))
+    read = {source for node in nodes for source in node.inputs}
+    outputs = outputs or tuple(node.name for node in nodes if node.name not in read | {*inputs})
+    return Graph(name, inputs, outputs, nodes)
 
 
 def image(graph: Graph, batch: int = 1, seed: int = 1) -> Array:
@@ -225,7 +233,7 @@ def evaluate(graph: Graph, weights: Weights, data: Array) -> dict[str, Float64]:
 
 
 def expected(graph: Graph, weights: Weights, data: Array) -> Float64:
-    return evaluate(graph, weights, data)[graph.outputs[0].name]
+    return evaluate(graph, weights, data)[graph.output.name]
 
 
 def _compute(op: ops.Op, inputs: list[Float64], own: dict[str, Float64]) -> Float64:

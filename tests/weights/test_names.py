@@ -93,7 +93,7 @@ def test_one_to_one(network: str, names: str) -> None:
     """No name twice, every node named, and by the authors' alphabet."""
     called = names_of(network, names)
     every = [name for layers in called.values() for name in layers]
-    assert called.keys() == bundled(network).by_name.keys()
+    assert called.keys() == {node.name for node in bundled(network).nodes}
     assert len(set(every)) == len(every)
     pattern = r"data|conv1|bn_conv1|scale_conv1|conv1_relu|pool1|pool5|fc1000|prob"
     pattern += r"|(res|bn|scale)[2-5]([a-z]|b\d+)_branch(1|2[abc])|res[2-5]([a-z]|b\d+)(_branch2[ab])?_relu"
@@ -193,7 +193,7 @@ def test_variants() -> None:
     for where, wanted in [("b", "deep"), ("c", "plain")]:
         names = make_name_map(parse(Source("map.yaml", rules.format(where=where))), NameMap())
         assert [names.of(net).names(node) for node in net.nodes] == [None, (wanted,), ("b",)]
-        assert names.names(net.by_name["a"]) == ("plain",)
+        assert names.names(net["a"]) == ("plain",)
 
 
 # What a map may not leave open

@@ -44,7 +44,9 @@ class _Reader:
             if self.pending:
                 what = ", ".join(f"{unfinished(form)}: {name}" for name, form in sorted(self.pending.items()))
                 raise bad(f"what is begun is not ended: {what}")
-            return Graph(self.net.name, tuple(self.nodes.values()))
+            read = {name for node in self.nodes.values() for name in node.inputs}
+            outputs = tuple(name for name in self.nodes if name not in read)
+            return Graph(self.net.name, (self.net.input[0],), outputs, tuple(self.nodes.values()))
         except (InvalidGraph, OpError) as error:
             raise bad(f"the net is inconsistent: {error}") from None
 

@@ -32,10 +32,17 @@ class CaffeNet(Frozen):
 def translate(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect = Dialect.BVLC) -> CaffeNet:
     """Translate a graph. Raises Failure (exit 3) for a node that the dialect cannot express exactly, or that the name
     map does not name."""
+    for name in graph.outputs:
+        if graph.consumers[name]:
+            message = (
+                f"Caffe's outputs are the tops that no layer reads, but {graph.consumers[name][0].name} reads {name}"
+            )
+            hint = "--target onnx can, or make the last nodes the only outputs"
+            raise fail(Exit.SPEC, Code.UNSUPPORTED, message, graph[name].span, hint)
     made = {node.name: _layers(graph, node, batch, dialect) for node in graph.nodes}
     counts = {name: max(1, len(layers)) for name, layers in made.items()}
     called = layer_names(graph, names, counts)
-    (source,) = graph.inputs
+    source = graph.input
     blobs = {source.name: called[source.name][0]}
     placed: list[Layer] = []
     for node in graph.nodes:
@@ -70,9 +77,9 @@ def _may_be_written_over(graph: Graph, node: Node, blobs: dict[str, str]) -> boo
     Flatten's top shares the memory of its bottom, which others may still read. The net's input is never overwritten: a
     second forward pass would read it again.
     """
-    producer = graph.by_name[node.inputs[0]]
-    sole = len(node.inputs) == 1 and graph.consumers[producer.name] == (node,)
-    return sole and not isinstance(producer.op, ops.Flatten) and blobs[producer.name] != blobs[graph.inputs[0].name]
+    producer = graph[node.inputs[0]]
+    sole = len(node.inputs) == 1 and graph.sole_consumer(producer.name) is node
+    return sole and not isinstance(producer.op, ops.Flatten | ops.Input)
 
 
 def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
@@ -152,7 +159,7 @@ def _check_norm(graph: Graph, node: Node, dialect: Dialect) -> None:
 
     On OpenCV silu and mish end in a product as well.
     """
-    merged = isinstance(graph.by_name[node.inputs[0]].op, ops.Add | ops.Mul | ops.Silu | ops.Mish)
+    merged = isinstance(graph[node.inputs[0]].op, ops.Add | ops.Mul | ops.Silu | ops.Mish)
     if merged and len(graph.shapes[node.name]) == 1 and not dialect.norm_after_vectors:
         why = "it merges a norm wrongly with the sum or product of vectors before it"
         raise _refuse(node, dialect, why, "--dialect bvlc can; or put flatten behind the norm")

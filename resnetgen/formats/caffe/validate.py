@@ -65,15 +65,18 @@ def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int
 
 
 def _as_text(graph: Graph) -> Graph:
-    """Return the graph as far as a prototxt expresses it: a channelpad becomes a convolution, whose fixed values are in
-    the caffemodel."""
+    """Return the graph as far as a prototxt expresses it.
+
+    Outputs have no order of their own. A channelpad becomes a convolution, whose fixed values are in the caffemodel.
+    """
     nodes = (
         replace(node, op=ops.Conv((1, 1), node.op.out_channels, node.op.stride))
         if isinstance(node.op, ops.ChannelPad)
         else node
         for node in graph.nodes
     )
-    return Graph(graph.name, tuple(nodes))
+    outputs = tuple(node.name for node in graph.nodes if node.name in graph.outputs)
+    return Graph(graph.name, graph.inputs, outputs, tuple(nodes))
 
 
 def _wanted(layer: Any, node: str, planned: CaffePlan, checksums: dict[Key, int]) -> list[Blob]:
@@ -83,9 +86,9 @@ def _wanted(layer: Any, node: str, planned: CaffePlan, checksums: dict[Key, int]
         key = (node, parameter)
         return [(planned.shapes[key], checksums.get(key, -1))] if key in planned.shapes else []
 
-    match layer.type, planned.graph.by_name[node].op:
+    match layer.type, planned.graph[node].op:
         case "Convolution", ops.ChannelPad() as op:
-            return [_fixed(_picked(op, planned.graph.shapes[planned.graph.by_name[node].inputs[0]][0]))]
+            return [_fixed(_picked(op, planned.graph.shapes[planned.graph[node].inputs[0]][0]))]
         case "Convolution", ops.BlurPool():
             blur = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 16
             return [_fixed(np.array([[blur]] * planned.graph.shapes[node][0]))]

@@ -16,8 +16,8 @@ class Casts(Frozen):
     nodes: Sequence[NodeProto]
     source: str
     """Name of the tensor that the network reads."""
-    result: str
-    """Name of the tensor that the network produces."""
+    results: tuple[str, ...]
+    """Names of the tensors that the network produces."""
     inner: FloatType
     """Type in which the network computes."""
     outer: FloatType
@@ -31,19 +31,20 @@ def read_casts(graph: GraphProto, source: str, given: FloatType, before: int) ->
     casts that this program does not write.
     """
     nodes = list(graph.node[before:])
-    result, inner = graph.output[0].name, given
+    results, inner = [value.name for value in graph.output], given
     outer = element_of(graph.output[0])
     if nodes and _is_cast(nodes[0]) and list(nodes[0].input) == [source]:
         first = nodes.pop(0)
         source, inner = first.output[0], _to(first)
-    if nodes and _is_cast(nodes[-1]) and list(nodes[-1].output) == [result]:
+    if nodes and _is_cast(nodes[-1]) and list(nodes[-1].output) == results:
         last = nodes.pop()
-        result, cast = last.input[0], _to(last)
+        results, cast = [last.input[0]], _to(last)
     else:
         cast = inner
-    if cast is not outer:
-        raise unreadable(f"its output is declared as {outer}, and is {cast}")
-    return Casts(nodes, source, result, inner, outer)
+    for value in graph.output:
+        if cast is not element_of(value):
+            raise unreadable(f"its output is declared as {element_of(value)}, and is {cast}")
+    return Casts(nodes, source, tuple(results), inner, outer)
 
 
 def element_of(value: ValueInfoProto) -> FloatType:

@@ -73,8 +73,8 @@ class _Decoder:
         """Pooling -> its padding at the bottom and the right, with the overhang."""
 
     def found(self) -> Found:
-        if len(self.source.input) != 1 or len(_dims(self.source.input[0])) != 4 or len(self.source.output) != 1:
-            raise unreadable("it has not one input of four dimensions and one output")
+        if len(self.source.input) != 1 or len(_dims(self.source.input[0])) != 4 or not self.source.output:
+            raise unreadable("it has not one input of four dimensions, or no output")
         (data,) = self.source.input
         try:
             prelude = read_prelude(self.source, self.constants)
@@ -86,7 +86,7 @@ class _Decoder:
             self.nodes.append(Node(casts.source, ops.Input(shape), ()))
             for proto in casts.nodes:
                 self._read(self._call(proto, casts.inner))
-            graph = Graph(self.source.name, tuple(self.nodes))
+            graph = Graph(self.source.name, (casts.source,), casts.results, tuple(self.nodes))
         except (InvalidGraph, OpError, UnicodeDecodeError) as error:
             raise unreadable(str(error)) from None
         self._check_values(graph, casts)
@@ -94,8 +94,6 @@ class _Decoder:
 
     def _check_values(self, graph: Graph, casts: Casts) -> None:
         """Compare the declared types, shapes and paddings with the computed ones. Raises Failure (exit 4)."""
-        if [casts.result] != [node.name for node in graph.outputs]:
-            raise unreadable("its outputs are not the tensors that no node reads")
         for value in self.source.value_info:
             if value.type.HasField("tensor_type") and element_of(value) is not casts.inner:
                 raise unreadable(f"{value.name} is declared as {element_of(value)} in a network of {casts.inner}")

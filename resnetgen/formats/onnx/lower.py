@@ -72,31 +72,38 @@ class Lowered:
         self.embed = embed
         self.input = names.input
         self.batch: int | str = batch or BATCH
-        (source,), (result,) = graph.inputs, _single_output(graph)
+        source = graph.input
+        results = output_names(graph, names)
         self.tensors = {node.name: node.name for node in graph.nodes}
         self.tensors[source.name] = source.name if embed or self.types.differ else names.input
-        self.tensors[result.name] = result.name if self.types.differ else names.output
+        if not self.types.differ:
+            self.tensors |= results
         channels, height, width = graph.shapes[source.name]
         self.inputs = [
             self.value(names.input, (height, width, channels), TensorProto.UINT8)
             if embed
             else self.value(names.input, (channels, height, width), self.types.outer.proto)
         ]
-        self.outputs = [self.value(names.output, graph.shapes[result.name], self.types.outer.proto)]
+        self.outputs = [self.value(name, graph.shapes[node], self.types.outer.proto) for node, name in results.items()]
         self.inner: list[ValueInfoProto] = []
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
         """Inputs of nodes that are not weights, by name; they are written with the structure."""
+        self.owners: dict[str, Node] = {names.input: source}
+        """ONNX node, by its name, or input -> the node of the graph that it belongs to."""
         for node in graph.nodes:
-            self.nodes += self._translated(node)
-            if self.tensors[node.name] not in (names.input, names.output):
+            made = list(self._translated(node))
+            self.nodes += made
+            self.owners |= dict.fromkeys((proto.name for proto in made), node)
+            if self.tensors[node.name] not in (names.input, *results.values()):
                 self.inner.append(self.value(node.name, graph.shapes[node.name]))
         if self.types.differ:
-            last = OnnxNode("Cast", [result.name], names.output, {"to": self.types.outer.proto})
+            result = graph.output
+            last = OnnxNode("Cast", [result.name], results[result.name], {"to": self.types.outer.proto})
             self.nodes.append(self._node(result, last))
         weights = [initializer(node.name, p.name) for node in graph.nodes for p in graph.parameters(node)]
-        made = [output for node in self.nodes for output in node.output]
-        taken = [names.input, *made, *weights, *self.constants]
+        written = [output for proto in self.nodes for output in proto.output]
+        taken = [names.input, *written, *weights, *self.constants]
         if len(set(taken)) != len(taken) or not all(taken):
             message = f"{names.input!r} and {names.output!r} must differ, and be the name of no layer or weight"
             raise fail(Exit.USAGE, Code.BAD_NAME, message)
@@ -276,11 +283,14 @@ def _attribute(name: str, value: int | float | str | list[int]) -> AttributeProt
     return AttributeProto(name=name, type=AttributeProto.INTS, ints=value)
 
 
-def _single_output(graph: Graph) -> tuple[Node]:
-    if len(graph.outputs) != 1:
-        names = ", ".join(node.name for node in graph.outputs)
-        raise fail(Exit.BUG, Code.BUG, f"a network with several outputs: {names}")
-    return (graph.outputs[0],)
+def output_names(graph: Graph, names: Names) -> dict[str, str]:
+    """Return the name of the model's output for each output node: `names.output`; if there are several, the node's own.
+
+    Raises Failure (exit 3) for several outputs and a name that the user chose.
+    """
+    if len(graph.outputs) > 1 and names.output == Names().output:
+        return {name: name for name in graph.outputs}
+    return {graph.output.name: names.output}
 
 
 def _conv(op: ops.Conv) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.onnx.decode import read_graph
-from resnetgen.formats.onnx.lower import BATCH, initializer
+from resnetgen.formats.onnx.lower import BATCH, initializer, output_names
 from resnetgen.formats.onnx.prelude import prelude_differences
 from resnetgen.formats.onnx.read import OnnxFile, read_file
 from resnetgen.formats.onnx.schema import ModelProto
@@ -24,12 +24,11 @@ def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, 
         if failure.exit is Exit.IO:
             raise  # a failing disk is not a fault of the file
         return [problem.message for problem in failure.problems]
-    (source,), (result,) = graph.inputs, graph.outputs
     called: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in graph.nodes}
     if not options.types.differ:
-        called |= {result.name: (options.names.output,)}
+        called |= {node: (name,) for node, name in output_names(graph, options.names).items()}
     if not options.embed and not options.types.differ:
-        called |= {source.name: (options.names.input,)}
+        called |= {graph.input.name: (options.names.input,)}
     lines = differences(graph, found.graph, called) + prelude_differences(found.prelude, options.embed)
     if (found.casts.inner, found.casts.outer) != (options.types.inner, options.types.outer):
         lines.append(f"it computes in {found.casts.inner} and gives {found.casts.outer}")
