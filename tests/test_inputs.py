@@ -15,7 +15,7 @@ import pytest
 from resnetgen import manifest
 from resnetgen.backends.decode import decode
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.caffe import text as prototxt
+from resnetgen.formats.caffe.model import text as prototxt
 from resnetgen.formats.onnx.read import read_skeleton
 from resnetgen.inputs import open_input, read_bytes, read_text
 from resnetgen.labels import read_labels

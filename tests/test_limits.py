@@ -16,7 +16,8 @@ from resnetgen.diff import load
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.expand import network
 from resnetgen.expand.builder import Builder
-from resnetgen.formats.caffe import emit, text
+from resnetgen.formats.caffe import emit
+from resnetgen.formats.caffe.model import text
 from resnetgen.ir.ops import Input
 from resnetgen.labels import MAX_LABELS, read_labels
 from resnetgen.manifest import read

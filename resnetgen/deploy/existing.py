@@ -8,7 +8,7 @@ from pathlib import Path
 from resnetgen.deploy.config import CONFIG, MARK
 from resnetgen.deploy.ranges import RANGES
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
-from resnetgen.formats.caffe.text import Field, Message, Scalar, parse, read
+from resnetgen.formats.caffe.model.text import Field, Message, Scalar, parse, read
 from resnetgen.labels import LABELS
 
 _HINT = "--name gives the new model another name"

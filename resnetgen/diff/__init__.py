@@ -6,8 +6,9 @@ Records can be compared.
 
 from resnetgen.diff.compare import compare
 from resnetgen.diff.difference import Difference, FieldDifference, LayerDifference, Only, Side
-from resnetgen.diff.net import INPUT, Net, Record, Value, Word
+from resnetgen.diff.net import INPUT, Net, Record
 from resnetgen.diff.prototxt import load, parse
+from resnetgen.formats.values import Value, Word
 
 __all__ = [
     "INPUT",

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 
-from resnetgen.diff.attributes import default_of
 from resnetgen.diff.difference import Difference, FieldDifference, LayerDifference, Only, Side
 from resnetgen.diff.match import by_name, by_structure
-from resnetgen.diff.net import Net, Record, Value, Word
+from resnetgen.diff.net import Net, Record
 from resnetgen.diff.pair import Member, sharing
 from resnetgen.errors import Span
 from resnetgen.escape import MAX_SHOWN
+from resnetgen.formats.caffe.model.attributes import default_of
+from resnetgen.formats.values import Value, Word
 
 Read = tuple[int, int]
 """Producer and index of its output, as in Record.inputs."""

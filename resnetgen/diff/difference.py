@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resnetgen.diff.net import Record, Value, show, to_json
+from resnetgen.diff.net import Record
 from resnetgen.escape import escape
+from resnetgen.formats.values import Value, show, to_json
 from resnetgen.frozen import Frozen
 
 

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from resnetgen.diff.net import Record, Value, Word
+from resnetgen.diff.net import Record
 from resnetgen.diff.work import Work
+from resnetgen.formats.values import Value, Word
 
 Member = tuple[int, int]
 """(record, index of its parameter)."""

@@ -1,245 +1,45 @@
-"""Reader of a prototxt as the net that Caffe builds in the phase TEST."""
+"""A prototxt as a net to be compared."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from resnetgen.diff.attributes import Attribute, Found, attributes, grouped, value_of
-from resnetgen.diff.message import fields_of
-from resnetgen.diff.net import INPUT, Net, Record, Value, Word
-from resnetgen.diff.schema import known_fields, typed
-from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
-from resnetgen.escape import escape
-from resnetgen.formats.caffe import text
-from resnetgen.formats.caffe.text import Field, Message
+from resnetgen.diff.net import Net, Record
+from resnetgen.errors import Source
+from resnetgen.formats.caffe.model import read
+from resnetgen.formats.caffe.model.net import Layer, Model
+
+_RATIO = "dropout_param.dropout_ratio"
 
 
 def load(path: Path) -> Net:
     """Load a prototxt. Raises Failure: exit 4 if it is invalid or Caffe cannot run it, 5 if it is missing, 6 if it is
     too large."""
-    source = text.read(path)
-    return _Reader(source).net(text.parse(source).fields)
+    return of_model(read.load(path))
 
 
 def parse(written: str, name: str = "prototxt") -> Net:
     """Return the net of a text; `name` is its name in differences and errors. Raises Failure like load."""
-    source = Source(name, written)
-    return _Reader(source).net(text.parse(source).fields)
+    return of_model(read.parse(Source(name, written)))
 
 
-def of_message(net: Any, name: str) -> Net:
-    """Return the net of a NetParameter, such as a caffemodel's; its records have no places. Raises Failure like
-    load."""
-    source = Source(name, "")
-    return _Reader(source).net(fields_of(net, Span(source, 0, 0)))
+def of_model(model: Model) -> Net:
+    records = tuple(map(_record, model.layers))
+    return Net(model.source, model.name, records, model.attributes, model.span, model.places)
 
 
-_STRUCTURE = ("name", "type", "bottom", "top", "include", "exclude", "param")
-"""Fields of a layer that are not its attributes."""
-MAX_AXES = 32
-"""Limit of axes of a blob in Caffe."""
-
-
-class _Reader:
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.records: list[Record] = []
-        self.writer: dict[str, tuple[int, int]] = {}
-        """Blob -> the record and the index of the output that wrote it last: layers may work in place."""
-        self.left_out: dict[str, Span] = {}
-        """Blob -> a layer of another phase that writes it."""
-        self.level = 0
-        self.stages: set[str] = set()
-
-    def net(self, fields: tuple[Field, ...]) -> Net:
-        layers = [field for field in fields if field.name == "layer"]
-        _refuse_old(fields)
-        if not layers:
-            hint = "a net's layers are written as layer { ... }; a solver's file has none"
-            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.source.name} has no layers", hint=hint)
-        found = attributes(tuple(field for field in fields if field.name != "layer"), "NetParameter")
-        self._state(found)
-        self._declared(found)
-        for field in layers:
-            if not isinstance(field.value, Message):
-                raise _bad("layer takes a message", field.span)
-            self._layer(field.value, field.span)
-        name = found.pop("name", None)
-        rest = {path: a.value for path, a in found.items()}
-        places = {path: a.span for path, a in found.items()}
-        called = str(name.value) if name else ""
-        return Net(self.source.name, called, tuple(self.records), rest, name.span if name else None, places)
-
-    def _state(self, found: Found) -> None:
-        """Set the state for include and exclude rules. The phase is TEST, whatever the file sets."""
-        for path in [path for path in found if path.startswith("state.")]:
-            value = found.pop(path).value
-            if path == "state.level" and isinstance(value, int):
-                self.level = value
-            if path == "state.stage" and isinstance(value, tuple):
-                self.stages = set(map(str, value))
-
-    def _declared(self, found: Found) -> None:
-        """Add the inputs that `input` declares, with `input_shape` or `input_dim`."""
-        names = found.pop("input", None)
-        dims = found.pop("input_dim", None)
-        shapes = _shapes(found, "input_shape")
-        if not names:
-            if dims or shapes:
-                raise _bad("a shape without an input", (dims or shapes[0]).span, 'input: "data" is missing')
-            return
-        assert isinstance(names.value, tuple)
-        if dims and shapes:
-            raise _bad("both input_dim and input_shape are given", dims.span, "leave out input_dim")
-        if dims:
-            assert isinstance(dims.value, tuple)
-            if len(dims.value) != 4 * len(names.value):
-                message = f"input_dim is given {len(dims.value)} times; each of {len(names.value)} inputs takes four"
-                raise _bad(message, dims.span)
-            rows = range(0, len(dims.value), 4)
-            shapes = [Attribute(dims.value[row : row + 4], dims.span) for row in rows]
-        if shapes and len(shapes) != len(names.value):
-            raise _bad(f"{len(shapes)} shapes for {len(names.value)} inputs", shapes[0].span)
-        for at, name in enumerate(names.value):
-            text.check_name(str(name), names.span)
-            self._input(str(name), shapes[at : at + 1], {}, names.span)
-
-    def _input(self, blob: str, shape: list[Attribute], others: Found, span: Span) -> None:
-        if shape and isinstance(axes := shape[0].value, tuple) and len(axes) > MAX_AXES:
-            raise _bad(f"a shape of {len(axes)} axes; Caffe's blobs have at most {MAX_AXES}", shape[0].span)
-        found = {**others, **({"shape": shape[0]} if shape else {})}
-        values = {path: a.value for path, a in found.items()}
-        places = {path: a.span for path, a in found.items()}
-        self.writer[blob] = (len(self.records), 0)
-        self.records.append(Record(blob, INPUT, values, (), span, places))
-
-    def _layer(self, layer: Message, span: Span) -> None:
-        groups = grouped(layer.fields)
-        if not self._runs(groups):
-            self.left_out.update((top, span) for top in _strings(groups, "top"))
-            return
-        name = "".join(_strings(groups, "name"))
-        (kind,) = _strings(groups, "type") or ("",)
-        if not kind:
-            raise _bad(f"the layer {escape(name)} has no type", span)
-        found = attributes(tuple(field for field in layer.fields if field.name not in _STRUCTURE), "LayerParameter")
-        tops = _strings(groups, "top")
-        if kind == INPUT:
-            self._inputs(tops, found, span)
-            return
-        inputs = tuple(self._read(field, name) for field in groups.get("bottom", ()))
-        self.writer.update((top, (len(self.records), index)) for index, top in enumerate(tops))
-        self.records.append(
-            Record(
-                name,
-                kind,
-                {path: a.value for path, a in found.items()},
-                inputs,
-                span,
-                {path: a.span for path, a in found.items()} | _places(groups),
-                len(tops),
-                commutative=kind == "Eltwise" and "eltwise_param.coeff" not in found,
-                shared=tuple(map(_shared_name, groups.get("param", ()))),
-            )
-        )
-
-    def _inputs(self, tops: tuple[str, ...], found: Found, span: Span) -> None:
-        """Add the inputs of an Input layer, which has one shape for each top, or one for all."""
-        shapes = _shapes(found, "input_param.shape")
-        if len(tops) * sum(_size(a.value) for a in found.values()) > text.MAX_WORDS:
-            message = f"an Input layer whose fields, once for each top, are more than {text.MAX_WORDS:,} values"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, span)
-        if len(shapes) not in (0, 1, len(tops)):
-            raise _bad(f"{len(shapes)} shapes for {len(tops)} inputs", shapes[0].span)
-        for at, top in enumerate(tops):
-            self._input(top, shapes if len(shapes) < 2 else shapes[at : at + 1], found, span)
-
-    def _read(self, bottom: Field, layer: str) -> tuple[int, int]:
-        blob = str(typed(bottom, known_fields("LayerParameter")["bottom"]))
-        if blob in self.writer:
-            return self.writer[blob]
-        hint = "a bottom is an input, or the top of a layer before"
-        if blob in self.left_out:
-            hint = f"{self.left_out[blob]} writes it, but not in the phase TEST; compare the deploy prototxt"
-        message = f"the layer {escape(layer)} reads {escape(blob)}, which nothing before it writes"
-        raise _bad(message, bottom.span, hint)
-
-    def _runs(self, groups: dict[str, list[Field]]) -> bool:
-        """Return True if a layer runs, by Caffe's rule: any include rule is met, or there is none; and no exclude rule
-        is met."""
-        include, exclude = groups.get("include", ()), groups.get("exclude", ())
-        return (not include or any(map(self._meets, include))) and not any(map(self._meets, exclude))
-
-    def _meets(self, rule: Field) -> bool:
-        if not isinstance(rule.value, Message):
-            raise _bad(f"{rule.name} takes a message", rule.span)
-        known = known_fields("NetStateRule")
-        fields = grouped(rule.value.fields).items()
-        say: dict[str, Any] = {name: value_of(group, known[name]) for name, group in fields if name in known}
-        return (
-            say.get("phase", Word("TEST")) == Word("TEST")
-            and say.get("min_level", self.level) <= self.level <= say.get("max_level", self.level)
-            and self.stages.issuperset(say.get("stage", ()))
-            and self.stages.isdisjoint(say.get("not_stage", ()))
-        )
-
-
-def _refuse_old(fields: tuple[Field, ...]) -> None:
-    for field in fields:
-        if field.name == "layers":
-            hint = "Caffe's upgrade_net_proto_text converts it"
-            raise fail(Exit.MODEL, Code.UNSUPPORTED, "an old net, of V1 layers: `layers`", field.span, hint)
-
-
-def _shapes(found: Found, path: str) -> list[Attribute]:
-    """Remove the BlobShapes at a path from `found`, and return them. One without dims is the shape of a scalar."""
-    shapes: list[Attribute] = []
-    while True:
-        at = f"{path}[{len(shapes)}]"
-        if f"{at}.dim" in found:
-            shapes.append(found.pop(f"{at}.dim"))
-        elif at in found:
-            shapes.append(Attribute((), found.pop(at).span))
-        else:
-            return shapes
-
-
-def _size(value: Value) -> int:
-    """Return the number of scalars in a value; long texts count as several."""
-    if isinstance(value, tuple):
-        return sum(map(_size, value))
-    return 1 + len(value) // 100 if isinstance(value, str) else 1
-
-
-def _strings(groups: dict[str, list[Field]], name: str) -> tuple[str, ...]:
-    if name not in groups:
-        return ()
-    value = value_of(groups[name], known_fields("LayerParameter")[name])
-    strings = tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
-    for string, field in zip(strings, groups[name], strict=True):
-        text.check_name(string, field.span)
-    return strings
-
-
-def _places(groups: dict[str, list[Field]]) -> dict[str, Span]:
-    """Return the places of a layer's type, tops, bottoms and parameters, by their paths in differences."""
-    places: dict[str, Span] = {name: groups[name][0].span for name in ("type", "top") if name in groups}
-    for name, path in (("bottom", "bottom[{}]"), ("param", "param[{}].name")):
-        places |= {path.format(at): field.span for at, field in enumerate(groups.get(name, ()))}
-    return places
-
-
-def _shared_name(param: Field) -> str:
-    if not isinstance(param.value, Message):
-        return ""
-    groups = grouped(param.value.fields)
-    if "name" not in groups:
-        return ""
-    name = str(value_of(groups["name"], known_fields("ParamSpec")["name"]))
-    text.check_name(name, groups["name"][0].span)
-    return name
-
-
-def _bad(message: str, span: Span, hint: str = "") -> Failure:
-    return fail(Exit.MODEL, Code.BAD_MODEL, message, span, hint)
+def _record(layer: Layer) -> Record:
+    others = [path for path in layer.attributes if path.startswith("dropout_param.") and path != _RATIO]
+    # Caffe's Dropout copies its bottom in the phase TEST; a foreign field may change that, and then the ratio counts.
+    skipped = () if others else (_RATIO,)
+    return Record(
+        layer.name,
+        layer.type,
+        {path: value for path, value in layer.attributes.items() if path not in skipped},
+        layer.inputs,
+        layer.span,
+        layer.places,
+        len(layer.tops),
+        commutative=layer.type == "Eltwise" and "eltwise_param.coeff" not in layer.attributes,
+        shared=layer.shared,
+    )

@@ -10,7 +10,7 @@ from resnetgen.diff import compare as compare_nets
 from resnetgen.diff.lines import unified_diff
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.emit import CaffePlan, plan
-from resnetgen.formats.caffe.text import read
+from resnetgen.formats.caffe.model.text import read
 from resnetgen.frozen import Frozen
 from resnetgen.network import Network, compile_spec
 from resnetgen.spec.find import is_spec

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from resnetgen.diff import Record, Value, Word
-from resnetgen.diff.prototxt import of_message
+from resnetgen.diff.prototxt import of_model
 from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.heads import read_heads
+from resnetgen.formats.caffe.model.read import of_message
+from resnetgen.formats.caffe.model.schema import parse_prototxt
 from resnetgen.formats.caffe.render import render
-from resnetgen.formats.caffe.schema import parse_prototxt
 from resnetgen.formats.caffe.translate import translate
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Pair
@@ -95,7 +96,7 @@ def _says(layer: Any) -> bool:
 
 
 def _structure(net: Any, graph: Graph, names: set[str]) -> Structure:
-    found = of_message(net, "the caffemodel")
+    found = of_model(of_message(net, "the caffemodel"))
     records = found.records
     anchors = {at: one.name for at, one in enumerate(records) if one.name in names and not one.is_input}
     whole, exact = whole_kernels(graph), exact_windows(graph)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from resnetgen.diff import FieldDifference, LayerDifference, compare
-from resnetgen.diff.net import Value, show
 from resnetgen.escape import escape
+from resnetgen.formats.values import Value, show
 from resnetgen.pretrained.structure import Bare, Named, Names, Structure
 
 _MAX_FIELDS = 4

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.diff import Record, Value, Word
-from resnetgen.diff.net import canonical
 from resnetgen.formats.onnx.schema import AttributeProto, NodeProto, TensorProto
+from resnetgen.formats.values import canonical
 from resnetgen.ir.ops import Pair
 from resnetgen.pretrained.pooling import Window
 

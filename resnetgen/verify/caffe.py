@@ -10,8 +10,8 @@ from typing import Any
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.emit import MAX_PROTOBUF, CaffePlan
-from resnetgen.formats.caffe.schema import parse_prototxt
-from resnetgen.formats.caffe.text import Message, Scalar, parse, read
+from resnetgen.formats.caffe.model.schema import parse_prototxt
+from resnetgen.formats.caffe.model.text import Message, Scalar, parse, read
 from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.graph import Graph

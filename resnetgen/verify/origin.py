@@ -8,8 +8,8 @@ from pathlib import Path
 
 from resnetgen import manifest, ranges
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.formats.caffe.schema import parse_prototxt
-from resnetgen.formats.caffe.text import read
+from resnetgen.formats.caffe.model.schema import parse_prototxt
+from resnetgen.formats.caffe.model.text import read
 from resnetgen.formats.onnx.read import read_skeleton
 from resnetgen.frozen import Frozen
 from resnetgen.weights.initialise import Init

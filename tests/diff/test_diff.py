@@ -12,8 +12,8 @@ from google.protobuf import text_encoding, text_format
 
 from resnetgen.diff import Difference, Net, Record, Word, compare, load, parse
 from resnetgen.errors import Exit, Failure, Source, Span
-from resnetgen.formats.caffe import text
-from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.model import text
+from resnetgen.formats.caffe.model.schema import message
 from support.helpers import within
 from support.places import DATA, GENERATED
 
@@ -552,12 +552,12 @@ def test_errors(written: str, expected: str) -> None:
   hint: expected a value""",
         ),
         (
-            "v1.prototxt",
+            "v0.prototxt",
             """\
-{path}:4:1: error[unsupported]: an old net, of V1 layers: `layers`
-    4 | layers {{ name: "relu1" type: RELU bottom: "data" top: "relu1" }}
-      | ^^^^^^
-  hint: Caffe's upgrade_net_proto_text converts it""",
+{path}:4:10: error[unsupported]: a layer of Caffe's layout of 2013
+    4 | layers {{ layer {{ name: "relu1" type: "relu" }} bottom: "data" top: "relu1" }}
+      |          ^^^^^
+  hint: Caffe's upgrade_net_proto_text and upgrade_net_proto_binary convert it""",
         ),
     ],
 )

@@ -6,10 +6,10 @@ import pytest
 from google.protobuf import text_format
 
 from resnetgen.diff import compare, parse
-from resnetgen.diff.prototxt import of_message
-from resnetgen.diff.schema import known_fields
+from resnetgen.diff.prototxt import of_model
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.model.read import of_message
+from resnetgen.formats.caffe.model.schema import known_fields, message
 
 HEAD = 'name: "n" input: "data" input_shape { dim: [1, 3, 8, 8] }\n'
 
@@ -98,7 +98,7 @@ def test_a_net_as_a_message_is_its_text(kind: str, params: str) -> None:
     """Words, flags, numbers, texts and messages in one another: a message says what its text does, and no more."""
     text = net(params, kind)
     parsed = text_format.Parse(text, message("NetParameter")())
-    assert compare(parse(text), of_message(parsed, "net.caffemodel")).equal
+    assert compare(parse(text), of_model(of_message(parsed, "net.caffemodel"))).equal
     for change in (
         ("num_output: 4", "num_output: 5"),
         ("AVE", "MAX"),
@@ -108,7 +108,7 @@ def test_a_net_as_a_message_is_its_text(kind: str, params: str) -> None:
     ):
         if change[0] in params:
             other = text_format.Parse(text.replace(*change), message("NetParameter")())
-            assert not compare(parse(text), of_message(other, "net.caffemodel")).equal
+            assert not compare(parse(text), of_model(of_message(other, "net.caffemodel"))).equal
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from resnetgen.diff.match import by_structure
 from resnetgen.diff.subsequence import common
 from resnetgen.diff.work import Work
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.caffe import text
+from resnetgen.formats.caffe.model import text
 from support.diff_nets import DATA, FAMILIES, Family, conv, disguised, net, regular, rewired
 
 ROOM = str(Path(resnetgen.diff.__file__).parent)

@@ -10,8 +10,8 @@ from onnx.shape_inference import infer_shapes
 
 from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats.caffe.model.schema import parse_prototxt
 from resnetgen.formats.caffe.read import read_graph
-from resnetgen.formats.caffe.schema import parse_prototxt
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.ops import AvgPool, BlurPool, MaxPool, Op, Shape

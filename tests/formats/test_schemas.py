@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from resnetgen.formats.caffe import schema as caffe
+from resnetgen.formats.caffe.model import schema as caffe
 from resnetgen.formats.onnx import schema as onnx_schema
 from resnetgen.formats.onnx.lower import MAX_OPSET, MIN_OPSET, ir_version
 from support.places import DATA

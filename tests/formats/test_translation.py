@@ -19,8 +19,8 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, nu
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.emit import write_caffemodel
 from resnetgen.formats.caffe.layers import Layer, Weight
+from resnetgen.formats.caffe.model.schema import message, parse_prototxt
 from resnetgen.formats.caffe.read import read_graph as read_prototxt
-from resnetgen.formats.caffe.schema import message, parse_prototxt
 from resnetgen.formats.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
 from resnetgen.formats.onnx.decode import read_graph
 from resnetgen.formats.onnx.read import read_file

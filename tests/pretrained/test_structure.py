@@ -14,7 +14,7 @@ from resnetgen.build.options import Options
 from resnetgen.build.run import build
 from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph

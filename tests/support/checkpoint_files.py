@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.weights.checkpoint import Checkpoint, open_checkpoint
 from resnetgen.weights.checkpoint.safetensors import DTYPES
 from resnetgen.wire.fields import delimited, varint

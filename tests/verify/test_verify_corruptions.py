@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from resnetgen.backends.onnxruntime import Device
 from resnetgen.formats.caffe.layers import Weight
-from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.ir.ops import BatchNorm, Conv, Fc
 from resnetgen.verify import Expected, Report, Settings, caffe, verify_sides
 from resnetgen.verify.inputs import Part

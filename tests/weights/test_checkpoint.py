@@ -15,7 +15,7 @@ import onnx
 import pytest
 
 from resnetgen.errors import Code, Exit, Failure
-from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.staging.files import staging
 from resnetgen.weights import checkpoint
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint

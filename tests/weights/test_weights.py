@@ -21,7 +21,7 @@ import onnx
 import pytest
 from google.protobuf.message import DecodeError
 
-from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.ir.graph import Graph
 from resnetgen.weights.draw import Drawing, keys
 from resnetgen.weights.initialise import Init, Initialised

@@ -11,8 +11,8 @@ from typing import Any
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.layers import Fixed, Layer, Weight
+from resnetgen.formats.caffe.model.schema import message, parse_prototxt
 from resnetgen.formats.caffe.render import render
-from resnetgen.formats.caffe.schema import message, parse_prototxt
 from resnetgen.formats.caffe.translate import CaffeNet, translate
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.formats.caffe.schema import message
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.inputs import open_input, read_failure
 from resnetgen.wire.fields import Truncated, field_bytes, fields
 

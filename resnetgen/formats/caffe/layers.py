@@ -8,7 +8,7 @@ from typing import TypeAlias, Union
 import numpy as np
 
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.schema import PARAM_FIELDS
+from resnetgen.formats.caffe.model.schema import param_field
 from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Pair, Shape
@@ -65,7 +65,7 @@ class Layer(Frozen):
 
     @property
     def param_field(self) -> str:
-        return PARAM_FIELDS.get(self.type, "")
+        return param_field(self.type)
 
 
 Layers: TypeAlias = tuple[Layer, ...]

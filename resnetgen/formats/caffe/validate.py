@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.caffe.emit import CaffePlan
+from resnetgen.formats.caffe.model.schema import message, parse_prototxt
 from resnetgen.formats.caffe.read import read_graph
-from resnetgen.formats.caffe.schema import message, parse_prototxt
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph

@@ -14,8 +14,8 @@ from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe import emit
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.layers import Fixed
+from resnetgen.formats.caffe.model.schema import parse_prototxt
 from resnetgen.formats.caffe.read import read_graph
-from resnetgen.formats.caffe.schema import parse_prototxt
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.ir.graph import Graph
 from resnetgen.network import compile_spec

@@ -10,12 +10,12 @@ from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
 from resnetgen.diff import prototxt
-from resnetgen.diff.net import show
 from resnetgen.errors import Exit
+from resnetgen.formats.caffe.model.schema import message, parse_prototxt
 from resnetgen.formats.caffe.read import read_graph
-from resnetgen.formats.caffe.schema import message, parse_prototxt
 from resnetgen.formats.onnx import decode
 from resnetgen.formats.onnx.read import read_file
+from resnetgen.formats.values import show
 from resnetgen.verify import caffe
 
 _FOREIGN = r"""# written by hand

@@ -1,70 +1,41 @@
-"""Caffe's schema: the fields of a message, and the values of fields by their types."""
+"""Values of the fields of a prototxt's tree by their types, and the tree of a protobuf message."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from resnetgen.diff.net import Value, Word, canonical, show
-from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.formats.caffe.schema import message
-from resnetgen.formats.caffe.text import Field, Kind, Scalar
-from resnetgen.frozen import Frozen
-
-FieldKind = Literal["whole", "real", "flag", "text", "enum", "message"]
-
-_KINDS: dict[int, FieldKind] = {
-    FieldDescriptor.CPPTYPE_INT32: "whole",
-    FieldDescriptor.CPPTYPE_INT64: "whole",
-    FieldDescriptor.CPPTYPE_UINT32: "whole",
-    FieldDescriptor.CPPTYPE_UINT64: "whole",
-    FieldDescriptor.CPPTYPE_FLOAT: "real",
-    FieldDescriptor.CPPTYPE_DOUBLE: "real",
-    FieldDescriptor.CPPTYPE_BOOL: "flag",
-    FieldDescriptor.CPPTYPE_STRING: "text",
-    FieldDescriptor.CPPTYPE_ENUM: "enum",
-    FieldDescriptor.CPPTYPE_MESSAGE: "message",
-}
-_RANGES = {
-    FieldDescriptor.CPPTYPE_INT32: (-(1 << 31), (1 << 31) - 1),
-    FieldDescriptor.CPPTYPE_INT64: (-(1 << 63), (1 << 63) - 1),
-    FieldDescriptor.CPPTYPE_UINT32: (0, (1 << 32) - 1),
-    FieldDescriptor.CPPTYPE_UINT64: (0, (1 << 64) - 1),
-}
+from resnetgen.errors import Code, Exit, Failure, Span, fail
+from resnetgen.formats.caffe.model.schema import Known
+from resnetgen.formats.caffe.model.text import Field, Kind, Message, Scalar
+from resnetgen.formats.values import Value, Word, canonical, show
 
 
-class Known(Frozen):
-    """A field of a message of the schema."""
+def fields_of(message: Any, span: Span) -> tuple[Field, ...]:
+    """Return the fields that are set in a message, all with the same place, as parsing its text would give them.
 
-    kind: FieldKind
-    repeated: bool
-    default: Value | None
-    """Default in the schema; None if there is none."""
-    limits: tuple[int, int]
-    words: Mapping[int, str]
-    """Names of an enum's values by their numbers."""
-    message: str
-
-
-@cache
-def known_fields(name: str) -> dict[str, Known]:
-    """Return the fields of a message by their names."""
-    return {field.name: _known(field) for field in message(name).DESCRIPTOR.fields}
+    Fields that the schema lacks are left out.
+    """
+    fields: list[Field] = []
+    for field, value in message.ListFields():
+        is_one = isinstance(value, int | float | str | bytes) or (field.message_type and not hasattr(value, "append"))
+        fields += [Field(field.name, _tree(field, one, span), span) for one in ([value] if is_one else value)]
+    return tuple(fields)
 
 
-def _known(field: Any) -> Known:
-    kind = _KINDS[field.cpp_type]
-    words = {value.number: value.name for value in field.enum_type.values} if kind == "enum" else {}
-    default: Value | None = None
-    if field.has_default_value:
-        default = Word(words[field.default_value]) if kind == "enum" else canonical(field.default_value)
-    # A repeated field is the one whose default is a list; the descriptor's `label` is being retired.
-    repeated = not isinstance(field.default_value, int | float | str | bytes | None)
-    limits = _RANGES.get(field.cpp_type, (0, 0))
-    return Known(kind, repeated, default, limits, words, field.message_type.name if kind == "message" else "")
+def _tree(field: Any, value: Any, span: Span) -> Scalar | Message:
+    match field.cpp_type:
+        case FieldDescriptor.CPPTYPE_MESSAGE:
+            return Message(fields_of(value, span))
+        case FieldDescriptor.CPPTYPE_ENUM:
+            return Scalar(Kind.WORD, field.enum_type.values_by_number[value].name)
+        case FieldDescriptor.CPPTYPE_BOOL:
+            return Scalar(Kind.WORD, "true" if value else "false")
+        case FieldDescriptor.CPPTYPE_STRING:
+            return Scalar(Kind.STRING, value if isinstance(value, str) else value.decode("utf-8", "surrogateescape"))
+        case _:
+            return Scalar(Kind.NUMBER, repr(value))
 
 
 def typed(field: Field, known: Known) -> Value:

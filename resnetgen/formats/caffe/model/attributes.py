@@ -1,9 +1,9 @@
-"""Attributes of a prototxt's message that differ from their defaults, each in one canonical form.
+"""Attributes of a message that differ from their defaults, each in one canonical form: the field rules of Caffe.
 
-Networks are compared by their computation in the phase TEST. So these fields are ignored: fillers (initial weights);
-`param` except for a name that layers share; `loss_weight`, `propagate_down`, `phase`; `moving_average_fraction`,
-`stable_prod_grad`, `dropout_ratio` (training); `engine`, `force_nd_im2col` (implementation); `force_backward`,
-`debug_info`. This holds for messages of the schema; in others every field is compared as it is written.
+A net is read as it computes in the phase TEST. So these fields are left out: fillers (initial weights); `loss_weight`,
+`propagate_down`, `phase`; `moving_average_fraction`, `stable_prod_grad` (training); `engine`, `force_nd_im2col`
+(implementation); `force_backward`, `debug_info`. This holds for messages of the schema; in others every field is kept
+as it is written.
 
 Where Caffe accepts several spellings, these are equal: `kernel_size: 3`, `kernel_size: [3, 3]` and `kernel_h: 3
 kernel_w: 3`, and pads, strides and dilations likewise; `concat_dim` and `axis` of a Concat, `slice_dim` and `axis` of a
@@ -14,12 +14,13 @@ phase. With `global_pooling` neither the kernel nor the rounding matters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from resnetgen.diff.net import Value, Word
-from resnetgen.diff.schema import Known, foreign, known_fields, typed
 from resnetgen.errors import Code, Exit, Span, fail
-from resnetgen.formats.caffe.text import Field, Message, Scalar
+from resnetgen.formats.caffe.model.fields import foreign, typed
+from resnetgen.formats.caffe.model.schema import Known, known_fields
+from resnetgen.formats.caffe.model.text import Field, Message, Scalar
+from resnetgen.formats.values import Value, Word
 
 
 class Attribute(NamedTuple):
@@ -27,7 +28,7 @@ class Attribute(NamedTuple):
     span: Span
 
 
-Found = dict[str, Attribute]
+Attributes: TypeAlias = dict[str, Attribute]
 """Path -> value and place."""
 
 _NOT_COMPUTED = {
@@ -52,14 +53,14 @@ _EMPTY = Word("{}")
 """Value of an empty message, where that differs from no message."""
 
 
-def attributes(fields: tuple[Field, ...], message: str) -> Found:
+def attributes(fields: tuple[Field, ...], message: str) -> Attributes:
     """Return the attributes of the fields of a message of the schema.
 
     Raises Failure (exit 4), with its place, for a value of the wrong type, and for a second value of a field that takes
     one.
     """
     schema = known_fields(message)
-    found: Found = {}
+    found: Attributes = {}
     for name, group in grouped(fields).items():
         known = schema.get(name)
         if known is None:
@@ -112,8 +113,8 @@ def _only(group: list[Field]) -> Field:
     return group[0]
 
 
-def _nested(name: str, known: Known, group: list[Field]) -> Found:
-    found: Found = {}
+def _nested(name: str, known: Known, group: list[Field]) -> Attributes:
+    found: Attributes = {}
     if not known.repeated:
         _only(group)
     for at, field in enumerate(group):
@@ -127,7 +128,7 @@ def _nested(name: str, known: Known, group: list[Field]) -> Found:
     return found
 
 
-def _add_foreign(found: Found, path: str, group: list[Field]) -> None:
+def _add_foreign(found: Attributes, path: str, group: list[Field]) -> None:
     """Add the values of a field that the schema lacks, and all fields below it.
 
     One scalar is its value, several are a list; one message is a path, several are numbered. Paths are composed once,
@@ -148,11 +149,11 @@ def _add_foreign(found: Found, path: str, group: list[Field]) -> None:
                 _add_foreign(found, f"{place}.{name}", inner)
 
 
-def _below(path: str, inner: Found) -> Found:
+def _below(path: str, inner: Attributes) -> Attributes:
     return {f"{path}.{name}" if name else path: attribute for name, attribute in inner.items()}
 
 
-def _window(found: Found) -> None:
+def _window(found: Attributes) -> None:
     for base, stem in (("kernel_size", "kernel"), ("stride", "stride"), ("pad", "pad")):
         sides = [found[name] for side in "hw" if (name := f"{stem}_{side}") in found]
         if sides and base not in found:
@@ -165,39 +166,31 @@ def _window(found: Found) -> None:
             found[base] = Attribute(value[0], found[base].span)
 
 
-def _pooling(found: Found) -> None:
+def _pooling(found: Attributes) -> None:
     _window(found)
     if "global_pooling" in found and found["global_pooling"].value is True:
         found.pop("kernel_size", None)
         found.pop("round_mode", None)
 
 
-def _renamed(old: str, new: str) -> Callable[[Found], None]:
-    def rename(found: Found) -> None:
+def _renamed(old: str, new: str) -> Callable[[Attributes], None]:
+    def rename(found: Attributes) -> None:
         if old in found and new not in found:
             found[new] = found.pop(old)
 
     return rename
 
 
-def _eltwise(found: Found) -> None:
+def _eltwise(found: Attributes) -> None:
     adds = "operation" not in found or found["operation"].value == Word("SUM")
     coefficients = found["coeff"].value if "coeff" in found else ()
     if adds and isinstance(coefficients, tuple) and set(coefficients) == {1.0}:
         del found["coeff"]
 
 
-def _dropout(found: Found) -> None:
-    """Remove the ratio. Caffe's Dropout copies its bottom in TEST; a foreign field may change that, and then the ratio
-    counts."""
-    if found.keys() == {"dropout_ratio"}:
-        found.clear()
-
-
-_ONE_FORM: dict[str, Callable[[Found], None]] = {
+_ONE_FORM: dict[str, Callable[[Attributes], None]] = {
     "ConcatParameter": _renamed("concat_dim", "axis"),
     "ConvolutionParameter": _window,
-    "DropoutParameter": _dropout,
     "EltwiseParameter": _eltwise,
     "PoolingParameter": _pooling,
     "SliceParameter": _renamed("slice_dim", "axis"),

@@ -1,0 +1,1 @@
+"""Caffe files as they stand: text, messages, and the structure of any net. Weights are read through it."""
