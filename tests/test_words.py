@@ -33,7 +33,7 @@ def test_it_is_said_that_the_reference_is_our_own_translation(run: Run) -> None:
     assert "the network as the spec says it" not in page("docs/verify.md")
     assert "come from one translation of each op" in page("docs/verify.md")
     said = " ".join(run("verify", "--help").out.split())
-    assert "translated to ONNX anew" in said
+    assert "translates the spec to ONNX again" in said
     assert "as the spec says it" not in said
 
 

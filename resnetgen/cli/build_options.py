@@ -32,8 +32,8 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
         type=click.Choice(["he", "random-stats"]),
         default="he",
         show_default=True,
-        help="Initial weights. he: the normal distribution of He et al.; random-stats: random norms and biases as "
-        "well, so that a mistake in folding cannot hide.",
+        help="Initial weights. he: the normal distribution of He et al., in 65,536 steps, up to 4.3 deviations; "
+        "random-stats: random norms and biases as well, so that a mistake in folding cannot hide.",
     ),
     click.option(
         "--seed",
