@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
 import resnetgen.diff
-from resnetgen.diff import Net, Record, align, compare, parse, search
+from resnetgen.diff import Net, Record, align, compare, match, parse, search
 from resnetgen.diff.lines import unified_diff
 from resnetgen.diff.match import by_structure
 from resnetgen.diff.subsequence import common
 from resnetgen.diff.work import Work
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.model import text
-from support.diff_nets import DATA, FAMILIES, Family, conv, disguised, net, regular, rewired
+from support.diff_nets import DATA, FAMILIES, Family, changed_at, conv, disguised, net, regular, rewired
+from support.work import lines_run
 
 ROOM = str(Path(resnetgen.diff.__file__).parent)
 STEPS = 2.2
@@ -35,26 +33,6 @@ def steps(a: Net, b: Net) -> int:
     work = Work()
     by_structure(a, b, work)
     return work.steps
-
-
-def lines_run(function: Callable[[], object]) -> int:
-    """How many lines of diff/ Python runs, counted by Python itself: a loop that counts no steps is seen as well."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        nonlocal count
-        if not frame.f_code.co_filename.startswith(ROOM):
-            return None
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        function()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def size(whole: Net) -> int:
@@ -123,7 +101,7 @@ def test_a_whole_comparison_runs_as_many_lines_as_the_nets_are_large(family: Fam
         json.dumps(difference.to_json())
 
     nets = one_edge if isinstance(kind, str) else kind
-    assert_linear(lambda a, b: lines_run(lambda: run(a, b)), LINES, nets, family, 100)
+    assert_linear(lambda a, b: lines_run(lambda: run(a, b), ROOM), LINES, nets, family, 100)
 
 
 def test_the_counts_see_quadratic_work() -> None:
@@ -131,7 +109,7 @@ def test_the_counts_see_quadratic_work() -> None:
     nets = [net([DATA, *(conv(f"c{at}", 0) for at in range(n))]) for n in (100, 200)]
     path = str(Path(ROOM) / "quadratic.py")
     code = compile("for x in records:\n    for y in records:\n        pass\n", path, "exec")
-    small, large = (lines_run(lambda whole=whole: exec(code, {"records": whole.records})) for whole in nets)
+    small, large = (lines_run(lambda whole=whole: exec(code, {"records": whole.records}), ROOM) for whole in nets)
     assert large > 3 * small > 0
 
 
@@ -144,6 +122,36 @@ def test_what_the_search_may_waste_is_limited(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(search, "MAX_WASTED", 0)
     monkeypatch.setattr(search, "WASTED_PER_EDGE", 1)
     assert not any(compare(a, b, ignore_names=True).equal for a, b in pairs), "the documented fall-back"
+
+
+def test_ten_thousand_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three changes in a chain of a thousand blocks that are all alike."""
+    counts: list[Work] = []
+
+    class Counted(Work):
+        def __init__(self) -> None:
+            super().__init__()
+            counts.append(self)
+
+    monkeypatch.setattr(match, "Work", Counted)
+    records = [Record("data", "Input")]
+    for _ in range(1000):
+        start = len(records) - 1
+        for step in range(8):
+            attributes = {"convolution_param.kernel_size": 1 + step} if step % 2 == 0 else {}
+            kind = "ReLU" if step % 2 else "Convolution"
+            records.append(Record(f"l{len(records)}", kind, attributes, ((len(records) - 1, 0),)))
+        last = len(records) - 1
+        records.append(Record(f"l{len(records)}", "Eltwise", {}, ((start, 0), (last, 0)), commutative=True))
+        records.append(Record(f"l{len(records)}", "ReLU", {}, ((len(records) - 1, 0),)))
+    deep = Net("a", "deep", tuple(records))
+    other = replace(deep, records=tuple(replace(r, name=f"n{at}") for at, r in enumerate(deep.records)))
+    for at in (1001, 5003, 9007):
+        other = changed_at(other, at, "convolution_param.kernel_size", 9)
+    difference = compare(deep, other, ignore_names=True)
+    assert difference.render().splitlines()[-1] == "3 layers differ, 0 only in A, 0 only in B, 9997 equal"
+    (work,) = counts
+    assert 0 < work.steps <= 20 * (size(deep) + size(other))
 
 
 # Alignment
@@ -163,7 +171,7 @@ def test_alignment_is_limited() -> None:
             pairs = common(a, b, work, limit=10_000)
             assert work.steps <= 10_000 + 3 * n
             assert_common(a, b, pairs)
-            lines = lines_run(lambda a=a, b=b: common(a, b, Work(), limit=10_000))
+            lines = lines_run(lambda a=a, b=b: common(a, b, Work(), limit=10_000), ROOM)
             assert lines <= 10 * (10_000 + 3 * n)
 
 
@@ -237,7 +245,7 @@ def test_a_large_layer_takes_as_many_lines_as_it_has_fields(written: Callable[[i
     def run(a: str, b: str) -> None:
         compare(parse(a), parse(b), ignore_names=not names).render()
 
-    small, large = (lines_run(lambda n=n: run(written(n), written(n + 1))) for n in (100, 200))
+    small, large = (lines_run(lambda n=n: run(written(n), written(n + 1)), ROOM) for n in (100, 200))
     assert large <= LINES * small
 
 

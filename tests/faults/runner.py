@@ -12,7 +12,6 @@ import json
 import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import Any
 
 from resnetgen.cli import main
@@ -34,39 +33,11 @@ def run(arguments: list[str]) -> tuple[int, str]:
             return int(exit.code or 0), said.getvalue()
 
 
-def in_place() -> None:
-    """The negative control: a program that writes where its files shall stand."""
-    from contextlib import contextmanager
-
-    from resnetgen.build import job
-    from resnetgen.staging import files
-
-    class Careless(files.Staging):
-        def __init__(self, final: Path) -> None:
-            super().__init__(final, final)
-
-        def create(self, path: Path) -> files.Output:
-            path.unlink(missing_ok=True)
-            return super().create(path)
-
-        def publish(self, final: Path | None = None, without: Any = (), last: Any = None) -> None:
-            if last:
-                self.write_text(*last())
-
-        def close(self) -> None:
-            self._pool.shutdown()
-
-    @contextmanager
-    def staging(final: Path) -> Any:
-        final.mkdir(parents=True, exist_ok=True)
-        yield Careless(final)
-
-    job.staging = staging
-
-
 def child(request: dict[str, Any], answer: int) -> None:
     if request["in_place"]:
-        in_place()
+        from careless import write_in_place  # this program's folder is tests/faults
+
+        write_in_place()
     SHIM.fault_arm(request["root"].encode(), request["at"], request["error"])
     code, said = run(request["arguments"])
     done = {"code": code, "said": said, "calls": SHIM.fault_calls(), "struck": (SHIM.fault_struck() or b"").decode()}

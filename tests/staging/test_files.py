@@ -8,18 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from stat import S_IFCHR
 
 import pytest
 
+from resnetgen.build import run
+from resnetgen.build.options import Options, Target
 from resnetgen.errors import Failure
 from resnetgen.staging import folders
 from resnetgen.staging.files import Output, staging
 from resnetgen.staging.folders import PREFIX
+from support.helpers import TINY
 
-OLD = time.time() - 3600
+NEW, OLD = 2_000_000_000, 1_000_000_000
 
 
 def leftover(final: Path, name: str, age: float) -> Path:
@@ -33,7 +35,7 @@ def leftover(final: Path, name: str, age: float) -> Path:
 def test_a_killed_builds_folder_is_removed_by_the_next_build(tmp_path: Path) -> None:
     """However young it is: what lives is held by a lock."""
     dead = leftover(tmp_path, f"{PREFIX}dead", OLD)
-    young = leftover(tmp_path, f"{PREFIX}young", time.time())
+    young = leftover(tmp_path, f"{PREFIX}young", NEW)
     foreign = leftover(tmp_path, ".staging-of-another-program", OLD)
     with staging(tmp_path) as alive:
         os.utime(alive.folder, (OLD, OLD))
@@ -193,23 +195,90 @@ def test_a_link_in_the_way_of_the_sweep_is_not_followed(tmp_path: Path) -> None:
     assert (precious / "mine").read_text() == "mine"
 
 
-@pytest.mark.parametrize("delay", [0.05, 0.15, 0.25, 0.3, 0.35, 0.4])
-def test_kill_in_the_middle_of_a_build(tmp_path: Path, delay: float) -> None:
-    """No file has its final name before it is whole; what is left goes with the next build."""
-    command = [sys.executable, "-m", "resnetgen.cli", "build", "resnet18", "--output-dir", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    folder = tmp_path / "resnet18"
-    model = folder / "resnet18.onnx"
-    if model.exists():
-        from resnetgen.formats.onnx.decode import read_graph
-        from resnetgen.formats.onnx.read import read_file
+# Builds that are killed
 
-        read_graph(read_file(model))
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "resnet18.onnx"]
+KILLED = """
+import os, signal, sys
+from importlib import import_module
+from faults.careless import write_in_place
+from resnetgen.cli import run
+
+place, name, at, careless, *sys.argv[1:] = sys.argv[1:]
+module, _, attribute = place.partition(":")
+owner = getattr(import_module(module), attribute) if attribute else import_module(module)
+real, calls = getattr(owner, name), 0
+
+def die(*args, **options):
+    global calls
+    calls += 1
+    if calls == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args, **options)
+
+if careless == "careless":
+    write_in_place()
+setattr(owner, name, die)
+run()
+"""
+MOMENTS = {
+    "at the first bytes": ("resnetgen.staging.files:Output", "write", 1),
+    "at later bytes": ("resnetgen.staging.files:Output", "write", 8),
+    "as files go to the disk": ("os", "fsync", 1),
+    "before the first rename": ("os", "replace", 1),
+    "between two renames": ("os", "replace", 2),
+    "before the manifest": ("os", "replace", 3),
+}
+
+
+def kill(folder: Path, moment: str, careless: str = "") -> None:
+    """Build with another seed, and kill that build at a call of a function."""
+    place, name, at = MOMENTS[moment]
+    words = ["build", "tiny.yaml", "--target", "onnx", "--target", "caffe", "--seed", "1"]
+    command = [sys.executable, "-c", KILLED, place, name, str(at), careless, *words]
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(command, cwd=folder, capture_output=True, env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "generated/tiny").iterdir() if path.is_file()}
+
+
+def build(folder: Path, seed: int) -> dict[str, bytes]:
+    options = Options(output_dir=folder / "generated", targets=(Target.ONNX, Target.CAFFE), seed=seed)
+    run.build([str(folder / "tiny.yaml")], options)
+    return files(folder)
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The files of two builds of tiny.yaml: of another seed, and of the one that is there."""
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    return build(tmp_path, 1), build(tmp_path, 0)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_file_of_a_killed_build_is_the_old_one_or_the_new(
+    tmp_path: Path, moment: str, built: tuple[dict[str, bytes], dict[str, bytes]]
+) -> None:
+    """What else is left goes with the next build."""
+    new, old = built
+    kill(tmp_path, moment)
+    left = files(tmp_path)
+    assert all(data in (old.get(name), new.get(name)) for name, data in left.items() if not name.startswith(PREFIX))
+    assert any(path.name.startswith(PREFIX) for path in (tmp_path / "generated/tiny").iterdir())
+    assert build(tmp_path, 1) == new
+    assert not [path for path in (tmp_path / "generated/tiny").iterdir() if path.name not in new]
+
+
+@pytest.mark.parametrize("moment", ["at the first bytes", "at later bytes"])
+def test_a_program_that_writes_in_place_is_caught(
+    tmp_path: Path, moment: str, built: tuple[dict[str, bytes], dict[str, bytes]]
+) -> None:
+    """Negative control of the test above."""
+    new, old = built
+    kill(tmp_path, moment, careless="careless")
+    assert [name for name, data in files(tmp_path).items() if data not in (old.get(name), new.get(name))]
 
 
 def test_what_is_hashed_is_what_is_written(tmp_path: Path) -> None:

@@ -204,3 +204,10 @@ def rewired(whole: Net, rng: random.Random) -> Net:
     inputs[moved] = (above, rng.randrange(whole.records[above].outputs))
     records = (*whole.records[:at], replace(record, inputs=tuple(inputs)), *whole.records[at + 1 :])
     return replace(whole, records=records)
+
+
+def changed_at(net: Net, at: int, path: str, value: int) -> Net:
+    """Return the net with another value in the record at `at`."""
+    records = list(net.records)
+    records[at] = replace(records[at], attributes={**records[at].attributes, path: value})
+    return replace(net, records=tuple(records))
