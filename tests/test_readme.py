@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -17,12 +18,17 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PROTOTXT = Path("generated/resnet50/resnet50.prototxt")
 CONSOLE = re.compile(r"```console\n\$ (?P<command>[^\n]*)\n(?P<output>.*?)```", re.DOTALL)
-YAML = re.compile(r"```yaml\n(?P<text>.*?)```", re.DOTALL)
+SPEC = re.compile(r"`(?P<name>[\w/]+\.yaml)`[^`]*```yaml\n(?P<text>.*?)```", re.DOTALL)
+"""A spec and its name, the last code before it."""
 
 
 def examples() -> Iterator[tuple[str, str]]:
     for match in CONSOLE.finditer(README.read_text(encoding="utf-8")):
         yield match["command"], match["output"]
+
+
+def specs() -> dict[str, str]:
+    return {match["name"]: match["text"] for match in SPEC.finditer(README.read_text(encoding="utf-8"))}
 
 
 def steady(text: str) -> str:
@@ -42,8 +48,8 @@ def run(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     with pytest.raises(SystemExit):
         main(arguments)
     out, err = capsys.readouterr()
-    assert err == ""
-    return out
+    assert not (out and err)
+    return out or err
 
 
 def test_examples(
@@ -52,6 +58,9 @@ def test_examples(
     (tmp_path / "specs").symlink_to(ROOT / "specs")
     (tmp_path / PROTOTXT.parent).mkdir(parents=True)
     (tmp_path / PROTOTXT).write_bytes((ROOT / PROTOTXT).read_bytes())
+    for name, spec in specs().items():
+        if not name.startswith("specs/"):
+            (tmp_path / name).write_text(spec)
     monkeypatch.chdir(tmp_path)
     text = README.read_text(encoding="utf-8")
     for command, shown in examples():
@@ -71,5 +80,19 @@ def test_the_prototxt_is_the_authors_by_the_digest_that_is_shown() -> None:
 
 
 def test_specs_are_shown_as_they_are() -> None:
-    shown = [match["text"] for match in YAML.finditer(README.read_text(encoding="utf-8"))]
-    assert shown == [(ROOT / "specs" / f"{name}.yaml").read_text() for name in ("resnet50", "resnet101")]
+    shown = specs()
+    assert list(shown) == ["small.yaml", "mine.yaml", "wrong.yaml", "specs/resnet50.yaml", "specs/resnet101.yaml"]
+    assert len(re.findall("```yaml", README.read_text(encoding="utf-8"))) == len(shown)
+    assert shown["small.yaml"].count("\n") == 5, "five lines, as the text says"
+    for name in list(shown)[-2:]:
+        assert shown[name] == (ROOT / name).read_text()
+
+
+def test_without_the_gpu_wheel_all_other_requirements_are_named() -> None:
+    (command,) = re.findall(r"pip install --no-deps \.\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = {requirement.partition(";")[0].strip() for requirement in project["dependencies"]}
+    gpu = next(requirement for requirement in required if requirement.startswith("onnxruntime-gpu"))
+    named = shlex.split(command.replace("\\\n", " "))
+    assert named[:2] == [".venv/bin/pip", "install"]
+    assert sorted(named[2:]) == sorted(required - {gpu})

@@ -71,4 +71,9 @@ def _print_summary(result: Summary) -> None:
 
 def _cells(counts: Counts) -> Iterator[str]:
     yield from (f"{exact:,}" for exact in (counts.weights, counts.biases, counts.norm))
-    yield from (f"{count / 1e6:,.2f} M" for count in (counts.macs, counts.flops, counts.activations))
+    yield from map(_millions, (counts.macs, counts.flops, counts.activations))
+
+
+def _millions(count: int) -> str:
+    """Return a count in millions; below 10,000, which two decimals would not show, the count itself."""
+    return f"{count / 1e6:,.2f} M" if count >= 10_000 else f"{count:,}"
