@@ -5,38 +5,11 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 from math import prod, sqrt
-from typing import assert_never
 
 import numpy as np
 
 from resnetgen.ir.graph import Graph
-from resnetgen.ir.ops import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    BlurPool,
-    ChannelConv,
-    ChannelPad,
-    Concat,
-    Conv,
-    Dropout,
-    Fc,
-    Flatten,
-    Gelu,
-    GlobalAvgPool,
-    GroupNorm,
-    Input,
-    LeakyRelu,
-    Lrn,
-    MaxPool,
-    Mish,
-    Mul,
-    Relu,
-    Relu6,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
+from resnetgen.ir.ops import Moments
 from resnetgen.weights.draw import keys
 from resnetgen.weights.normal import normal
 from resnetgen.weights.source import Array
@@ -92,39 +65,9 @@ def input_moments(graph: Graph) -> dict[str, float]:
 
     A weight of variance 2 / fan_in doubles the moment, a ReLU halves it, a norm sets it to about one, a sum adds. A
     ReLU keeps the moment of a sum with the output of another ReLU: in a residual network it grows with every block of a
-    stage, and norms with a smaller variance would let each block multiply it.
+    stage, and norms with a smaller variance would let each block multiply it. `moments` of each op has its rule.
     """
-    moments: dict[str, float] = {}
-    outputs: dict[str, float] = {}
-    positive: set[str] = set()
-    """Nodes whose output is not, or hardly, negative."""
+    outputs: dict[str, Moments] = {}
     for node in graph.nodes:
-        inputs = [outputs[name] for name in node.inputs]
-        moments[node.name] = inputs[0] if inputs else 1.0
-        mixes = isinstance(node.op, Conv | Fc | ChannelConv | BatchNorm | GroupNorm)
-        if isinstance(node.op, Relu | Relu6) or (not mixes and positive & {*node.inputs}):
-            positive.add(node.name)
-        match node.op:
-            case Conv() | Fc() | ChannelConv():
-                outputs[node.name] = 2 * inputs[0]
-            case BatchNorm() | GroupNorm():
-                outputs[node.name] = 1.25
-            case Relu() | Relu6() | Silu() | Mish() | Gelu():
-                outputs[node.name] = inputs[0] / (1 if node.inputs[0] in positive else 2)
-            case LeakyRelu(slope):
-                outputs[node.name] = inputs[0] * (1 + slope**2) / 2
-            case Add():
-                outputs[node.name] = sum(inputs)
-            case Mul():
-                outputs[node.name] = prod(inputs)
-            case Concat():
-                outputs[node.name] = max(inputs)
-            case AvgPool() | GlobalAvgPool():
-                outputs[node.name] = inputs[0] / 2
-            case Sigmoid() | Softmax():
-                outputs[node.name] = 0.3
-            case Input() | Lrn() | Dropout() | MaxPool() | BlurPool() | ChannelPad() | Flatten():
-                outputs[node.name] = moments[node.name]
-            case _:
-                assert_never(node.op)
-    return moments
+        outputs[node.name] = node.op.moments(*(outputs[name] for name in node.inputs))
+    return {node.name: outputs[node.inputs[0] if node.inputs else node.name].second for node in graph.nodes}

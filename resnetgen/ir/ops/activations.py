@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from resnetgen.ir.ops.base import BaseOp, fraction
+from resnetgen.ir.ops.base import BaseOp, Moments, fraction
 
 
 class Relu(BaseOp):
     """max(x, 0)."""
 
     keyword: ClassVar[str] = "relu"
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(_half(inputs[0]).second, is_positive=True)
 
 
 class LeakyRelu(BaseOp):
@@ -22,11 +25,17 @@ class LeakyRelu(BaseOp):
     def __post_init__(self) -> None:
         fraction("the slope", self.slope)
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(inputs[0].second * (1 + self.slope**2) / 2, inputs[0].is_positive)
+
 
 class Relu6(BaseOp):
     """min(max(x, 0), 6)."""
 
     keyword: ClassVar[str] = "relu6"
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(_half(inputs[0]).second, is_positive=True)
 
 
 class Silu(BaseOp):
@@ -34,11 +43,17 @@ class Silu(BaseOp):
 
     keyword: ClassVar[str] = "silu"
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return _half(inputs[0])
+
 
 class Mish(BaseOp):
     """x * tanh(ln(1 + exp(x))) (Misra 2019)."""
 
     keyword: ClassVar[str] = "mish"
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return _half(inputs[0])
 
 
 class Gelu(BaseOp):
@@ -46,14 +61,28 @@ class Gelu(BaseOp):
 
     keyword: ClassVar[str] = "gelu"
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return _half(inputs[0])
+
 
 class Sigmoid(BaseOp):
     """1 / (1 + exp(-x))."""
 
     keyword: ClassVar[str] = "sigmoid"
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(0.3, inputs[0].is_positive)
+
 
 class Softmax(BaseOp):
     """exp(x) / sum(exp(x)) over the channels."""
 
     keyword: ClassVar[str] = "softmax"
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(0.3, inputs[0].is_positive)
+
+
+def _half(x: Moments) -> Moments:
+    """Return the moments behind a ReLU or its like: half of the square, or all of it where no value is negative."""
+    return Moments(x.second / (1 if x.is_positive else 2), x.is_positive)

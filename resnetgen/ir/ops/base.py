@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from math import gcd, prod
 from typing import ClassVar, TypeAlias
 
@@ -37,7 +39,18 @@ class Parameter(Frozen):
         return prod(self.shape)
 
 
+class Moments(Frozen):
+    """Expectation of initialisation about a tensor, if the network's input is standard normal."""
+
+    second: float = 1.0
+    """Expected square of a value."""
+    is_positive: bool = False
+    """True if the values are not, or hardly, negative: a ReLU then keeps them."""
+
+
 class BaseOp(Frozen):
+    """Declaration of an op: its fields are attributes, its methods all else that the compiler knows of it."""
+
     keyword: ClassVar[str]
     """Name of the op in a spec and in the text dump."""
     arity: ClassVar[int | None] = 1
@@ -52,6 +65,10 @@ class BaseOp(Frozen):
 
     def macs(self, *inputs: Shape) -> int:
         return 0
+
+    @abstractmethod
+    def moments(self, *inputs: Moments) -> Moments:
+        """Return the moments of the output from those of the inputs. Weights have variance 2 / fan_in."""
 
 
 def in_range(what: str, value: int, low: int, high: int) -> None:
@@ -76,6 +93,10 @@ def divisor_near(groups: int, *channels: int) -> int:
     """Return the number nearest to `groups` that divides all of these channel counts, for a hint."""
     common = gcd(*channels)
     return min((n for n in range(1, common + 1) if common % n == 0), key=lambda n: abs(n - groups))
+
+
+def any_positive(inputs: Sequence[Moments]) -> bool:
+    return any(moments.is_positive for moments in inputs)
 
 
 def as_image(op: str, shape: Shape) -> tuple[int, int, int]:

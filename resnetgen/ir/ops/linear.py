@@ -10,6 +10,7 @@ from resnetgen.errors import Code
 from resnetgen.ir.ops.base import (
     MAX_CHANNELS,
     BaseOp,
+    Moments,
     OpError,
     Pair,
     Parameter,
@@ -81,6 +82,9 @@ class Conv(BaseOp):
         _, height, width = self.shape(*inputs)
         return height * width * self.parameters(*inputs)[0].size
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(2 * inputs[0].second)
+
 
 class Fc(BaseOp):
     """Fully connected layer: weight @ x + bias. An image is flattened first.
@@ -104,6 +108,9 @@ class Fc(BaseOp):
 
     def macs(self, *inputs: Shape) -> int:
         return self.units * prod(inputs[0])
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(2 * inputs[0].second)
 
 
 class ChannelConv(BaseOp):
@@ -148,3 +155,6 @@ class ChannelConv(BaseOp):
 
     def macs(self, *inputs: Shape) -> int:
         return inputs[0][0] * self.size(inputs[0][0])
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(2 * inputs[0].second)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar
 
 from resnetgen.errors import Code
-from resnetgen.ir.ops.base import BaseOp, OpError, Shape, show
+from resnetgen.ir.ops.base import BaseOp, Moments, OpError, Shape, any_positive, show
 
 
 class Add(BaseOp):
@@ -24,6 +25,9 @@ class Add(BaseOp):
                 )
         return inputs[0]
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(sum(x.second for x in inputs), any_positive(inputs))
+
 
 class Mul(BaseOp):
     """Product of two inputs; one of them may be a gate with one value per channel, (channels, 1, 1)."""
@@ -41,6 +45,9 @@ class Mul(BaseOp):
             "a gate has one value for each channel, such as 64x1x1",
         )
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(prod(x.second for x in inputs), any_positive(inputs))
+
 
 class Concat(BaseOp):
     """Inputs concatenated along the channels."""
@@ -57,3 +64,6 @@ class Concat(BaseOp):
                     "all but the channels must agree",
                 )
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(max(x.second for x in inputs), any_positive(inputs))

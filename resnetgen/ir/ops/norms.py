@@ -8,6 +8,7 @@ from resnetgen.errors import Code
 from resnetgen.ir.ops.base import (
     MAX_CHANNELS,
     BaseOp,
+    Moments,
     OpError,
     Parameter,
     Shape,
@@ -37,6 +38,9 @@ class BatchNorm(BaseOp):
             Parameter("variance", each, trainable=False),
         )
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(1.25)
+
 
 class GroupNorm(BaseOp):
     """gamma * (x - mean) / sqrt(variance + eps) + beta, with the mean and the variance of each group of channels.
@@ -65,6 +69,9 @@ class GroupNorm(BaseOp):
         each = (inputs[0][0],)
         return (Parameter("gamma", each), Parameter("beta", each))
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(1.25)
+
 
 class Lrn(BaseOp):
     """x / (k + alpha / size * sum of x^2 over the `size` channels around each) ^ beta; local response normalisation.
@@ -89,4 +96,7 @@ class Lrn(BaseOp):
 
     def shape(self, *inputs: Shape) -> Shape:
         as_image("lrn", inputs[0])
+        return inputs[0]
+
+    def moments(self, *inputs: Moments) -> Moments:
         return inputs[0]

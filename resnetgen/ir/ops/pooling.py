@@ -6,7 +6,7 @@ from dataclasses import field, replace
 from typing import ClassVar
 
 from resnetgen.errors import Code
-from resnetgen.ir.ops.base import BaseOp, OpError, Pair, Shape, as_image, check_window, show
+from resnetgen.ir.ops.base import BaseOp, Moments, OpError, Pair, Shape, as_image, check_window, show
 
 
 class Pool(BaseOp):
@@ -77,6 +77,9 @@ class MaxPool(Pool):
 
     keyword: ClassVar[str] = "maxpool"
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return inputs[0]
+
 
 class AvgPool(Pool):
     """Sum of each window divided by the number of elements that count.
@@ -108,6 +111,9 @@ class AvgPool(Pool):
             return (before, self.kernel[axis] - 1 - before)
         return (self.pad[axis], self.pad[axis])
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(inputs[0].second / 2, inputs[0].is_positive)
+
 
 class GlobalAvgPool(BaseOp):
     """Mean over height and width: (channels, 1, 1)."""
@@ -116,6 +122,9 @@ class GlobalAvgPool(BaseOp):
 
     def shape(self, *inputs: Shape) -> Shape:
         return (as_image("gap", inputs[0])[0], 1, 1)
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments(inputs[0].second / 2, inputs[0].is_positive)
 
 
 class BlurPool(BaseOp):
@@ -136,3 +145,6 @@ class BlurPool(BaseOp):
             message = f"blurpool reflects the second pixel, but its input is {show(inputs[0])}"
             raise OpError(Code.SHAPE_MISMATCH, message, "blur before the image is so small, or leave it out")
         return (channels, *((size - 1) // s + 1 for size, s in zip(extent, self.stride, strict=True)))
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return inputs[0]

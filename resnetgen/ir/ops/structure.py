@@ -11,6 +11,7 @@ from resnetgen.ir.ops.base import (
     MAX_CHANNELS,
     MAX_EXTENT,
     BaseOp,
+    Moments,
     OpError,
     Pair,
     Shape,
@@ -35,6 +36,9 @@ class Input(BaseOp):
     def shape(self, *inputs: Shape) -> Shape:
         return self.image
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return Moments()
+
 
 class Dropout(BaseOp):
     """Identity at inference. `ratio` is the fraction of values that training sets to zero."""
@@ -45,6 +49,9 @@ class Dropout(BaseOp):
     def __post_init__(self) -> None:
         fraction("the ratio", self.ratio)
 
+    def moments(self, *inputs: Moments) -> Moments:
+        return inputs[0]
+
 
 class Flatten(BaseOp):
     """(channels, height, width) -> (channels * height * width,), in this order."""
@@ -53,6 +60,9 @@ class Flatten(BaseOp):
 
     def shape(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return inputs[0]
 
 
 class ChannelPad(BaseOp):
@@ -81,3 +91,6 @@ class ChannelPad(BaseOp):
     def before(self, channels: int) -> int:
         """Return the number of zero channels before the input's own."""
         return (self.out_channels - channels) // 2 if self.both else 0
+
+    def moments(self, *inputs: Moments) -> Moments:
+        return inputs[0]
