@@ -11,7 +11,8 @@ from resnetgen.expand.builder import MAX_NODES
 from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.spec.find import find_spec, short_path
-from resnetgen.spec.load import given, input_size, load, load_block
+from resnetgen.spec.load import given, load, load_block
+from resnetgen.spec.load import input_size as parse_input_size
 from resnetgen.spec.table import Spec
 from resnetgen.weights.names import NameMap, load_name_map
 
@@ -31,26 +32,26 @@ def compile_spec(
     spec: str,
     params: dict[str, int | float] | None = None,
     max_nodes: int = MAX_NODES,
-    image: str | None = None,
+    input_size: str | None = None,
 ) -> Network:
     """Return the network of a spec, which is a path or a bundled name.
 
-    `image`, such as 3x320x320, replaces the input size of the spec. Raises Failure.
+    `input_size`, such as 3x320x320, replaces the input size of the spec. Raises Failure.
     """
     path = find_spec(spec)
     loaded = load(path, params, shown=spec if spec.endswith(path.suffix) else short_path(path))
-    if image:
-        loaded = loaded.at(input_size(given("--input", image)))
+    if input_size:
+        loaded = loaded.at(parse_input_size(given("--input", input_size)))
     return _network(loaded, max_nodes)
 
 
-def compile_block(row: str, image: str) -> Network:
+def compile_block(row: str, input_size: str) -> Network:
     """Compile a row on its own: `compile_block("[3x3, 256; 3x3, 256]", "256x56x56")`. Raises Failure."""
-    return _network(load_block(row, image), MAX_NODES)
+    return _network(load_block(row, input_size), MAX_NODES)
 
 
 def compile_all(
-    specs: Sequence[str], params: dict[str, int | float], max_nodes: int, image: str | None
+    specs: Sequence[str], params: dict[str, int | float], max_nodes: int, input_size: str | None
 ) -> list[Network]:
     """Compile every spec. Raises Failure with every problem of every spec."""
     networks: list[Network] = []
@@ -58,7 +59,7 @@ def compile_all(
     worst = Exit.DONE
     for spec in specs:
         try:
-            networks.append(compile_spec(spec, params, max_nodes, image))
+            networks.append(compile_spec(spec, params, max_nodes, input_size))
         except Failure as failure:
             problems += failure.problems
             worst = max(worst, failure.exit)

@@ -164,7 +164,7 @@ def test_resnet152_is_resnet101_with_more_blocks() -> None:
 def test_a_build_is_the_same_byte_for_byte(tmp_path: Path) -> None:
     files = []
     for run in ("a", "b"):
-        options = Options(targets=(Target.ONNX, Target.CAFFE), output_dir=tmp_path / run, settings={"classes": 10})
+        options = Options(targets=(Target.ONNX, Target.CAFFE), output_dir=tmp_path / run, params={"classes": 10})
         build(["resnet18"], options)
         files.append({p.name: sha256(p.read_bytes()).hexdigest() for p in (tmp_path / run / "resnet18").iterdir()})
     assert files[0] == files[1]

@@ -38,8 +38,8 @@ class Converted(Frozen):
 def convert(
     source: Source,
     target: Path,
-    word: str,
-    settings: dict[str, int | float],
+    spec: str,
+    params: dict[str, int | float],
     names: str | None,
     progress: Progress,
 ) -> Converted:
@@ -50,7 +50,7 @@ def convert(
     if target.suffix not in FORMATS:
         hint = f"B ends in {', '.join(FORMATS)}"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{target}: no such format can be written", hint=hint)
-    network = compile_spec(word, settings)
+    network = compile_spec(spec, params)
     read = load_pretrained(source, network.spec, network.graph, Initialised(network.graph))
     warnings = read.warnings
     with staging(target.parent) as stage:

@@ -68,9 +68,9 @@ class Options(Frozen):
     """True if the ONNX model takes images of bytes and does the pixel part of the spec's preprocessing."""
     input_name: str = "input"
     output_name: str = "output"
-    settings: dict[str, int | float] = field(default_factory=dict)
+    params: dict[str, int | float] = field(default_factory=dict)
     max_nodes: int = MAX_NODES
-    image: str | None = None
+    input_size: str | None = None
     """Input size in place of the spec's: 3x320x320."""
     precision: PrecisionOptions | None = None
     """Precision of the ONNX model, if below fp32; None for fp32."""

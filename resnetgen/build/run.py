@@ -21,7 +21,7 @@ def build(specs: Sequence[str], options: Options, progress: Progress | None = No
     if Target.ONNX in options.targets and not options.weights:
         hint = "leave out --no-weights, or --target onnx"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "an ONNX model holds its weights; none is written without", hint=hint)
-    networks = compile_all(specs, options.settings, options.max_nodes, options.image)
+    networks = compile_all(specs, options.params, options.max_nodes, options.input_size)
     jobs = [Job(network, options, progress or Quiet()) for network in networks]
     for job, other in ((a, b) for i, a in enumerate(jobs) for b in jobs[:i]):
         if job.folder == other.folder:

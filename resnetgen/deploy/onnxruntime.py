@@ -27,7 +27,7 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
     """Write the folder `options.output_dir`, or replace the files of an earlier deploy in it. Raises Failure."""
     folder = options.output_dir
     _require_available(folder)
-    network = compile_spec(word, options.settings, options.max_nodes, options.image)
+    network = compile_spec(word, options.params, options.max_nodes, options.input_size)
     spec = network.spec
     texts = {LABELS: read_labels(labels, network)} if labels else {}
     if spec.preprocess:

@@ -76,7 +76,7 @@ class Prepared(Frozen):
 def prepare(word: str, options: Options, wanted: Wanted) -> Prepared:
     """Compile and check a model for the repository `options.output_dir`. Raises Failure."""
     _refuse(options, wanted)
-    network = compile_spec(word, options.settings, options.max_nodes, options.image)
+    network = compile_spec(word, options.params, options.max_nodes, options.input_size)
     name = _checked(wanted.name or network.spec.stem)
     labels = read_labels(wanted.labels, network) if wanted.labels else None
     config = configure(name, network, options, wanted.serving, LABELS if labels else None)

@@ -17,36 +17,36 @@ from resnetgen.spec.find import is_spec
 
 
 class AsCaffe(Frozen):
-    """Options for writing a spec as a prototxt to be compared."""
+    """Options for the prototxt that a spec is compared as."""
 
-    settings: dict[str, int | float] = field(default_factory=dict)
-    image: str | None = None
+    params: dict[str, int | float] = field(default_factory=dict)
+    input_size: str | None = None
     dialect: Dialect = Dialect.BVLC
 
 
-def compare(a: str, b: str, written: AsCaffe, ignore_names: bool = False) -> Difference:
+def compare(a: str, b: str, options: AsCaffe, ignore_names: bool = False) -> Difference:
     """Compare two networks by meaning. Raises Failure."""
-    return compare_nets(_net(a, written), _net(b, written), ignore_names)
+    return compare_nets(_net(a, options), _net(b, options), ignore_names)
 
 
-def compare_text(a: str, b: str, written: AsCaffe) -> str:
+def compare_text(a: str, b: str, options: AsCaffe) -> str:
     """Compare the prototxts of two networks as texts: a unified diff, empty for equal ones. Raises Failure."""
-    return unified_diff(_prototxt(a, written), _prototxt(b, written), a, b)
+    return unified_diff(_prototxt(a, options), _prototxt(b, options), a, b)
 
 
-def _net(word: str, written: AsCaffe) -> Net:
-    if not is_spec(word):
-        return prototxt.load(Path(word))
-    network = compile_spec(word, written.settings, image=written.image)
-    planned = _caffe_plan(network, written.dialect)
-    places = {name: network.graph[node].span for node, names in planned.names.items() for name in names}
-    return prototxt.parse(planned.text, word).placed(places)
+def _net(name: str, options: AsCaffe) -> Net:
+    if not is_spec(name):
+        return prototxt.load(Path(name))
+    network = compile_spec(name, options.params, input_size=options.input_size)
+    planned = _caffe_plan(network, options.dialect)
+    places = {layer: network.graph[node].span for node, layers in planned.names.items() for layer in layers}
+    return prototxt.parse(planned.text, name).placed(places)
 
 
-def _prototxt(word: str, written: AsCaffe) -> str:
-    if not is_spec(word):
-        return read(Path(word)).text
-    return _caffe_plan(compile_spec(word, written.settings, image=written.image), written.dialect).text
+def _prototxt(name: str, options: AsCaffe) -> str:
+    if not is_spec(name):
+        return read(Path(name)).text
+    return _caffe_plan(compile_spec(name, options.params, input_size=options.input_size), options.dialect).text
 
 
 def _caffe_plan(network: Network, dialect: Dialect) -> CaffePlan:

@@ -121,7 +121,7 @@ class Missing(Frozen):
 def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Network | None:
     """Return the spec of a file as it was at the build; None if it cannot be found or has changed."""
     try:
-        network = compile_spec(word, dict(origin.params) | params, image=origin.image)
+        network = compile_spec(word, dict(origin.params) | params, input_size=origin.image)
     except Failure:
         return None
     return network if network.digest == origin.digest else None

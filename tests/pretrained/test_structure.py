@@ -117,7 +117,7 @@ def test_a_model_with_its_preprocessing_or_in_fp16_is_taken_in_silence(tmp_path:
 
 def test_another_size_of_image_is_no_other_network(tmp_path: Path) -> None:
     for word in ("timm/resnetblur18", "timm/resnet50_gn", "torchvision/resnet18"):
-        network = compile_spec(word, image="3x160x192")
+        network = compile_spec(word, input_size="3x160x192")
         model = write_onnx(network.graph, Ones(network.graph), tmp_path)
         assert warnings(model.path, word) == ()
         caffe = write_caffe(network.graph, Ones(network.graph), tmp_path, network.names)

@@ -193,7 +193,7 @@ def test_files_of_another_state_of_the_spec(folder: Path) -> None:
 
 
 def test_settings_of_the_build_are_known(folder: Path) -> None:
-    build(["small.yaml"], replace(BOTH, settings={"classes": 7}, image="3x20x20"))
+    build(["small.yaml"], replace(BOTH, params={"classes": 7}, input_size="3x20x20"))
     assert check("onnxruntime", "opencv").passed
 
 

@@ -149,7 +149,7 @@ def small(name: str, folder: Path) -> Network:
     size, patch = SMALL[name]
     child = folder / "small.yaml"
     child.write_text(f"extends: {name}\nnames: null\n{patch}\n")
-    return compile_spec(str(child), image=size)
+    return compile_spec(str(child), input_size=size)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -255,7 +255,7 @@ def small(name: str) -> Graph:
     for extent in (33, 64, 96):
         if extent < height:
             with contextlib.suppress(Failure):
-                return compile_spec(name, image=f"{channels}x{extent}x{extent}").graph
+                return compile_spec(name, input_size=f"{channels}x{extent}x{extent}").graph
     return own
 
 
