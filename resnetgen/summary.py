@@ -1,4 +1,4 @@
-"""Summary of a spec: the paper's table, with parameters, MACs and activations of each stage."""
+"""Summary of a network: its stage table with output sizes, parameters, MACs and activations."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from resnetgen.spec.table import Row, Spec
 
 
 class Counts(Frozen):
+    """Numbers of a stage, or of a network."""
+
     weights: int = 0
-    """Elements of the weights of convolutions and fc layers."""
+    """Elements in the weights of convolutions and fully connected layers."""
     biases: int = 0
+    """Elements in their biases."""
     norm: int = 0
-    """Gammas and betas; running statistics are not parameters."""
+    """Elements in the gammas and betas of norms; running statistics are not parameters."""
     macs: int = 0
-    """Multiply-accumulates of convolutions and fc layers for one image."""
+    """Multiply-accumulates of convolutions and fully connected layers, for one image."""
     activations: int = 0
-    """Elements of the outputs of convolutions and fc layers for one image."""
+    """Elements in the outputs of convolutions and fully connected layers, for one image."""
 
     @property
     def parameters(self) -> int:
@@ -30,7 +33,7 @@ class Counts(Frozen):
 
     @property
     def flops(self) -> int:
-        """Operations: two for each MAC, a multiplication and an addition."""
+        """Floating-point operations: two for each MAC, a multiplication and an addition."""
         return 2 * self.macs
 
     def __add__(self, other: Counts) -> Counts:
@@ -43,9 +46,9 @@ class Counts(Frozen):
 class Stage(Frozen):
     name: str
     output: str
-    """Output size of the stage: 256x56x56."""
+    """Output size: 256x56x56."""
     blocks: str
-    """Text of the row in the spec."""
+    """Cells of the row, as the spec has them."""
     counts: Counts
 
 
@@ -112,13 +115,13 @@ def _blocks(row: Row) -> str:
 
 def _cell(cell: Cell) -> str:
     """Return the text of a cell in the spec; its repeat and stride may have come from a patch in another file."""
-    text = _written(cell.body.span)
+    text = _source_text(cell.body.span)
     if cell.repeat:
-        text += f" x{_written(cell.repeat.span)}"
+        text += f" x{_source_text(cell.repeat.span)}"
     if cell.stride:
-        text += f" /{_written(cell.stride.span)}"
+        text += f" /{_source_text(cell.stride.span)}"
     return text
 
 
-def _written(span: Span) -> str:
+def _source_text(span: Span) -> str:
     return " ".join(span.source.text[span.start : span.end].split())

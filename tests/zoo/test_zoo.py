@@ -16,8 +16,9 @@ ZOO = ROOT / "docs" / "zoo.md"
 ZOO_HEAD = """\
 # The zoo
 
-Every bundled spec, as `resnetgen list --markdown` prints it. MACs are those of convolutions and fully connected layers
-for one image. Build one by its name: `resnetgen build torchvision/resnet50`.
+The bundled specs, as `resnetgen list --markdown` prints them. Each is built by its name, such as
+`resnetgen build torchvision/resnet50`. MACs are those of convolutions and fully connected layers, for one image. The
+targets are the formats that can express the network; the dialects are the readers of Caffe files that can load it.
 """
 
 
