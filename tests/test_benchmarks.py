@@ -1,7 +1,9 @@
-"""The harness of the benchmarks: made-up costs through all of it. Nothing here is timed."""
+"""The harness of the benchmarks: made-up costs through all of it. What is timed has the mark `measured`."""
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import measure
 from benchmarks.figure import Figure, Skipped, compare, times
 from benchmarks.measure import PEERS, Bench, Cost, apart, in_turn, lacking, process
 from benchmarks.report import INTRODUCTION, Section, markdown, section_markdown, verdict
-from benchmarks.suite import SUITE
+from benchmarks.suite import SUITE, measured
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
 
@@ -104,12 +107,36 @@ def alone(code: str) -> Cost:
     return apart(apart, process, [sys.executable, "-c", code])
 
 
+def test_a_cost_is_what_the_kernel_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With figures of a made-up kernel, whose clock says 10 s and then 12.5."""
+    usage = resource.struct_rusage((1.25, 0.5, 3 << (30 if sys.platform == "darwin" else 20), *[0] * 13))
+    wait, clock = os.wait4, iter((10.0, 12.5))
+    monkeypatch.setattr(os, "wait4", lambda pid, options: (*wait(pid, options)[:2], usage))
+    monkeypatch.setattr(measure, "peak", lambda: 1.0)
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
+    assert process([sys.executable, "-c", "pass"]) == Cost(seconds=2.5, peak=3 * 1024, processor=1.75)
+    monkeypatch.setattr(measure, "peak", lambda: 100.0)
+    with pytest.raises(AssertionError, match="must be small itself"):
+        process([sys.executable, "-c", "pass"])
+
+
+@pytest.mark.measured
 def test_a_process_is_measured_alone() -> None:
     """Its peak holds what it took, and nothing of ours."""
     small, large = (alone(f"import time; b'x' * ({size} << 20); time.sleep(0.2)") for size in (1, 96))
     assert small.seconds > 0.2
     assert small.peak < 64
     assert 96 < large.peak < 96 + small.peak
+
+
+@pytest.mark.measured
+def test_compile_time_of_a_node_does_not_grow_with_their_number() -> None:
+    """At 20,000 nodes and at 1,000; a step that looks at all nodes for each would show as 20, also one in C.
+
+    `python -m benchmarks compile_time` has the stricter limit.
+    """
+    section = apart(measured, "compile_time", Bench(runs=3), large=950)
+    assert [figure.ratio < 4 for figure in section.figures] == [True, True]
 
 
 def test_a_process_that_fails_is_no_figure() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -52,14 +50,6 @@ class Result:
 
 Run: TypeAlias = Callable[..., Result]
 """The fixture `run`."""
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """No hang. Of computing: on a busy machine others take some of each second."""
-    began = time.process_time()
-    yield
-    assert time.process_time() - began < seconds
 
 
 @cache

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from types import FrameType
 from typing import Any
+
+import numpy as np
+import pytest
+
+from resnetgen.wire import access
 
 
 class TooMuchWork(BaseException):
@@ -50,3 +57,58 @@ def lines_run(function: Callable[[], object], folder: str = "") -> int:
     with count_lines(folder) as lines:
         function()
     return lines.count
+
+
+# Memory
+
+
+class CountedFile(io.BufferedReader):
+    """A file that counts the bytes for which memory is taken when it is read."""
+
+    def __init__(self, file: io.BufferedReader, count: Callable[[int], None]) -> None:
+        super().__init__(file.detach())
+        self._count = count
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size >= 0:
+            self._count(size)
+            return super().read(size)
+        data = super().read()
+        self._count(len(data))
+        return data
+
+
+class Asked:
+    """Bytes that were asked for."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.total, self.largest, self.limit = 0, 0, limit
+
+    def __call__(self, size: int) -> None:
+        self.total += size
+        self.largest = max(self.largest, size)
+        if self.limit is not None and self.total > self.limit:
+            raise TooMuchWork(f"{self.total:,} bytes were asked for, more than {self.limit:,}")
+
+
+@contextmanager
+def count_bytes(limit: int | None = None) -> Iterator[Asked]:
+    """Count the bytes that the block asks for, also those that it soon gives back: of numpy, and to read files.
+
+    Raises TooMuchWork in the block where they are more than the limit, before the memory is taken.
+    """
+    asked = Asked(limit)
+
+    def counted(make: Callable[..., Any]) -> Callable[..., Any]:
+        def call(shape: Any, dtype: Any = float, *more: Any, **options: Any) -> Any:
+            asked(prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize)
+            return make(shape, dtype, *more, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        opened = access.open_input
+        patch.setattr(access, "open_input", lambda path: CountedFile(opened(path), asked))
+        for name in ("empty", "zeros"):
+            patch.setattr(np, name, counted(getattr(np, name)))
+        yield asked

@@ -10,7 +10,7 @@ import random as rng
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ import onnx
 import pytest
 
 from resnetgen.errors import Code, Exit, Failure
-from resnetgen.weights.checkpoint import open_checkpoint
+from resnetgen.weights.checkpoint import npz, open_checkpoint
 from resnetgen.weights.checkpoint import pickled as pickled_module
 from resnetgen.wire import messages
-from resnetgen.wire.fields import delimited, varint
+from resnetgen.wire.fields import delimited, fields, varint
 from support.checkpoint_files import (
     FILES,
     TENSORS,
@@ -44,18 +44,26 @@ from support.checkpoint_files import (
     tensor,
     zip_of,
 )
-from support.helpers import within
+from support.work import TooMuchWork, count_bytes, count_lines
 
 MEMORY = 8 << 20
 """Bytes that reading a small file may take, whatever it claims."""
 
 
+MEASURED = "RESNETGEN_MEMORY" in os.environ
+"""Measure memory beside what is asked for. It is slow, and other threads take memory as well."""
+
+
 @contextmanager
-def little_memory(limit: int = MEMORY) -> Iterator[None]:
+def little_memory() -> Iterator[None]:
+    if not MEASURED:
+        with count_bytes(MEMORY):
+            yield
+        return
     tracemalloc.start()
     try:
         yield
-        assert tracemalloc.get_traced_memory()[1] < limit
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
 
@@ -351,16 +359,29 @@ def test_more_headers_of_numpy(path: Path) -> None:
     assert "no readable header" in error(path, zip_of({"a.npy": b""}))
 
 
-def test_a_bomb_of_numpy(path: Path) -> None:
-    """65 KB that inflate to 64 MiB; and one that lies of it."""
+def bomb_of_numpy() -> bytes:
+    """65 KB that inflate to 64 MiB."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as member:
         np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (16 << 20,)})
         for _ in range(64):
             member.write(bytes(1 << 20))
-    assert "claim to inflate to 67,108,992; " in error(path, file.getvalue())
+    return file.getvalue()
+
+
+def test_memory_that_a_small_file_takes_is_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of `error`: the limit of what a file may inflate to is not there."""
+    monkeypatch.setattr(npz, "_SLACK", 1 << 40)
+    path.write_bytes(bomb_of_numpy())
+    with pytest.raises(AssertionError if MEASURED else TooMuchWork), little_memory():
+        read_all(path)
+
+
+def test_a_bomb_of_numpy(path: Path) -> None:
+    """And one that lies of what it inflates to."""
+    bomb = bomb_of_numpy()
+    assert "claim to inflate to 67,108,992; " in error(path, bomb)
     honest = npz_of({"a": np.zeros(64)}, compressed=True)
-    bomb = file.getvalue()
     lie = patched(bomb, DIRECTORY, 24, "<I", 128 + 512)
     assert "is damaged" in error(path, lie)
     assert read_back(path, honest) == {"a": bytes(512)}
@@ -480,10 +501,44 @@ STEPS = {
 def test_steps_of_pickles(name: str, path: Path) -> None:
     steps, wanted = STEPS[name]
     path.write_bytes(zip_of({"archive/data.pkl": b"\x80\x02" + steps}))
-    with within(10), pytest.raises(Failure) as caught:
+    with pytest.raises(Failure) as caught:
         open_checkpoint(path)
     assert wanted in str(caught.value)
     assert caught.value.exit is Exit.MODEL
+
+
+MANY: dict[str, Callable[[int], bytes]] = {
+    "a deep tuple": lambda n: b"})" + b"\x85" * n + b"K\x01s.",
+    "a deep list": lambda n: b"]" * n + b"a" * (n - 1) + b".",
+    "the same arguments again": lambda n: b"ctorch\nSize\nq\0(" + b"K\x01" * n + b"tq\x01" + b"0h\0h\1R" * n + b".",
+}
+
+
+def work_of(steps: bytes, path: Path) -> int:
+    path.write_bytes(zip_of({"archive/data.pkl": b"\x80\x02" + steps}))
+    with count_lines() as lines, pytest.raises(Failure):
+        open_checkpoint(path)
+    return lines.count
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_a_pickle_takes_work_in_proportion_to_its_steps(name: str, path: Path) -> None:
+    work_of(MANY[name](9), path)  # imports what it needs
+    assert work_of(MANY[name](2000), path) < 2.2 * work_of(MANY[name](1000), path)
+
+
+def test_work_for_each_value_on_the_stack_is_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of the test above."""
+    machine = pickled_module._Machine
+    pop = machine.pop
+
+    def slow_pop(self: Any) -> Any:
+        for _ in self._stack:
+            pass
+        return pop(self)
+
+    monkeypatch.setattr(machine, "pop", slow_pop)
+    assert work_of(MANY["a deep list"](600), path) > 3 * work_of(MANY["a deep list"](300), path)
 
 
 def test_too_many_steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -640,6 +695,11 @@ def test_a_field_each_is_read_at_once(path: Path) -> None:
     records[:, 0] = 5 << 3 | 5
     records[:, 1:] = values.view(np.uint8).reshape(-1, 4)
     data = field(7, field(1, varint(values.size))) + records.tobytes()
-    with within(2):
+    with count_lines() as lines:
         read = opened(path, field(1, b"net") + layer("l", "InnerProduct", data))
-        assert np.array_equal(read.array("l.0"), values)
+        found = read.array("l.0")
+    assert np.array_equal(found, values)
+    assert lines.count < 20_000
+    with count_lines() as one_by_one:
+        assert len([*fields(io.BytesIO(data[-5000:]), 0, 5000)]) == 1000
+    assert one_by_one.count > 5000, "the control: what is read field by field"
