@@ -83,7 +83,7 @@ def summarise(spec: Spec, graph: Graph) -> Summary:
     stages = []
     size = graph.shapes[graph.input.name]
     for row in spec.rows:
-        nodes = [node for node in graph.nodes if node.name.startswith(f"{row.stage}/")]
+        nodes = [node for node in graph.nodes if node.path.stage == row.stage]
         size = graph.shapes[nodes[-1].name] if nodes else size
         counts = sum((_counts(graph, node) for node in nodes), Counts())
         stages.append(Stage(row.stage, show(size), _blocks(row), counts))

@@ -10,6 +10,7 @@ from resnetgen.expand.bind import located
 from resnetgen.expand.origins import origins
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Input, Op, OpError, Shape, show
+from resnetgen.ir.path import NodePath
 
 MAX_NODES = 20_000
 MAX_ELEMENTS = 2**33
@@ -26,17 +27,18 @@ class Builder:
         self.max_nodes = max_nodes
         self.nodes: list[Node] = []
         self.shapes: dict[str, Shape] = {}
-        self._taken: set[str] = set()
-        self._numbers: dict[str, int] = {}
-        """Path without its number -> the last number appended to it."""
-        self._units: Counter[str] = Counter()
+        self._taken: set[tuple[NodePath, str]] = set()
+        self._numbers: dict[tuple[NodePath, str], int] = {}
+        """Place and name without its number -> the last number appended to it."""
+        self._units: Counter[NodePath] = Counter()
         self._calls = 0
         self._text = 0
-        self.input = self.add("data", image, (), None)
+        self.input = self.add(NodePath(None, unit="data"), image, (), None)
 
-    def add(self, name: str, op: Op, inputs: tuple[str, ...], span: Span | None) -> str:
+    def add(self, path: NodePath, op: Op, inputs: tuple[str, ...], span: Span | None) -> str:
         """Add a node and return its name. Raises Failure: exit 3 if the input shapes do not fit, exit 6 above a size
         limit."""
+        name = str(path)
         self.reserve(1, span)
         shapes = tuple(self.shapes[source] for source in inputs)
         try:
@@ -72,21 +74,24 @@ class Builder:
                 message = f"this spec {what.format(limit * self.max_nodes)}"
                 raise fail(Exit.LIMIT, Code.LIMIT, message, span, "--max-nodes raises the limit")
 
-    def path(self, prefix: str, kind: str) -> str:
-        """Return an unused path below `prefix`: `add`, then `add2`."""
-        base = path = f"{prefix}/{kind}"
-        number = self._numbers.get(base, 1)
-        while path in self._taken:
-            number += 1
-            path = f"{base}{number}"
-        self._taken.add(path)
-        self._numbers[base] = number
-        return path
+    def path(self, place: NodePath, kind: str) -> NodePath:
+        """Return the path of a new node in a place."""
+        return place.node(self.unused(place, kind))
 
-    def unit(self, prefix: str) -> int:
-        """Return the number of the next unit below `prefix`, counted from 1."""
-        self._units[prefix] += 1
-        return self._units[prefix]
+    def unused(self, place: NodePath, kind: str) -> str:
+        """Return a name that nothing in a place has yet: `add`, then `add2`."""
+        name, number = kind, self._numbers.get((place, kind), 1)
+        while (place, name) in self._taken:
+            number += 1
+            name = f"{kind}{number}"
+        self._taken.add((place, name))
+        self._numbers[place, kind] = number
+        return name
+
+    def unit(self, place: NodePath) -> int:
+        """Return the number of the next unit in a place, counted from 1."""
+        self._units[place] += 1
+        return self._units[place]
 
     def graph(self, title: str, outputs: tuple[str, ...]) -> Graph:
         return Graph(title, (self.input,), outputs, tuple(self.nodes))

@@ -1,4 +1,4 @@
-"""Surroundings of a cell: its path, the values of its $names and its stride."""
+"""Surroundings of a cell: its place, the values of its $names and its stride."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from dataclasses import replace
 
 from resnetgen.errors import Code, Span, spec_error
 from resnetgen.frozen import Frozen
+from resnetgen.ir.path import NodePath
 from resnetgen.spec.expressions import Scope
 
 _MAX_DEPTH = 32
 
 
 class Context(Frozen):
-    """Surroundings of a cell: its path, the values of its $names and its stride."""
+    """Surroundings of a cell: its place, the values of its $names and its stride."""
 
-    prefix: str
-    """Path below which the cell's nodes are named."""
+    place: NodePath
+    """Place in which the cell's nodes are."""
     names: Scope
     """Values of $names. A block has its own, for its whole input; it does not see those of its caller."""
     stride: int = 1

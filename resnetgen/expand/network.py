@@ -15,6 +15,7 @@ from resnetgen.expand.context import Context
 from resnetgen.expand.strides import check_takes, second_stride, takers, uses_stride
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import MERGES, Conv, Input, Op, Shape, show
+from resnetgen.ir.path import NodePath
 from resnetgen.spec.expressions import Scope, evaluate
 from resnetgen.spec.schema import IMPLICIT
 from resnetgen.spec.syntax import Argument, BlockCall, Body, Bracket, Cell, Number, OpCall, Stack, Unit
@@ -47,7 +48,7 @@ class _Expander:
         problems = Problems()
         for cells in (self.spec.defaults.norm, self.spec.defaults.act):
             with problems:
-                self.placeholder_op(cells, self.entered(self.outermost(""), value))
+                self.placeholder_op(cells, self.entered(self.outermost(None), value))
         problems.raise_if_any()
         for row in self.spec.rows:
             try:
@@ -89,8 +90,8 @@ class _Expander:
                 value = self.body(cell.body, entered, value)
         return value
 
-    def outermost(self, prefix: str) -> Context:
-        return Context(prefix, {**self.spec.params, "index": 0})
+    def outermost(self, stage: str | None) -> Context:
+        return Context(NodePath(stage), {**self.spec.params, "index": 0})
 
     def entered(self, context: Context, value: str) -> Context:
         """Return the context of a cell whose input is `value`: $in and $stride are set for it."""
@@ -116,7 +117,7 @@ class _Expander:
             names = {**context.names, "index": number, "stride": taken}
             if context.site is None:
                 names["in"] = self.builder.shape(value)[0]
-            inner = replace(context, prefix=f"{context.prefix}/{number}", stride=taken, names=names)
+            inner = replace(context, place=context.place.repetition(number), stride=taken, names=names)
             value = self.whole_body(cell.body, inner, value)
         return value, index + count
 
@@ -155,11 +156,11 @@ class _Expander:
                 inner = context.deeper(span)
                 return self.items(items, takers(items, inner, span), inner, value)
             case BlockCall(name, _, _):
-                path = self.builder.path(context.prefix, name.rpartition(".")[2])
-                return self.call(body, replace(context, prefix=path), value)
+                called = self.builder.unused(context.place, name.rpartition(".")[2])
+                return self.call(body, replace(context, place=context.place.within(called)), value)
             case Bracket():
-                path = self.builder.path(context.prefix, "block")
-                return self.bracket(body, replace(context, prefix=path), value)
+                called = self.builder.unused(context.place, "block")
+                return self.bracket(body, replace(context, place=context.place.within(called)), value)
             case _:
                 assert_never(body)
 
@@ -177,7 +178,7 @@ class _Expander:
             if branch not in defaults.branches:
                 continue
             start = len(self.builder.nodes)
-            at = replace(inner, prefix=f"{context.prefix}/{branch}")
+            at = replace(inner, place=context.place.within(branch))
             if branch == "main":
                 strided = takers(bracket.items, at, bracket.span, defaults.stride_on)
                 results[branch] = self.items(bracket.items, strided, at, value, last=defaults.last)
@@ -198,7 +199,7 @@ class _Expander:
         if kind.arity is not None and len(values) != kind.arity:
             message = f"{keyword} merges {kind.arity} branches, not {len(values)}"
             raise spec_error(Code.BAD_ARGUMENT, message, span, "merge the others in a block within one of them")
-        return self.builder.add(self.builder.path(context.prefix, keyword), kind(), values, span)
+        return self.builder.add(self.builder.path(context.place, keyword), kind(), values, span)
 
     def call(self, call: BlockCall, context: Context, value: str) -> str:
         """Expand a call of a block of the library or of the spec, with its parameters bound."""
@@ -227,7 +228,7 @@ class _Expander:
         if isinstance(block.body, Branches):
             check_takes(block, [cell for cells in block.body.branches.values() for cell in cells], context)
             results = tuple(
-                self.cells(cells, replace(context, prefix=f"{context.prefix}/{branch}"), value)
+                self.cells(cells, replace(context, place=context.place.within(branch)), value)
                 for branch, cells in block.body.branches.items()
             )
             assert context.site is not None
@@ -282,16 +283,16 @@ class _Expander:
             parts = tuple(part for part in parts if part != "act")
         if "bare" in flags:
             parts = ("conv",)
-        number = self.builder.unit(context.prefix)
+        number = self.builder.unit(context.place)
         for part in parts:
-            path = self.builder.path(context.prefix, f"{part}{number}")
+            path = self.builder.path(context.place, f"{part}{number}")
             if part == "conv":
                 value = self.builder.add(path, self.bound(Conv, arguments, context.names, span), (value,), span)
             else:
                 value = self.placeholder(part, path, context, value, span)
         return value
 
-    def placeholder(self, part: str, path: str, context: Context, value: str, span: Span) -> str:
+    def placeholder(self, part: str, path: NodePath, context: Context, value: str, span: Span) -> str:
         """Expand `norm` or `act` to the op that the defaults set for it."""
         cells = self.spec.defaults.norm if part == "norm" else self.spec.defaults.act
         op = self.placeholder_op(cells, self.entered(replace(context, names=self.outer_names(context)), value))
@@ -307,7 +308,7 @@ class _Expander:
     def op(self, call: OpCall, context: Context, value: str) -> str:
         if call.name == "identity":
             return value
-        path = self.builder.path(context.prefix, call.name)
+        path = self.builder.path(context.place, call.name)
         span = context.at(call.span)
         if call.name in ("norm", "act"):
             return self.placeholder(call.name, path, context, value, span)

@@ -8,6 +8,7 @@ from functools import cached_property
 from resnetgen.errors import Code, Span, did_you_mean, spec_error
 from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Input, Op, OpError, Parameter, Shape
+from resnetgen.ir.path import NodePath
 
 
 class InvalidGraph(ValueError):
@@ -21,6 +22,10 @@ class Node(Frozen):
     op: Op
     inputs: tuple[str, ...]
     span: Span | None = None
+
+    @property
+    def path(self) -> NodePath:
+        return NodePath.parse(self.name)
 
 
 class Graph(Frozen):

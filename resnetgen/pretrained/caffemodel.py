@@ -47,7 +47,8 @@ def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: froz
     net = _prepared(heads, has_edges)
     if not net.layer:
         return []
-    names = {name.rpartition(".")[0] for name, key in naming.names.items() if key[0].partition("/")[0] not in drawn}
+    kept = [name for name, (node, _) in naming.names.items() if graph[node].path.stage not in drawn]
+    names = {name.rpartition(".")[0] for name in kept}
     file = _structure(net, graph, names)
     if not has_edges:
         names = {*file.anchors.values()}

@@ -61,7 +61,7 @@ class Pretrained(Frozen):
 
 def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) -> Pretrained:
     """Load a checkpoint. Raises Failure: exit 4 if the file is damaged or does not fit, exit 2 for an unknown stage."""
-    stages = {node.name.partition("/")[0] for node in graph.nodes}
+    stages = {stage for node in graph.nodes if (stage := node.path.stage) is not None}
     for stage in source.reinit:
         if stage not in stages:
             hint = did_you_mean(stage, stages)
@@ -71,7 +71,7 @@ def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) ->
     naming = closest(namings, checkpoint)
 
     def is_drawn(node: str) -> bool:
-        return node.partition("/")[0] in source.reinit
+        return graph[node].path.stage in source.reinit
 
     try:
         weights = assign(checkpoint, graph, naming, fresh, is_drawn, source.allow_nonfinite)

@@ -41,7 +41,7 @@ def onnx_differences(
         return []
 
     def counts(key: Key) -> bool:
-        return key[0].partition("/")[0] not in drawn
+        return graph[key[0]].path.stage not in drawn
 
     weights = {name: key for name, key in naming.names.items() if counts(key)}
     own = {initializer(*key): key for key in naming.names.values() if counts(key)}

@@ -155,7 +155,7 @@ class _Mismatch(Frozen):
             some = ", ".join(list(self.checkpoint.entries)[:3])
             return f"none of its names is known, such as {some}; `resnetgen weights show` lists them all"
         nodes = [self.naming.names[name][0] for name in (*missing, *other)]
-        stages = {node.partition("/")[0] for node in nodes}
+        stages = {self.graph[node].path.stage for node in nodes}
         if not left and not missing and len(stages) == 1:
             (stage,) = stages
             return f"--reinit {stage} draws them anew; or --set classes=N, if the checkpoint has a head of N classes"

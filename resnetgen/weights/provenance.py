@@ -65,5 +65,6 @@ def _of_nodes(graph: Graph) -> Iterator[tuple[str, Convention]]:
 
 def _unit_of_bottleneck(graph: Graph, node: Node) -> str:
     """Return conv1, conv2 or conv3 if the node is that unit of a main branch of three, else an empty text."""
-    branch, _, unit = node.name.rpartition("/")
-    return unit if branch.endswith("/main") and f"{branch}/conv3" in graph else ""
+    path = node.path
+    is_main = path.branch[-1:] == ("main",)
+    return path.unit if is_main and str(path.node("conv3")) in graph else ""

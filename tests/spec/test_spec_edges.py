@@ -11,6 +11,7 @@ from resnetgen.errors import Code, Exit, Failure, Problem, Source
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_ELEMENTS, Builder
 from resnetgen.ir.ops import Input, Relu
+from resnetgen.ir.path import NodePath
 from resnetgen.spec import schema
 from resnetgen.spec.load import load
 from resnetgen.spec.yaml import parse_value
@@ -80,9 +81,10 @@ def test_a_weight_counts_as_a_tensor(tmp_path: Path) -> None:
 
 def test_units_and_paths_are_numbered_from_one() -> None:
     builder = Builder(Input((4, 8, 8)), 10)
-    assert [builder.unit("s"), builder.unit("s"), builder.unit("t")] == [1, 2, 1]
-    assert [builder.path("s", "add") for _ in range(3)] == ["s/add", "s/add2", "s/add3"]
-    assert builder.add("s/relu", Relu(), ("data",), None) == "s/relu"
+    s, t = NodePath("s"), NodePath("t")
+    assert [builder.unit(s), builder.unit(s), builder.unit(t)] == [1, 2, 1]
+    assert [str(builder.path(s, "add")) for _ in range(3)] == ["s/add", "s/add2", "s/add3"]
+    assert builder.add(s.node("relu"), Relu(), ("data",), None) == "s/relu"
 
 
 @pytest.mark.parametrize(("count", "is_allowed"), [(32, True), (33, False)])

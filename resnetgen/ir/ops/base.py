@@ -69,6 +69,7 @@ class BaseOp(Frozen):
     @abstractmethod
     def moments(self, *inputs: Moments) -> Moments:
         """Return the moments of the output from those of the inputs. Weights have variance 2 / fan_in."""
+        raise NotImplementedError(f"{self.keyword} has no moments")
 
 
 def in_range(what: str, value: int, low: int, high: int) -> None:
