@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from itertools import islice
 
+from msgspec import Struct, field
+
 from resnetgen.escape import escape
-from resnetgen.frozen import Frozen
 
 
 class Exit(IntEnum):
@@ -75,11 +75,14 @@ class Code(StrEnum):
     BUG = "bug"
 
 
-class Source(Frozen):
+class Source(Struct, frozen=True, dict=True):
     """A text that errors refer to: the file's name as the user wrote it, and its content."""
 
     name: str
     text: str
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
 
     @cached_property
     def line_starts(self) -> list[int]:
@@ -96,7 +99,7 @@ class Source(Frozen):
         return self.text[start : end if end >= 0 else None].rstrip("\r")
 
 
-class Span(Frozen):
+class Span(Struct, frozen=True):
     """Characters start to end (exclusive) of a source."""
 
     source: Source
@@ -124,7 +127,7 @@ class Span(Frozen):
         return str(self).replace("\\", "/").rpartition("/")[2]
 
 
-class Problem(Frozen):
+class Problem(Struct, frozen=True):
     """One fault: a code, a message that names it, and a hint with advice."""
 
     code: Code
@@ -166,12 +169,12 @@ _MAX_SHOWN = 50
 """Limit of problems shown for one failure; the rest are counted."""
 
 
-@dataclass(eq=False)
 class Failure(Exception):
     """Error that ends the work. It has every problem found and the exit code of the program."""
 
-    exit: Exit
-    problems: tuple[Problem, ...]
+    def __init__(self, exit: Exit, problems: tuple[Problem, ...]) -> None:
+        super().__init__(exit, problems)
+        self.exit, self.problems = exit, problems
 
     def __str__(self) -> str:
         shown = self.problems[:_MAX_SHOWN]
@@ -190,8 +193,7 @@ def spec_error(code: Code, message: str, span: Span | None, hint: str = "") -> F
     return fail(Exit.SPEC, code, message, span, hint)
 
 
-@dataclass
-class Problems:
+class Problems(Struct):
     """Collector of the problems of a spec, so that all are shown at once."""
 
     found: list[Problem] = field(default_factory=list)

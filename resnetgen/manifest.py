@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Set
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from resnetgen import __version__
-from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_bytes
 from resnetgen.spec.table import Spec
 
@@ -18,7 +19,7 @@ MAX_BYTES = 1 << 20
 """Limit in bytes of a manifest: enough for about 3,000 files."""
 
 
-class Entry(Frozen):
+class Entry(Struct, frozen=True):
     """Entry of one file."""
 
     bytes: int

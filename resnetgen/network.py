@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+from msgspec import Struct
+
 from resnetgen.errors import Exit, Failure, Problem
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.spec.find import find_spec, short_path
 from resnetgen.spec.load import given, load, load_block
@@ -17,7 +18,7 @@ from resnetgen.spec.table import Spec
 from resnetgen.weights.names import NameMap, load_name_map
 
 
-class Network(Frozen):
+class Network(Struct, frozen=True):
     spec: Spec
     graph: Graph
     digest: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from resnetgen.frozen import Frozen
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 Extent: TypeAlias = tuple[int, int]
 """Height and width."""
@@ -35,7 +35,7 @@ class Interpolation(StrEnum):
     NEAREST = "nearest"
 
 
-class Preprocess(Frozen):
+class Preprocess(Struct, frozen=True):
     """Resize, crop the centre, order the channels; then value = (pixel / divide - mean) / std, for pixels 0 to 255."""
 
     color: Color

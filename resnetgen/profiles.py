@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import cache
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from resnetgen.errors import Code, Exit, did_you_mean, fail
-from resnetgen.frozen import Frozen
 from resnetgen.paths import LIBRARY
 from resnetgen.spec.yaml import Mapping, parse, read_source
 
@@ -15,7 +16,7 @@ DEFAULT_OPSET = 17
 """Default opset; with IR version 8 it loads nearly everywhere."""
 
 
-class Profile(Frozen):
+class Profile(Struct, frozen=True):
     name: str
     """Name, such as ort-1.15 or triton-24.08."""
     onnxruntime: str

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from operator import add
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict, astuple
+
 from resnetgen.errors import Span
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import show
 from resnetgen.spec.syntax import Cell
 from resnetgen.spec.table import Row, Spec
 
 
-class Counts(Frozen):
+class Counts(Struct, frozen=True):
     """Numbers of a stage, or of a network."""
 
     weights: int = 0
@@ -37,13 +39,13 @@ class Counts(Frozen):
         return 2 * self.macs
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)))
+        return Counts(*map(add, astuple(self), astuple(other)))
 
     def to_json(self) -> dict[str, int]:
         return {**asdict(self), "parameters": self.parameters, "flops": self.flops}
 
 
-class Stage(Frozen):
+class Stage(Struct, frozen=True):
     name: str
     output: str
     """Output size: 256x56x56."""
@@ -52,7 +54,7 @@ class Stage(Frozen):
     counts: Counts
 
 
-class Summary(Frozen):
+class Summary(Struct, frozen=True):
     name: str
     title: str
     input: str

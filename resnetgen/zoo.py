@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from resnetgen.errors import Exit, Failure
-from resnetgen.frozen import Frozen
 from resnetgen.paths import LIBRARY
 from resnetgen.spec.find import bundled
 
@@ -20,7 +21,7 @@ INDEX = LIBRARY / "zoo.json"
 """Entries of all bundled specs: compiling them takes 20 seconds. A test holds it against them."""
 
 
-class Entry(Frozen):
+class Entry(Struct, frozen=True):
     name: str
     input: str
     """Channels x height x width."""

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
 FLOORS = (
-    {"escape", "frozen", "paths"},
+    {"escape", "paths"},
     {"errors"},
     {"inputs", "ranges"},
     {"staging", "preprocess", "render", "labels"},

@@ -10,7 +10,6 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.frozen import Frozen
 from resnetgen.weights.source import Array
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -49,7 +48,7 @@ class Provider(StrEnum):
     AUTO = "auto"
 
 
-class Device(Frozen):
+class Device(Struct, frozen=True):
     """Provider for a model, with its options."""
 
     provider: Provider = Provider.CPU
@@ -65,7 +64,7 @@ class Device(Frozen):
         return self.cuda_options["use_tf32"] != "0" and os.environ.get(_TF32_OVERRIDE) != "0"
 
 
-class TensorInfo(Frozen):
+class TensorInfo(Struct, frozen=True):
     """An input or an output as the model declares it."""
 
     name: str

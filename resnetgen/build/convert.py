@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import Struct
+
 from resnetgen.build.options import Progress
 from resnetgen.build.readback import require_equal
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.frozen import Frozen
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
 from resnetgen.staging.files import Staging, staging
@@ -24,7 +25,7 @@ FORMATS = {".caffemodel": "caffemodel", ".safetensors": "safetensors", ".npz": "
 """Suffix -> format to write."""
 
 
-class Converted(Frozen):
+class Converted(Struct, frozen=True):
     bytes: int
     sha256: str
     tensors: int

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 from resnetgen import ranges
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.frozen import Frozen
 from resnetgen.manifest import Entry
 from resnetgen.network import Network
 from resnetgen.profiles import Profile
@@ -47,7 +47,7 @@ class Quiet:
         return nullcontext(lambda _: None)
 
 
-class Options(Frozen):
+class Options(Struct, frozen=True):
     targets: tuple[Target, ...] = (Target.ONNX,)
     output_dir: Path = Path("generated")
     init: Init = Init.HE
@@ -92,7 +92,7 @@ class Options(Frozen):
             raise fail(Exit.USAGE, Code.BAD_NAME, message)
 
 
-class Built(Frozen):
+class Built(Struct, frozen=True):
     """Result of a build of one spec."""
 
     network: Network

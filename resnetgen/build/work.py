@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from resnetgen import __version__
 from resnetgen.build.options import Options, Progress
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.escape import escape
-from resnetgen.frozen import Frozen
 from resnetgen.network import Network
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Weights
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # imported only if there is a checkpoint
     from resnetgen.pretrained import Pretrained
 
 
-class Work(Frozen):
+class Work(Struct, frozen=True):
     network: Network
     options: Options
     progress: Progress

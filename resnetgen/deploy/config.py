@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from msgspec import Struct
+
 from resnetgen.build.options import Options
-from resnetgen.frozen import Frozen
 from resnetgen.network import Network
 from resnetgen.render import quoted, template
 
@@ -26,7 +27,7 @@ class Precision(StrEnum):
     FP32 = "fp32"
 
 
-class Serving(Frozen):
+class Serving(Struct, frozen=True):
     """Options of a model in Triton."""
 
     max_batch: int = 0
@@ -43,14 +44,14 @@ class Serving(Frozen):
     """Number of versions that are served at a time."""
 
 
-class Tensor(Frozen):
+class Tensor(Struct, frozen=True):
     name: str
     type: str
     dims: tuple[int, ...]
     """Shape; without the batch axis if Triton batches."""
 
 
-class Sample(Frozen):
+class Sample(Struct, frozen=True):
     """Warm-up request, run before the server reports that it is ready."""
 
     name: str
@@ -59,7 +60,7 @@ class Sample(Frozen):
     dims: tuple[int, ...]
 
 
-class Config(Frozen):
+class Config(Struct, frozen=True):
     name: str
     input: Tensor
     output: Tensor

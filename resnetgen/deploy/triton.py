@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from resnetgen.build.job import Job
 from resnetgen.build.options import Built, Options, Progress, Quiet
@@ -18,7 +19,6 @@ from resnetgen.deploy.model import MODEL, planned
 from resnetgen.deploy.ranges import require_in_range
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx.precision import Precision
-from resnetgen.frozen import Frozen
 from resnetgen.labels import LABELS
 from resnetgen.manifest import Entry
 from resnetgen.network import Network, compile_spec
@@ -28,7 +28,7 @@ from resnetgen.staging.folders import beside
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
-class Wanted(Frozen):
+class Wanted(Struct, frozen=True):
     """Options of a model in the repository."""
 
     name: str | None = None
@@ -49,7 +49,7 @@ def deploy(word: str, options: Options, wanted: Wanted, progress: Progress | Non
         return model.built()
 
 
-class Prepared(Frozen):
+class Prepared(Struct, frozen=True):
     """A model for a repository: network and checked; nothing is written yet."""
 
     network: Network

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from resnetgen.diff.net import Record
 from resnetgen.escape import escape
 from resnetgen.formats.values import Value, show, to_json
-from resnetgen.frozen import Frozen
 
 
-class Side(Frozen):
+class Side(Struct, frozen=True):
     """A value in one of the nets; None if it has none. `place` is file:line, or the file alone."""
 
     value: Value | None
@@ -27,7 +28,7 @@ class Side(Frozen):
         return {"value": to_json(self.value), "place": self.place, "default": self.default}
 
 
-class FieldDifference(Frozen):
+class FieldDifference(Struct, frozen=True):
     """Difference in one field. `path` is that of an attribute, or one of: name, type, tops, bottom[i],
     param[i].name."""
 
@@ -42,7 +43,7 @@ class FieldDifference(Frozen):
         return {"path": self.path, "a": self.a.to_json(), "b": self.b.to_json()}
 
 
-class LayerDifference(Frozen):
+class LayerDifference(Struct, frozen=True):
     """A layer or an input that is in both nets, with differences."""
 
     a: Record
@@ -60,7 +61,7 @@ class LayerDifference(Frozen):
         return {"a": self.a.name, "b": self.b.name, "type": self.a.type, "fields": fields}
 
 
-class Only(Frozen):
+class Only(Struct, frozen=True):
     """A layer or an input of one net without a match in the other."""
 
     record: Record
@@ -75,7 +76,7 @@ class Only(Frozen):
         return {"name": self.record.name, "type": self.record.type, "place": self.place}
 
 
-class Difference(Frozen):
+class Difference(Struct, frozen=True):
     """Differences between the nets a and b. With ignored names, a name alone is not a difference."""
 
     a: str

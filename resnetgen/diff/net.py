@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr, replace
 
 from resnetgen.errors import Span
 from resnetgen.formats.values import Value, canonical
-from resnetgen.frozen import Frozen
 
 INPUT = "Input"
 """Type of the records that are the net's inputs. Their attribute `shape` is a tuple, if it is known."""
 
 
-class Record(Frozen):
+class Record(Struct, frozen=True):
     """One layer, or one input.
 
     `attributes` has the values that differ from a default, by path, in Caffe's terms: `convolution_param.stride`. Reals
@@ -35,14 +36,14 @@ class Record(Frozen):
     """For each parameter the name under which layers share it, or an empty text; may be shorter than the parameters."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "attributes", {path: canonical(value) for path, value in self.attributes.items()})
+        force_setattr(self, "attributes", {path: canonical(value) for path, value in self.attributes.items()})
 
     @property
     def is_input(self) -> bool:
         return self.type == INPUT
 
 
-class Net(Frozen):
+class Net(Struct, frozen=True):
     """Records in topological order. Names need not be unique.
 
     `source` is the name of the net in differences: its file. `attributes` are those of the net itself.

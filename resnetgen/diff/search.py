@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resnetgen.diff.partition import Partition
 
@@ -24,8 +25,7 @@ def match_alike(partition: Partition) -> None:
     _Search(partition).run()
 
 
-@dataclass
-class _Choice:
+class _Choice(Struct):
     node: int
     """Node of A."""
     mark: int

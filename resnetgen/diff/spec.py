@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from resnetgen.diff import Difference, Net, prototxt
 from resnetgen.diff import compare as compare_nets
@@ -11,12 +12,11 @@ from resnetgen.diff.lines import unified_diff
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.emit import CaffePlan, plan
 from resnetgen.formats.caffe.model.text import read
-from resnetgen.frozen import Frozen
 from resnetgen.network import Network, compile_spec
 from resnetgen.spec.find import is_spec
 
 
-class AsCaffe(Frozen):
+class AsCaffe(Struct, frozen=True):
     """Options for the prototxt that a spec is compared as."""
 
     params: dict[str, int | float] = field(default_factory=dict)

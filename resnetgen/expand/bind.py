@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from msgspec.structs import FieldInfo as Attribute
+
 from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, spec_error
-from resnetgen.ir.ops import Op, OpError, Pair
+from resnetgen.ir.ops import Op, OpError, Pair, attributes
 from resnetgen.spec.expressions import Scope, evaluate
 from resnetgen.spec.syntax import Argument, Expression, Kernel, Word
 from resnetgen.spec.table import OpDefaults
 from resnetgen.spec.yaml import Scalar
 
-Attribute = Field[Any]
-
 
 def spellings(kind: type[Op]) -> dict[str, Attribute]:
     """Return the attributes of an op by each name that a spec may use: the full name and the short one."""
-    found = {field.name: field for field in fields(kind)}
-    return found | {field.metadata["short"]: field for field in fields(kind) if "short" in field.metadata}
+    found = {field.name: field for field in attributes(kind)}
+    return found | {short: found[name] for name, short in kind.short.items()}
 
 
 def bind(
@@ -37,7 +36,7 @@ def bind(
     for key, default in defaults.attributes if defaults else ():
         field = names[key.text]
         values[field.name] = _convert_default(field, default)
-    positional = [field for field in fields(kind) if field.default is MISSING]
+    positional = [field for field in attributes(kind) if field.required]
     written: set[str] = set()
     for argument in arguments:
         field = _field(kind, argument, names, positional)
@@ -45,7 +44,7 @@ def bind(
             raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is given twice", argument.span, "keep one of them")
         written.add(field.name)
         values[field.name] = _convert(field, argument, scope)
-    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in values]
+    missing = [field.name for field in attributes(kind) if field.required and field.name not in values]
     if missing:
         raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} needs {' and '.join(missing)}", span, usage(kind))
     try:
@@ -70,13 +69,13 @@ def unknown_attribute(kind: type[Op], name: str, span: Span) -> Failure:
 def usage(kind: type[Op]) -> str:
     """Return the syntax of an op for a hint: `it is written: conv 3x3, 64, /2, C=1, d=1, p=1, bias`."""
     words = []
-    for field in fields(kind):
-        short = field.metadata.get("short")
-        if field.default is MISSING:
-            words.append("3x3" if field.type == "Pair" else "64")
+    for field in attributes(kind):
+        short = kind.short.get(field.name)
+        if field.required:
+            words.append("3x3" if field.type == Pair else "64")
         elif short == "/":
             words.append("/2")
-        elif field.type == "bool":
+        elif field.type is bool:
             words.append(f"{field.name}=0" if field.default else field.name)
         else:
             words.append(f"{short or field.name}=1")
@@ -105,12 +104,12 @@ def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
     value = argument.value
     called = field.name if argument.name in (None, "/") else argument.name
     match value:
-        case None if field.type == "bool":
+        case None if field.type is bool:
             return True
         case None:
             raise spec_error(Code.BAD_ARGUMENT, f"{called} needs a value", argument.span, f"write {called}=1")
         case Word(text, span):
-            hint = f"write {called} or {called}=0" if field.type == "bool" else f"write {called}=1"
+            hint = f"write {called} or {called}=0" if field.type is bool else f"write {called}=1"
             raise spec_error(Code.BAD_ARGUMENT, f"{called} is a number, not {text!r}", span, hint)
         case Kernel(height, width, span) if _is_pair(field):
             return (whole(height, scope), whole(width, scope))
@@ -121,13 +120,13 @@ def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
             raise spec_error(Code.BAD_ARGUMENT, f"{called} is one number, not a pair", span, hint)
         case _:
             pass
-    if field.type == "float":
+    if field.type is float:
         return float(evaluate(value, scope))
     number = whole(value, scope)
-    if field.type == "bool":
+    if field.type is bool:
         return bool(number)
     if _is_pair(field):
-        if field.default is MISSING:
+        if field.required:
             raise spec_error(Code.BAD_ARGUMENT, f"{called} is a pair, not one number", argument.span, "write 3x3")
         return (number, number)
     return number
@@ -135,11 +134,11 @@ def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
 
 def _convert_default(field: Attribute, value: Scalar) -> Any:
     number = value.value
-    if field.type == "bool" and isinstance(number, bool | int):
+    if field.type is bool and isinstance(number, bool | int):
         return bool(number)
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise spec_error(Code.WRONG_TYPE, f"{field.name} cannot be {value.text!r}", value.span)
-    if field.type == "float":
+    if field.type is float:
         return float(number)
     if not isinstance(number, int):
         raise spec_error(Code.WRONG_TYPE, f"{field.name} must be a whole number", value.span)
@@ -148,7 +147,7 @@ def _convert_default(field: Attribute, value: Scalar) -> Any:
 
 
 def _is_pair(field: Attribute) -> bool:
-    return field.type in ("Pair", "Pair | None")
+    return field.type in (Pair, Pair | None)
 
 
 def whole(expression: Expression, scope: Scope) -> int:

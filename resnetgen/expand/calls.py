@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, Span, spec_error
 from resnetgen.expand.context import Context

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Span, spec_error
-from resnetgen.frozen import Frozen
 from resnetgen.ir.path import NodePath
 from resnetgen.spec.expressions import Scope
 
 _MAX_DEPTH = 32
 
 
-class Context(Frozen):
+class Context(Struct, frozen=True):
     """Surroundings of a cell: its place, the values of its $names and its stride."""
 
     place: NodePath

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Problems, Span, spec_error
 from resnetgen.expand.bind import bind, whole

@@ -6,11 +6,12 @@ import math
 import struct
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from resnetgen.escape import escape
-from resnetgen.frozen import Frozen
 
 
-class Word(Frozen):
+class Word(Struct, frozen=True):
     """A value without quotes that is not a number, true or false: for example the value of an enum."""
 
     text: str

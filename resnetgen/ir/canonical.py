@@ -3,10 +3,10 @@ compared."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import (

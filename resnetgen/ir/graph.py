@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from msgspec import Struct
+
 from resnetgen.errors import Code, Span, did_you_mean, spec_error
-from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Input, Op, OpError, Parameter, Shape
 from resnetgen.ir.path import NodePath
 
@@ -15,7 +16,7 @@ class InvalidGraph(ValueError):
     """A graph that breaks a rule: a bug in the code that made it."""
 
 
-class Node(Frozen):
+class Node(Struct, frozen=True):
     """One op at its place in the network. Its name, `conv3_x/0/main/conv2`, is also the name of its one output."""
 
     name: str
@@ -28,7 +29,7 @@ class Node(Frozen):
         return NodePath.parse(self.name)
 
 
-class Graph(Frozen):
+class Graph(Struct, frozen=True, dict=True):
     """Network of nodes: `graph["conv3_x/0/main/conv2"]` is one of them."""
 
     name: str

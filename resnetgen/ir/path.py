@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from resnetgen.frozen import Frozen
+from msgspec import Struct
 
 _MAX_DIGITS = 9
 """Longest number of a block: names in files of others may have any number of digits."""
 
 
-class NodePath(Frozen):
+class NodePath(Struct, frozen=True):
     """Place of a node in its network, written `conv3_x/0/main/conv2`; only `parse` takes such a text apart.
 
     With an empty `unit` it is the place of a branch or a block, in which nodes are: `conv3_x/0/main/`.

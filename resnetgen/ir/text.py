@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
 
 from resnetgen.ir.graph import Graph
-from resnetgen.ir.ops import Op, show
+from resnetgen.ir.ops import Op, attributes, show
 
 
 def dump(graph: Graph) -> str:
@@ -35,9 +34,9 @@ def describe(op: Op) -> str:
 
 
 def _attributes(op: Op) -> Iterator[str]:
-    for field in fields(op):
+    for field in attributes(type(op)):
         value = getattr(op, field.name)
-        if field.default is not MISSING and value == field.default:
+        if value == field.default:
             continue
         if isinstance(value, bool):
             yield field.name if value else f"{field.name}=no"

@@ -12,12 +12,11 @@ Raises Failure (exit 4) if finite weights become infinite or NaN, as with a nega
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, Span, fail
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import BatchNorm, Conv
 from resnetgen.weights.source import Array, Weights
@@ -41,7 +40,7 @@ def fold_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
     return Graph(graph.name, graph.inputs, outputs, tuple(nodes.values())), Folded(weights, folds)
 
 
-class Fold(Frozen):
+class Fold(Struct, frozen=True):
     norm: str
     span: Span | None
     """Place of the norm in the spec."""
@@ -50,7 +49,7 @@ class Fold(Frozen):
     """True if the convolution had a bias of its own."""
 
 
-class Folded(Frozen):
+class Folded(Struct, frozen=True):
     """Weights of the folded graph, computed when asked for."""
 
     weights: Weights

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.precision import Precision
-from resnetgen.frozen import Frozen
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.options import PrecisionOptions, Tolerance
 from resnetgen.verify.comparison import Agreement, Distance, is_scores
 
 
-class Measured(Frozen):
+class Measured(Struct, frozen=True):
     precision: Precision
     tolerance: Tolerance
     images: int

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from resnetgen.backends.images import image_files, normalise, readable
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
-from resnetgen.frozen import Frozen
 from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
@@ -26,7 +26,7 @@ AT_MOST = 256
 """Limit of images from a folder; taken at even steps, since folders are often sorted by class."""
 
 
-class Images(Frozen):
+class Images(Struct, frozen=True):
     data: npt.NDArray[Any]
     """Images in the model's input format; or pictures not yet normalised, N x H x W x C of uint8, a quarter of the
     size."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec import Struct
+
 from resnetgen import ranges
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.precision import Precision
-from resnetgen.frozen import Frozen
 from resnetgen.profiles import Profile, who_loads
 
 INT8_OPSET = 13
 """Opset from which DequantizeLinear has an axis, which gives each channel of a weight its own scale."""
 
 
-class Tolerance(Frozen):
+class Tolerance(Struct, frozen=True):
     """Required agreement of a model with fp32; a model below it is not published."""
 
     top1: float
@@ -34,7 +35,7 @@ TOLERANCES = {Precision.FP16: Tolerance(0.99, 0.9999), Precision.INT8: Tolerance
 """Default thresholds."""
 
 
-class PrecisionOptions(Frozen):
+class PrecisionOptions(Struct, frozen=True):
     """A precision below fp32, and the options for reaching it."""
 
     target: Precision

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx.dtypes import FloatType
@@ -15,7 +16,6 @@ from resnetgen.formats.onnx.validate import validate
 from resnetgen.formats.onnx.write import OnnxOptions, OnnxPlan
 from resnetgen.formats.onnx.write import plan as plan_onnx
 from resnetgen.formats.onnx.write import write as write_onnx
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.precision import calibration
 from resnetgen.precision.calibration import Images
@@ -27,7 +27,7 @@ from resnetgen.verify.inputs import Format
 from resnetgen.weights.source import Weights
 
 
-class Fp32Plan(Frozen):
+class Fp32Plan(Struct, frozen=True):
     """The planned fp32 model."""
 
     graph: Graph
@@ -65,7 +65,7 @@ def plan_precision(precision: PrecisionOptions, whole: Fp32Plan, preprocess: Pre
     return Fp16Plan(images, replace(whole, options=half, planned=plan_onnx(graph, half)))
 
 
-class Fp16Plan(Frozen):
+class Fp16Plan(Struct, frozen=True):
     """The network emitted once more, in fp16."""
 
     images: Images
@@ -80,7 +80,7 @@ class Fp16Plan(Frozen):
         return validate(path, made.graph, made.planned, made.options, checksums)
 
 
-class Int8Plan(Frozen):
+class Int8Plan(Struct, frozen=True):
     """The fp32 model, quantised to int8."""
 
     images: Images

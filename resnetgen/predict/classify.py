@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from resnetgen.backends.images import Bytes, normalise, readable
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Code, Exit, Failure, Problem, fail
-from resnetgen.frozen import Frozen
 from resnetgen.predict.folder import Folder
 from resnetgen.predict.scores import by, check_output, to_scores
 from resnetgen.ranges import BATCH, TOP, require_room
@@ -25,7 +24,7 @@ _TYPES = {True: ("tensor(uint8)",), False: ("tensor(float)", "tensor(float16)")}
 """Types of an input; the key is True if the model does the preprocessing itself."""
 
 
-class Guess(Frozen):
+class Guess(Struct, frozen=True):
     number: int
     """Number of the class, from 0."""
     label: str | None
@@ -35,7 +34,7 @@ class Guess(Frozen):
         return {"class": self.number, "label": self.label, "probability": self.probability}
 
 
-class Prediction(Frozen):
+class Prediction(Struct, frozen=True):
     image: Path
     top: tuple[Guess, ...]
     """Guesses, the most probable first."""
@@ -44,8 +43,7 @@ class Prediction(Frozen):
         return {"image": str(self.image), "top": [guess.to_json() for guess in self.top]}
 
 
-@dataclass
-class Predictions:
+class Predictions(Struct):
     found: list[Prediction] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     """Problems of the images that could not be read."""

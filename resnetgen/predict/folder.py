@@ -5,10 +5,11 @@ from __future__ import annotations
 from math import prod
 from pathlib import Path
 
+from msgspec import Struct
+
 from resnetgen.errors import Code, Exit, Failure, Source, did_you_mean, fail
 from resnetgen.formats.onnx.read import read_skeleton
 from resnetgen.formats.onnx.schema import ModelProto, ValueInfoProto
-from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_text
 from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import MAX_SIDE, Extent, Preprocess
@@ -21,7 +22,7 @@ _TRANSPARENT = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLine
 """Ops that keep a distribution after a Softmax."""
 
 
-class Served(Frozen):
+class Served(Struct, frozen=True):
     """Parts of a folder that a server needs: its clients send tensors, not images."""
 
     model: Path
@@ -29,7 +30,7 @@ class Served(Frozen):
     """Names of the classes in order; empty if there are none."""
 
 
-class Folder(Served):
+class Folder(Served, frozen=True):
     preprocess: Preprocess
     embedded: bool
     """True if the model takes bytes, and does the pixel part of the preprocessing itself."""

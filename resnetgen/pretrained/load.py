@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
 from resnetgen.escape import escape
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.paths import NAME_MAPS
 from resnetgen.pretrained.hints import other_spec, prefix
@@ -28,7 +29,7 @@ _LISTED = 3
 """Number of layers with another structure that are listed; the rest are counted."""
 
 
-class Source(Frozen):
+class Source(Struct, frozen=True):
     """Checkpoint for a build, and its options."""
 
     path: Path
@@ -37,7 +38,7 @@ class Source(Frozen):
     allow_nonfinite: bool = False
 
 
-class Pretrained(Frozen):
+class Pretrained(Struct, frozen=True, dict=True):
     weights: Assigned
     naming: Naming
     warnings: tuple[str, ...] = ()

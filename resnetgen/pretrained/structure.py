@@ -7,11 +7,12 @@ by the layer that reads it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from resnetgen.diff import INPUT, Net, Record
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 
 _AT_THE_END = ("Softmax", "Accuracy", "ArgMax")
@@ -21,7 +22,7 @@ Read = tuple[int, int]
 """A record, and the index of its output."""
 
 
-class Structure(Frozen):
+class Structure(Struct, frozen=True):
     """A network as a file or a plan describes it."""
 
     net: Net

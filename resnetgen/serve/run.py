@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from msgspec import Struct
+
 from resnetgen import manifest
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.frozen import Frozen
 from resnetgen.paths import real_path
 from resnetgen.predict import Served, read_served
 from resnetgen.serve.limits import ACCEPTED_AT_ONCE, IDLE_SECONDS, MAX_HEAD, QUEUE
@@ -25,7 +26,7 @@ _GRACE = 5
 """Time in seconds that running requests get when the server ends."""
 
 
-class Address(Frozen):
+class Address(Struct, frozen=True):
     """Address and name of a served model."""
 
     served: Served

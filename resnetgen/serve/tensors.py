@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.frozen import Frozen
 from resnetgen.predict.request import DATATYPES
 from resnetgen.serve.asgi import RefusedError
 
@@ -19,7 +19,7 @@ _NUMBERS = {int, float}
 _KINDS = {"FP32": np.float32, "FP16": np.float16, "UINT8": np.uint8}
 
 
-class Tensor(Frozen):
+class Tensor(Struct, frozen=True):
     """An input or an output of a model."""
 
     name: str

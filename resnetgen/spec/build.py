@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Failure, Span, spec_error
 from resnetgen.spec.rows import parse_cells, parse_expression, parse_size

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Problems, Source, Span, did_you_mean, fail, spec_error
 from resnetgen.paths import real_path
@@ -58,8 +60,7 @@ def input_size(value: Scalar) -> Size:
     return size
 
 
-@dataclass
-class _Merged:
+class _Merged(Struct):
     """Merged keys of all files read so far; a later file overrides an earlier one."""
 
     keys: dict[str, Value] = field(default_factory=dict)

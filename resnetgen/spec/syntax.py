@@ -5,37 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias, assert_never
 
+from msgspec import Struct
+
 from resnetgen.errors import Span
-from resnetgen.frozen import Frozen
 
 # Expressions
 
 
-class Number(Frozen):
+class Number(Struct, frozen=True):
     value: int | float
     span: Span
 
 
-class Variable(Frozen):
+class Variable(Struct, frozen=True):
     name: str
     """Name without the dollar sign."""
     span: Span
 
 
-class Unary(Frozen):
+class Unary(Struct, frozen=True):
     operator: str
     operand: Expression
     span: Span
 
 
-class Binary(Frozen):
+class Binary(Struct, frozen=True):
     operator: str
     left: Expression
     right: Expression
     span: Span
 
 
-class Choice(Frozen):
+class Choice(Struct, frozen=True):
     """`then if condition else otherwise`."""
 
     then: Expression
@@ -49,7 +50,7 @@ Expression: TypeAlias = Number | Variable | Unary | Binary | Choice
 # Arguments
 
 
-class Kernel(Frozen):
+class Kernel(Struct, frozen=True):
     """`3x3`: height and width of a kernel, or of any other pair."""
 
     height: Expression
@@ -57,14 +58,14 @@ class Kernel(Frozen):
     span: Span
 
 
-class Word(Frozen):
+class Word(Struct, frozen=True):
     """A name as a value: `norm=groupnorm`."""
 
     text: str
     span: Span
 
 
-class Argument(Frozen):
+class Argument(Struct, frozen=True):
     """One argument: `64` (no name), `/2` (the name "/"), `C=32`, or the flag `bias` (no value)."""
 
     name: str | None
@@ -75,14 +76,14 @@ class Argument(Frozen):
 # Cells
 
 
-class Unit(Frozen):
+class Unit(Struct, frozen=True):
     """`7x7, 64, /2`: a convolution with the other parts of `defaults.unit`."""
 
     arguments: tuple[Argument, ...]
     span: Span
 
 
-class OpCall(Frozen):
+class OpCall(Struct, frozen=True):
     """`maxpool 3x3, /2`: one op."""
 
     name: str
@@ -90,7 +91,7 @@ class OpCall(Frozen):
     span: Span
 
 
-class BlockCall(Frozen):
+class BlockCall(Struct, frozen=True):
     """`bottleneck(64, C=32)`: a block of the library or of the spec."""
 
     name: str
@@ -98,14 +99,14 @@ class BlockCall(Frozen):
     span: Span
 
 
-class Bracket(Frozen):
+class Bracket(Struct, frozen=True):
     """`[1x1, 64; 3x3, 64]`: a residual block, by `defaults.bracket`."""
 
     items: tuple[Body, ...]
     span: Span
 
 
-class Stack(Frozen):
+class Stack(Struct, frozen=True):
     """`(3x3, 64; 3x3, 64)`: the same without a shortcut."""
 
     items: tuple[Body, ...]
@@ -115,7 +116,7 @@ class Stack(Frozen):
 Body: TypeAlias = Unit | OpCall | BlockCall | Bracket | Stack
 
 
-class Cell(Frozen):
+class Cell(Struct, frozen=True):
     """A body, its number of repetitions, and the stride of the first one."""
 
     body: Body
@@ -129,7 +130,7 @@ class Cell(Frozen):
         return isinstance(self.body, Bracket | Stack | BlockCall)
 
 
-class Size(Frozen):
+class Size(Struct, frozen=True):
     """Size column: height and width, or channels, height and width."""
 
     extents: tuple[int, ...]
@@ -139,7 +140,7 @@ class Size(Frozen):
         return "x".join(map(str, self.extents))
 
 
-class Line(Frozen):
+class Line(Struct, frozen=True):
     """A row as written: the size column, if any, and the cells."""
 
     size: Size | None

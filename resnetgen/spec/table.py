@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resnetgen.errors import Source, Span
-from resnetgen.frozen import Frozen
 from resnetgen.preprocess import Preprocess
 from resnetgen.spec.syntax import Cell, Expression, Kernel, Size
 from resnetgen.spec.yaml import Scalar
@@ -13,7 +13,7 @@ from resnetgen.spec.yaml import Scalar
 Cells = tuple[Cell, ...]
 
 
-class Row(Frozen):
+class Row(Struct, frozen=True):
     """A row in normal form; a spec that extends another can patch its fields.
 
     `block` is the cell that is repeated, with its repeat and stride; `pre` and `post` are the cells before and after
@@ -32,7 +32,7 @@ class Row(Frozen):
         return (*self.pre, *((self.block,) if self.block else ()), *self.post)
 
 
-class Branches(Frozen):
+class Branches(Struct, frozen=True):
     """Branches from one input, in the order in which they are written and merged, and the cells after the merge."""
 
     branches: dict[str, Cells]
@@ -40,12 +40,12 @@ class Branches(Frozen):
     after: Cells
 
 
-class Case(Frozen):
+class Case(Struct, frozen=True):
     condition: Expression | None
     cells: Cells
 
 
-class Block(Frozen):
+class Block(Struct, frozen=True):
     """A block as data: parameters (None if the caller must set it), names for expressions, and one of three bodies."""
 
     name: str
@@ -60,7 +60,7 @@ class Block(Frozen):
         return isinstance(self.body, tuple) and bool(self.body) and isinstance(self.body[0], Case)
 
 
-class BracketDefaults(Frozen):
+class BracketDefaults(Struct, frozen=True):
     """Defaults of `[...]`."""
 
     stride_on: str | Kernel
@@ -71,14 +71,14 @@ class BracketDefaults(Frozen):
     last: tuple[str, ...]
 
 
-class OpDefaults(Frozen):
+class OpDefaults(Struct, frozen=True):
     """Default attributes of an op: name and value, each with its place."""
 
     span: Span
     attributes: tuple[tuple[Scalar, Scalar], ...]
 
 
-class Defaults(Frozen):
+class Defaults(Struct, frozen=True):
     """Defaults of a spec's short forms."""
 
     unit: tuple[str, ...]
@@ -88,7 +88,7 @@ class Defaults(Frozen):
     bracket: BracketDefaults
 
 
-class Spec(Frozen):
+class Spec(Struct, frozen=True):
     """A complete spec: its own file, the specs that it extends, and the library files that it uses."""
 
     name: str
@@ -103,7 +103,7 @@ class Spec(Frozen):
     defaults: Defaults
     blocks: dict[str, Block]
     rows: tuple[Row, ...]
-    sources: tuple[Source, ...] = field(repr=False)
+    sources: tuple[Source, ...]
     """Every file read, in the order of merging; the digest of a build covers them."""
 
     def at(self, size: Size) -> Spec:

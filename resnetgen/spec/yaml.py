@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLStreamError
 from ruamel.yaml.events import (
@@ -25,7 +26,6 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span, fail, spec_error
-from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_bytes
 
 MAX_BYTES = 1 << 18
@@ -34,7 +34,7 @@ MAX_VALUES = 20_000
 """Limit of texts, lists and mappings: each takes the YAML parser about 30 microseconds."""
 
 
-class Scalar(Frozen):
+class Scalar(Struct, frozen=True, dict=True):
     """A scalar as written. `plain` is False if it was quoted: then it is always a string."""
 
     text: str
@@ -75,12 +75,12 @@ class Scalar(Frozen):
         return _places(self.text, self.span.source.text[self.span.start : self.span.end])
 
 
-class Sequence(Frozen):
+class Sequence(Struct, frozen=True):
     items: tuple[Value, ...]
     span: Span
 
 
-class Mapping(Frozen):
+class Mapping(Struct, frozen=True):
     items: dict[str, tuple[Scalar, Value]]
     """Key text -> the key with its place, and the value."""
     span: Span

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.emit import MAX_PROTOBUF, CaffePlan
 from resnetgen.formats.caffe.model.schema import parse_prototxt
 from resnetgen.formats.caffe.model.text import Message, Scalar, parse, read
-from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import BatchNorm
 from resnetgen.verify.subject import Expected
 
 
-class CaffeFiles(Frozen):
+class CaffeFiles(Struct, frozen=True):
     shown: str
     text: str
     caffemodel: Path

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from math import frexp, inf, ldexp
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
-from resnetgen.frozen import Frozen
 from resnetgen.weights.source import Array
 
 _SMALL, _LARGE = 1e-100, 1e100
 """Range of values whose squares double precision represents well enough; it includes all of float32."""
 
 
-@dataclass
-class Distance:
+class Distance(Struct):
     """Distance of one tensor from the expected one; `add` accumulates parts of the images."""
 
     unit: float = 0
@@ -94,8 +92,7 @@ def _not_finite(values: Array, name: str) -> Iterator[str]:
             yield f"{count} {what} in {name}"
 
 
-@dataclass
-class Agreement:
+class Agreement(Struct):
     """Agreement of the first classes of two backends."""
 
     images: int = 0
@@ -126,7 +123,7 @@ def is_scores(values: Array) -> bool:
     return is_number and values.size // max(1, len(values)) == values.shape[1] > 1
 
 
-class Pair(Frozen):
+class Pair(Struct, frozen=True):
     """Names of two tensors that must be equal, one in each backend."""
 
     found: str
@@ -142,7 +139,7 @@ def pair_outputs(found: Iterable[str], wanted: Iterable[str]) -> list[Pair]:
     return [Pair(*names) for names in zip(found, wanted, strict=True)]
 
 
-class Tensors(Frozen):
+class Tensors(Struct, frozen=True):
     """Names of a backend's inner tensors."""
 
     names: tuple[str, ...]

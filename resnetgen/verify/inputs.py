@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from resnetgen.backends import images
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
@@ -20,7 +20,7 @@ from resnetgen.verify import arrays
 from resnetgen.verify.settings import Settings
 
 
-class Format(Frozen):
+class Format(Struct, frozen=True):
     """Input format of a network: shape of one image, and type of its elements."""
 
     shape: Shape
@@ -40,7 +40,7 @@ class Format(Frozen):
         return f"{'x'.join(map(str, self.shape))} of {self.dtype}"
 
 
-class Part(Frozen):
+class Part(Struct, frozen=True):
     """Images of one run."""
 
     first: int
@@ -52,7 +52,7 @@ class Part(Frozen):
             yield Part(self.first + start, self.data[start : start + size])
 
 
-class Inputs(Frozen):
+class Inputs(Struct, frozen=True):
     data: npt.NDArray[Any]
     """All images."""
     origin: str

@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec import Struct
+
 from resnetgen import manifest, ranges
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.caffe.model.schema import parse_prototxt
 from resnetgen.formats.caffe.model.text import read
 from resnetgen.formats.onnx.read import read_skeleton
-from resnetgen.frozen import Frozen
 from resnetgen.weights.initialise import Init
 
 
-class Made(Frozen):
+class Made(Struct, frozen=True):
     """Origin of the weights."""
 
     seed: int = 0
@@ -28,7 +29,7 @@ class Made(Frozen):
     """Stages that were drawn anew in spite of a checkpoint."""
 
 
-class Origin(Frozen):
+class Origin(Struct, frozen=True):
     spec: str
     """Name of the spec; empty if it is unknown."""
     digest: str

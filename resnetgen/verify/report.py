@@ -5,13 +5,14 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
+from msgspec import Struct
+
 from resnetgen.errors import Code, Exit, Failure, Problem
-from resnetgen.frozen import Frozen
 from resnetgen.verify.comparison import Agreement
 from resnetgen.verify.sides import Facts
 
 
-class Layer(Frozen):
+class Layer(Struct, frozen=True):
     """Distance of one tensor from the expected one."""
 
     name: str
@@ -46,7 +47,7 @@ class Layer(Frozen):
         }
 
 
-class Comparison(Frozen):
+class Comparison(Struct, frozen=True):
     """Comparison of one backend with the first, at one batch size."""
 
     side: Facts
@@ -92,7 +93,7 @@ class Comparison(Frozen):
         return Problem(Code.VERIFICATION, what, None, hint, notes)
 
 
-class Report(Frozen):
+class Report(Struct, frozen=True):
     subject: str
     inputs: str
     """Source of the images."""

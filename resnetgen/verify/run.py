@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import lcm
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, did_you_mean, fail
 from resnetgen.preprocess import Preprocess
@@ -109,8 +109,7 @@ def _run(side: Side, part: Part, inner: bool) -> Values:
     return found[0] if len(found) == 1 else join(side.name, found, [len(piece.data) for piece in pieces])
 
 
-@dataclass
-class _Comparing:
+class _Comparing(Struct):
     """Comparison of one backend with another, at one batch size, while it is accumulated."""
 
     side: Side

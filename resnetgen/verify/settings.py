@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from resnetgen import ranges
 from resnetgen.backends.onnxruntime import Device, Provider
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.frozen import Frozen
 
 TOLERANCE = 1e-4
 """Default tolerance, relative to a tensor's largest absolute value. Engines order sums differently, which usually gives
@@ -18,7 +18,7 @@ TOLERANCES = {"fp16": 1e-2, "int8": 1e-1}
 """Default tolerance by a model's precision: fp16 has 11 bits of mantissa, int8 has 8 bits in all."""
 
 
-class Settings(Frozen):
+class Settings(Struct, frozen=True):
     provider: Provider = Provider.CPU
     """Provider of ONNX Runtime, for backends that do not set one."""
     batches: tuple[int, ...] = ()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import onnx
+from msgspec import Struct, field
 
 from resnetgen.backends import onnxruntime, opencv, reference
 from resnetgen.backends.onnxruntime import CUDA, FLOATS, Device, Provider, Session
 from resnetgen.formats.onnx.write import MAX_PROTOBUF, OnnxOptions, plan, write
-from resnetgen.frozen import Frozen
 from resnetgen.inputs import read_bytes
 from resnetgen.verify import arrays, models
 from resnetgen.verify.caffe import CaffeFiles
@@ -24,7 +23,7 @@ from resnetgen.verify.subject import Expected
 from resnetgen.verify.values import Values, require_numbers, with_batch
 
 
-class Facts(Frozen):
+class Facts(Struct, frozen=True):
     """Properties of a backend for the report."""
 
     name: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.precision import Precision
-from resnetgen.frozen import Frozen
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.spec.find import bundled
@@ -18,7 +18,7 @@ from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Array, Weights
 
 
-class Verified(Frozen):
+class Verified(Struct, frozen=True):
     """Files to be verified, and the backends to compare."""
 
     word: str
@@ -107,7 +107,7 @@ def _weights(network: Network, made: Made, path: Path | None) -> Weights:
     return read.weights
 
 
-class Missing(Frozen):
+class Missing(Struct, frozen=True):
     """Weights of a checkpoint that was not given: asking for any of them raises Failure."""
 
     name: str

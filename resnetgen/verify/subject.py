@@ -5,17 +5,18 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from msgspec import Struct
+
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.emit import CaffePlan, plan
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Weights
 
 
-class Expected(Frozen):
+class Expected(Struct, frozen=True, dict=True):
     """A spec's graph, the weights that its files should have, the name map of its Caffe layers, and its
     preprocessing."""
 
@@ -34,7 +35,7 @@ class Expected(Frozen):
         return {node.name: node.span.short for node in self.graph.nodes if node.span}
 
 
-class Subject(Frozen):
+class Subject(Struct, frozen=True):
     name: str
     """Name on the command line."""
     stem: Path

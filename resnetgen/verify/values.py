@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.frozen import Frozen
 from resnetgen.weights.source import Array
 
 
-class Values(Frozen):
+class Values(Struct, frozen=True):
     """Outputs and inner tensors that a backend computed for some images."""
 
     outputs: dict[str, Array]

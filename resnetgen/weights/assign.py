@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, Failure, Problem
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape, show
 from resnetgen.weights.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ _COUNTERS = ".num_batches_tracked"
 """Suffix of the batch counters that torch stores with the weights of a norm; inference does not use them."""
 
 
-class Naming(Frozen):
+class Naming(Struct, frozen=True):
     """Names of a graph's parameters by one convention: those of a library, or the paths of nodes."""
 
     world: str | None
@@ -44,7 +44,7 @@ def closest(namings: Sequence[Naming], checkpoint: Checkpoint) -> Naming:
     return max(namings, key=lambda naming: naming.fit(checkpoint.entries))
 
 
-class Assigned(Frozen):
+class Assigned(Struct, frozen=True):
     """Weights of a graph: each from the checkpoint, or from `fresh` if it is to be drawn anew."""
 
     checkpoint: Checkpoint
@@ -118,7 +118,7 @@ def _bare(shape: Shape) -> Shape:
     return tuple(extent for extent in shape if extent != 1)
 
 
-class _Mismatch(Frozen):
+class _Mismatch(Struct, frozen=True):
     """Error for a checkpoint that does not fit a graph."""
 
     checkpoint: Checkpoint

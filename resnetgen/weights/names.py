@@ -11,10 +11,11 @@ after a layer's name: gamma: .weight. `conventions` are the settings with which 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, spec_error
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.paths import NAME_MAPS
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
@@ -24,7 +25,7 @@ from resnetgen.weights.source import Key
 Rules = tuple[tuple[Pattern, tuple[Template, ...]], ...]
 
 
-class NameMap(Frozen):
+class NameMap(Struct, frozen=True):
     rules: Rules = ()
     variants: tuple[tuple[Pattern, Rules], ...] = ()
     """Rules that apply if some node of the network matches the pattern."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from resnetgen.errors import Span
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Node
 from resnetgen.spec.expressions import evaluate
 from resnetgen.spec.rows import parse_expression
@@ -25,7 +27,7 @@ _FIELD = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
 _WORD = re.compile(rf"(?:{_FIELD.pattern}|\S)+")
 
 
-class Pattern(Frozen):
+class Pattern(Struct, frozen=True):
     """Pattern of paths, `conv{s}_x/{b}/add`, as a regular expression."""
 
     expression: re.Pattern[str]
@@ -36,7 +38,7 @@ class Pattern(Frozen):
         return {name: int(digits) for name, digits in found.groupdict().items()} if found else None
 
 
-class Template(Frozen):
+class Template(Struct, frozen=True):
     """Template of a name, `layer{$s - 1}.{b}`: pieces of text, each followed by an optional expression and its
     style."""
 
@@ -44,7 +46,7 @@ class Template(Frozen):
 
     def fill(self, captures: Captures, node: Node) -> str:
         """Return the name of a node whose path has these numbers. Raises Failure (exit 3) for an unknown variable."""
-        scope = vars(node.op) | captures
+        scope = asdict(node.op) | captures
         return "".join(
             text + (_written(int(evaluate(value, scope)), style) if value else "") for text, value, style in self.pieces
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resnetgen.frozen import Frozen
+from msgspec import Struct
+
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import BatchNorm, Conv, MaxPool
 from resnetgen.weights.names import NameMap
@@ -18,7 +19,7 @@ _EFFECTS = {
 }
 
 
-class Convention(Frozen):
+class Convention(Struct, frozen=True):
     value: str
     node: Node | None = None
     """First node of the network that shows the convention."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
+from msgspec import Struct, field
 
-from resnetgen.frozen import Frozen
 from resnetgen.wire.access import Place, Ranges
 from resnetgen.wire.dtypes import Values, loaded, stored, width
 from resnetgen.wire.fields import MAX_VARINT, Field, Truncated
@@ -24,15 +23,14 @@ _KINDS = {4: 5, 8: 1}
 """Bytes of a number -> its wire type when it is not packed."""
 
 
-class _Piece(Frozen):
+class _Piece(Struct, frozen=True):
     start: int
     elements: int
     step: int
     """Bytes from one value to the next."""
 
 
-@dataclass
-class Repeated:
+class Repeated(Struct):
     """Values of a repeated field of numbers of 4 or 8 bytes: packed into one field or several, or one field per
     value."""
 
@@ -85,8 +83,7 @@ class Repeated:
         self.elements += piece.elements
 
 
-@dataclass
-class Varints:
+class Varints(Struct):
     """Values of a repeated field of varints, packed into one field or several."""
 
     places: list[Place] = field(default_factory=list)

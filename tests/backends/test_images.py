@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image as PIL
 
 from resnetgen.backends.images import load_bytes, load_images, normalise

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf import text_encoding, text_format
+from msgspec.structs import replace
 
 from resnetgen.diff import Difference, Net, Record, Word, compare, load, parse
 from resnetgen.errors import Exit, Failure, Source, Span

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from resnetgen.diff import Net, Record, compare, search
 from resnetgen.diff.compare import _Comparison

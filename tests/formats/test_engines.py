@@ -8,13 +8,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.formats.caffe.translate import translate

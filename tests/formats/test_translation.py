@@ -6,7 +6,6 @@ import os
 import random
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
+from msgspec.structs import replace
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from resnetgen.errors import Code, Exit, Failure, Source, Span
 from resnetgen.expand import expand
 from resnetgen.expand.check import PLACEHOLDERS, UNIT_FLAGS
 from resnetgen.ir.graph import Graph
-from resnetgen.ir.ops import VOCABULARY, BatchNorm, Conv
+from resnetgen.ir.ops import VOCABULARY, BatchNorm, Conv, attributes
 from resnetgen.paths import LIBRARY, SPECS
 from resnetgen.spec import schema
 from resnetgen.spec.find import short_path
@@ -103,9 +102,10 @@ def test_every_attribute_is_in_the_table(keyword: str) -> None:
     (written,) = re.findall(rf"^\| `{keyword}` \| (`.*?) \|", PAGE, re.MULTILINE)
     needed = {"kernel": "3x3", "out_channels": "64", "units": "1000", "image": "3x224x224"}
     needed |= {"slope": "0.1", "ratio": "0.5", "groups": "32"}
-    for field in fields(VOCABULARY[keyword]):
-        by_name = field.metadata.get("short", field.name)
-        assert (needed.get(field.name, by_name) if field.default is MISSING else by_name) in written
+    op = VOCABULARY[keyword]
+    for attribute in attributes(op):
+        by_name = op.short.get(attribute.name, attribute.name)
+        assert (needed.get(attribute.name, by_name) if attribute.required else by_name) in written
 
 
 # The JSON Schema

@@ -258,7 +258,7 @@ def test_the_last_whole_tensor_of_a_damaged_onnx_model_is_named(tmp_path: Path) 
 # The moments that initial weights are drawn by
 
 
-class Unknown(BaseOp):
+class Unknown(BaseOp, frozen=True):
     """An op that nothing knows."""
 
     keyword = "unknown"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import ceil, prod
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resnetgen.build.options import Built, Options, Progress, Quiet
 from resnetgen.deploy import triton
@@ -22,7 +24,6 @@ from resnetgen.deploy.kserve.service import (
 from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.deploy.ranges import RANGES, require_in_range
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.frozen import Frozen
 from resnetgen.manifest import Entry
 from resnetgen.staging.files import staging
 
@@ -32,7 +33,7 @@ _CPU_PERCENT = 80
 """Default of KServe."""
 
 
-class Wanted(Frozen):
+class Wanted(Struct, frozen=True):
     """Options of the service, besides those of its models."""
 
     storage_uri: str

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import field
 from enum import StrEnum
 from fractions import Fraction
 
+from msgspec import Struct, field
+
 from resnetgen.deploy.ranges import INT64
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.frozen import Frozen
 from resnetgen.profiles import Profile
 from resnetgen.render import template
 
@@ -41,7 +41,7 @@ class Autoscaler(StrEnum):
     """KEDA, by the use of CPUs."""
 
 
-class Scaling(Frozen):
+class Scaling(Struct, frozen=True):
     autoscaler: Autoscaler
     least: int
     most: int
@@ -60,7 +60,7 @@ class Scaling(Frozen):
         return "concurrency" if self.autoscaler is Autoscaler.KNATIVE else "cpu"
 
 
-class Service(Frozen):
+class Service(Struct, frozen=True):
     name: str
     storage_uri: str
     """URI of the repository."""

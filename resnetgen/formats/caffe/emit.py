@@ -8,13 +8,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.layers import Fixed, Layer, Weight
 from resnetgen.formats.caffe.model.schema import message, parse_prototxt
 from resnetgen.formats.caffe.render import render
 from resnetgen.formats.caffe.translate import CaffeNet, translate
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
 from resnetgen.staging.files import Create, Output
@@ -29,7 +30,7 @@ _LAYER, _BLOBS, _DATA = 100, 7, 5  # field numbers of NetParameter, LayerParamet
 Progress = Callable[[int], None]
 
 
-class CaffePlan(Frozen):
+class CaffePlan(Struct, frozen=True, dict=True):
     """Files that are ready to be written: everything that can be refused has been checked."""
 
     graph: Graph

@@ -7,12 +7,13 @@ or the finished op of the IR.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Node
@@ -22,14 +23,14 @@ Lines: TypeAlias = tuple[int, ...]
 """Indices of rows or columns, in their order."""
 
 
-class Unscaled(Frozen):
+class Unscaled(Struct, frozen=True):
     """A norm without its Scale."""
 
     source: str
     op: ops.BatchNorm
 
 
-class Turned(Frozen):
+class Turned(Struct, frozen=True):
     """6 - max(x, 0); with `is_cut`, the positive part of it."""
 
     source: str
@@ -37,14 +38,14 @@ class Turned(Frozen):
     is_cut: bool = False
 
 
-class Softplus(Frozen):
+class Softplus(Struct, frozen=True):
     """ln(1 + exp(x)); with `tanh`, the tanh of it."""
 
     source: str
     tanh: bool = False
 
 
-class Cut(Frozen):
+class Cut(Struct, frozen=True):
     """Some rows and columns of a node's output."""
 
     source: str
@@ -52,14 +53,14 @@ class Cut(Frozen):
     columns: Lines
 
 
-class Column(Frozen):
+class Column(Struct, frozen=True):
     """Channels of one pixel as rows; with `kernel`, after their convolution."""
 
     source: str
     kernel: int = 0
 
 
-class Grouped(Frozen):
+class Grouped(Struct, frozen=True):
     """Each group of channels as one channel; then normalised (eps is set), then reshaped to an image."""
 
     source: str
@@ -71,7 +72,7 @@ class Grouped(Frozen):
 Form: TypeAlias = Unscaled | Turned | Softplus | Cut | Column | Grouped
 
 
-class Done(Frozen):
+class Done(Struct, frozen=True):
     op: Op
     inputs: tuple[str, ...]
     replaces: str = ""
@@ -81,7 +82,7 @@ class Done(Frozen):
 Made: TypeAlias = tuple[Form | Done, ...]
 
 
-class Value(Frozen):
+class Value(Struct, frozen=True):
     """Bottom of a layer: a node's output, or a form whose source has this shape."""
 
     node: Node | None

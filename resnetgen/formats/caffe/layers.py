@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TypeAlias, Union
 
 import numpy as np
+from msgspec import Struct
 
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.model.schema import param_field
-from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Pair, Shape
 from resnetgen.weights.source import Array
@@ -24,7 +24,7 @@ Params: TypeAlias = tuple[tuple[str, Value], ...]
 """Fields of a message, in the order of printing."""
 
 
-class Weight(Frozen):
+class Weight(Struct, frozen=True):
     """A blob with a parameter of the node."""
 
     parameter: str
@@ -32,7 +32,7 @@ class Weight(Frozen):
     """Shape of the blob; None for that of the parameter."""
 
 
-class Fixed(Frozen):
+class Fixed(Struct, frozen=True):
     """A blob with untrained, fixed values."""
 
     shape: Shape
@@ -42,7 +42,7 @@ class Fixed(Frozen):
 Blob: TypeAlias = Weight | Fixed
 
 
-class Layer(Frozen):
+class Layer(Struct, frozen=True):
     """One layer of a prototxt. `reads` and `writes` are labels of blobs within its node, until they have names."""
 
     type: str

@@ -4,21 +4,22 @@ tops."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.caffe import layers
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.layers import Enum, Layer, Layers, Params, Weight
-from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import OpError
 from resnetgen.weights.names import NameMap, layer_names
 
 
-class CaffeNet(Frozen):
+class CaffeNet(Struct, frozen=True):
     """A net for the template and the caffemodel's writer."""
 
     name: str

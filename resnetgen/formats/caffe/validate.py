@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.caffe.emit import CaffePlan

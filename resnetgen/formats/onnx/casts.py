@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from resnetgen.formats.onnx.dtypes import FloatType, of_proto
 from resnetgen.formats.onnx.forms import unreadable
 from resnetgen.formats.onnx.schema import GraphProto, NodeProto, ValueInfoProto
-from resnetgen.frozen import Frozen
 
 
-class Casts(Frozen):
+class Casts(Struct, frozen=True):
     """Nodes of a model between its casts."""
 
     nodes: Sequence[NodeProto]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from resnetgen.formats.onnx.casts import Casts, element_of, read_casts
 from resnetgen.formats.onnx.dtypes import FloatType
@@ -15,7 +16,6 @@ from resnetgen.formats.onnx.forms import Call, Constant, Done, Form, Softplus, b
 from resnetgen.formats.onnx.prelude import Prelude, read_prelude
 from resnetgen.formats.onnx.read import OnnxFile
 from resnetgen.formats.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
-from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
@@ -41,7 +41,7 @@ _ATTRIBUTES: dict[str, tuple[dict[str, int], ...]] = {
 something else."""
 
 
-class Found(Frozen):
+class Found(Struct, frozen=True):
     """Contents of a model."""
 
     graph: Graph

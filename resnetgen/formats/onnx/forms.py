@@ -6,14 +6,14 @@ tensor that they were applied to. Each function takes a node and returns the nex
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Op, Pair, Shape
 
@@ -21,7 +21,7 @@ Constant: TypeAlias = npt.NDArray[Any]
 """Values of float32, float16 or int64."""
 
 
-class Call(Frozen):
+class Call(Struct, frozen=True):
     """A node of the file, with its inputs sorted into data, weights and constants."""
 
     kind: str
@@ -37,7 +37,7 @@ class Call(Frozen):
         return unreadable(f"the IR has no word for this {self.kind} ({self.tensor})")
 
 
-class Padded(Frozen):
+class Padded(Struct, frozen=True):
     """Zero padding that counts as part of the image."""
 
     source: str
@@ -45,20 +45,20 @@ class Padded(Frozen):
     """Padding at the top, the left, the bottom and the right."""
 
 
-class Reflected(Frozen):
+class Reflected(Struct, frozen=True):
     """Padding by one pixel on each side that reflects the second one."""
 
     source: str
 
 
-class Taken(Frozen):
+class Taken(Struct, frozen=True):
     """Every `stride`th pixel."""
 
     source: str
     stride: Pair
 
 
-class Sequence(Frozen):
+class Sequence(Struct, frozen=True):
     """Channels of one pixel as a sequence; after its convolution, with the weight."""
 
     source: str
@@ -66,7 +66,7 @@ class Sequence(Frozen):
     kernel: int = 0
 
 
-class Grouped(Frozen):
+class Grouped(Struct, frozen=True):
     """Groups of channels as sequences; then normalised (eps is set), reshaped to an image, and scaled by gamma."""
 
     source: str
@@ -76,7 +76,7 @@ class Grouped(Frozen):
     gamma: str = ""
 
 
-class Softplus(Frozen):
+class Softplus(Struct, frozen=True):
     """ln(1 + exp(x)); with `tanh`, the tanh of it."""
 
     source: str
@@ -86,7 +86,7 @@ class Softplus(Frozen):
 Form: TypeAlias = Softplus | Padded | Reflected | Taken | Sequence | Grouped
 
 
-class Done(Frozen):
+class Done(Struct, frozen=True):
     op: Op
     source: str
     weights: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx import lower_ops
@@ -15,7 +16,6 @@ from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower_ops import OnnxNode, Tensor
 from resnetgen.formats.onnx.lower_preprocess import preprocess_nodes
 from resnetgen.formats.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
-from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Parameter, Shape
@@ -30,14 +30,14 @@ MAX_OPSET = _IR_VERSIONS[-1][0]
 BATCH = "N"
 
 
-class Names(Frozen):
+class Names(Struct, frozen=True):
     """Names of a model's input and output."""
 
     input: str = "input"
     output: str = "output"
 
 
-class FloatTypes(Frozen):
+class FloatTypes(Struct, frozen=True):
     """Types in which a model computes (inner), and of its input and output (outer); casts are added if they differ."""
 
     inner: FloatType = FloatType.FP32

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
-from resnetgen.frozen import Frozen
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Shape
 
 
-@dataclass(frozen=True, eq=False)
-class Constant:
+class Constant(Struct, frozen=True, eq=False):
     """An untrained input of a node, written into the model as `<node>.<label>`.
 
     Float constants are rounded to the type in which the network computes.
@@ -30,7 +28,7 @@ class Constant:
 Tensor: TypeAlias = str | Constant
 
 
-class OnnxNode(Frozen):
+class OnnxNode(Struct, frozen=True):
     """One ONNX node, named like its output."""
 
     type: str

@@ -5,15 +5,15 @@ It shares nothing with embed.py but the schema. The comparison computes both the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resnetgen.formats.onnx.forms import Constant, unreadable
 from resnetgen.formats.onnx.schema import GraphProto, NodeProto, TensorProto
-from resnetgen.frozen import Frozen
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
 
@@ -21,7 +21,7 @@ _PIXELS = np.arange(256, dtype=np.float32)
 _RGB = "rgb"
 
 
-class Prelude(Frozen):
+class Prelude(Struct, frozen=True):
     """Steps applied so far to the bytes of an image, N x H x W x C in RGB order."""
 
     tensor: str

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from google.protobuf.message import DecodeError
+from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.dtypes import FloatType, of_proto
 from resnetgen.formats.onnx.schema import ModelProto, TensorProto
-from resnetgen.frozen import Frozen
 from resnetgen.inputs import open_input, read_failure
 from resnetgen.ir.ops import Shape
 from resnetgen.weights.external import beside
@@ -21,7 +21,7 @@ from resnetgen.weights.sums import Sum, Sums
 from resnetgen.wire.fields import Field, Truncated, field_bytes, fields
 
 
-class Tensor(Frozen):
+class Tensor(Struct, frozen=True):
     """A weight of a file, without its values."""
 
     shape: Shape
@@ -29,7 +29,7 @@ class Tensor(Frozen):
     checksum: int
 
 
-class OnnxFile(Frozen):
+class OnnxFile(Struct, frozen=True):
     model: ModelProto
     """The model without the values of its weights."""
     tensors: dict[str, Tensor]

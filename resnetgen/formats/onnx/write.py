@@ -4,18 +4,17 @@ on demand."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import field
 from math import prod
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, Span, fail
 from resnetgen.formats.onnx.dtypes import FloatType, rounded_to
 from resnetgen.formats.onnx.lower import FloatTypes, Lowered, Names, constant, dims, initializer, ir_version
 from resnetgen.formats.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.formats.onnx.serialise import around, before_values
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.profiles import DEFAULT_OPSET, Profile
@@ -33,7 +32,7 @@ Progress = Callable[[int], None]
 """Function that is called with the number of bytes of weights written since the last call."""
 
 
-class OnnxOptions(Frozen):
+class OnnxOptions(Struct, frozen=True):
     opset: int = DEFAULT_OPSET
     batch: int | None = None
     """Fixed batch size; None if it is dynamic."""
@@ -53,7 +52,7 @@ class OnnxOptions(Frozen):
     """True if the weights go into a file next to the model, which a runtime maps into memory."""
 
 
-class OnnxPlan(Frozen):
+class OnnxPlan(Struct, frozen=True):
     """A model that is ready to be written: everything that can be refused has been checked."""
 
     skeleton: ModelProto

@@ -3,8 +3,6 @@
 Attributes, output shape, parameters, MACs, and the moments that initialisation expects. Shapes have no batch axis:
 (channels, height, width), or (features,). A MAC is one multiplication and one addition; only convolutions and fully
 connected layers have MACs, as papers count them.
-
-A field's metadata is its spelling in a spec: `short` is its short name (`C=32`), "/" the stride's slash.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import ClassVar
 from resnetgen.ir.ops.base import BaseOp, Moments, fraction
 
 
-class Relu(BaseOp):
+class Relu(BaseOp, frozen=True):
     """max(x, 0)."""
 
     keyword: ClassVar[str] = "relu"
@@ -16,7 +16,7 @@ class Relu(BaseOp):
         return Moments(_half(inputs[0]).second, is_positive=True)
 
 
-class LeakyRelu(BaseOp):
+class LeakyRelu(BaseOp, frozen=True):
     """x where x >= 0, else slope * x."""
 
     keyword: ClassVar[str] = "leakyrelu"
@@ -29,7 +29,7 @@ class LeakyRelu(BaseOp):
         return Moments(inputs[0].second * (1 + self.slope**2) / 2, inputs[0].is_positive)
 
 
-class Relu6(BaseOp):
+class Relu6(BaseOp, frozen=True):
     """min(max(x, 0), 6)."""
 
     keyword: ClassVar[str] = "relu6"
@@ -38,7 +38,7 @@ class Relu6(BaseOp):
         return Moments(_half(inputs[0]).second, is_positive=True)
 
 
-class Silu(BaseOp):
+class Silu(BaseOp, frozen=True):
     """x / (1 + exp(-x)); also called Swish."""
 
     keyword: ClassVar[str] = "silu"
@@ -47,7 +47,7 @@ class Silu(BaseOp):
         return _half(inputs[0])
 
 
-class Mish(BaseOp):
+class Mish(BaseOp, frozen=True):
     """x * tanh(ln(1 + exp(x))) (Misra 2019)."""
 
     keyword: ClassVar[str] = "mish"
@@ -56,7 +56,7 @@ class Mish(BaseOp):
         return _half(inputs[0])
 
 
-class Gelu(BaseOp):
+class Gelu(BaseOp, frozen=True):
     """x * (1 + erf(x / sqrt(2))) / 2, the exact form (Hendrycks and Gimpel 2016)."""
 
     keyword: ClassVar[str] = "gelu"
@@ -65,7 +65,7 @@ class Gelu(BaseOp):
         return _half(inputs[0])
 
 
-class Sigmoid(BaseOp):
+class Sigmoid(BaseOp, frozen=True):
     """1 / (1 + exp(-x))."""
 
     keyword: ClassVar[str] = "sigmoid"
@@ -74,7 +74,7 @@ class Sigmoid(BaseOp):
         return Moments(0.3, inputs[0].is_positive)
 
 
-class Softmax(BaseOp):
+class Softmax(BaseOp, frozen=True):
     """exp(x) / sum(exp(x)) over the channels."""
 
     keyword: ClassVar[str] = "softmax"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from math import gcd, prod
 from typing import ClassVar, TypeAlias
 
+from msgspec import Struct
+from msgspec.structs import FieldInfo, fields
+
 from resnetgen.errors import Code
-from resnetgen.frozen import Frozen
 
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[int, int]
@@ -26,7 +29,7 @@ class OpError(ValueError):
         self.code, self.message, self.hint = code, message, hint
 
 
-class Parameter(Frozen):
+class Parameter(Struct, frozen=True):
     """A weight of an op. `trainable` is False for running statistics, which are not counted as parameters."""
 
     name: str
@@ -39,7 +42,7 @@ class Parameter(Frozen):
         return prod(self.shape)
 
 
-class Moments(Frozen):
+class Moments(Struct, frozen=True):
     """Expectation of initialisation about a tensor, if the network's input is standard normal."""
 
     second: float = 1.0
@@ -48,13 +51,15 @@ class Moments(Frozen):
     """True if the values are not, or hardly, negative: a ReLU then keeps them."""
 
 
-class BaseOp(Frozen):
+class BaseOp(Struct, frozen=True):
     """Declaration of an op: its fields are attributes, its methods all else that the compiler knows of it."""
 
     keyword: ClassVar[str]
     """Name of the op in a spec and in the text dump."""
     arity: ClassVar[int | None] = 1
     """Number of inputs; None for two or more."""
+    short: ClassVar[Mapping[str, str]] = {}
+    """Attribute -> its short name in a spec (`C=32`); "/" is the stride's slash."""
 
     def shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the output. Raises OpError if the input shapes do not fit."""
@@ -70,6 +75,12 @@ class BaseOp(Frozen):
     def moments(self, *inputs: Moments) -> Moments:
         """Return the moments of the output from those of the inputs. Weights have variance 2 / fan_in."""
         raise NotImplementedError(f"{self.keyword} has no moments")
+
+
+@cache
+def attributes(op: type[BaseOp]) -> tuple[FieldInfo, ...]:
+    """Return the attributes of an op: their names, types and defaults."""
+    return fields(op)
 
 
 def in_range(what: str, value: int, low: int, high: int) -> None:

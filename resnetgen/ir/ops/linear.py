@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Mapping
 from math import prod
 from typing import ClassVar
+
+from msgspec.structs import force_setattr
 
 from resnetgen.errors import Code
 from resnetgen.ir.ops.base import (
@@ -23,7 +25,7 @@ from resnetgen.ir.ops.base import (
 )
 
 
-class Conv(BaseOp):
+class Conv(BaseOp, frozen=True):
     """Cross-correlation with zero padding: out = floor((in + 2p - d(k-1) - 1) / s) + 1 for each axis.
 
     weight: (out_channels, in_channels / groups, kernel height, kernel width); bias: (out_channels,). The default pad,
@@ -31,12 +33,13 @@ class Conv(BaseOp):
     """
 
     keyword: ClassVar[str] = "conv"
+    short: ClassVar[Mapping[str, str]] = {"stride": "/", "groups": "C", "dilation": "d", "pad": "p"}
     kernel: Pair
     out_channels: int
-    stride: Pair = field(default=(1, 1), metadata={"short": "/"})
-    groups: int = field(default=1, metadata={"short": "C"})
-    dilation: Pair = field(default=(1, 1), metadata={"short": "d"})
-    pad: Pair | None = field(default=None, metadata={"short": "p"})
+    stride: Pair = (1, 1)
+    groups: int = 1
+    dilation: Pair = (1, 1)
+    pad: Pair | None = None
     bias: bool = False
 
     def __post_init__(self) -> None:
@@ -45,7 +48,7 @@ class Conv(BaseOp):
                 message = f"an even kernel, {show(self.kernel)}, has no padding that keeps the size"
                 raise OpError(Code.BAD_VALUE, message, "write p=0 or another padding")
             same = tuple(d * (k - 1) // 2 for d, k in zip(self.dilation, self.kernel, strict=True))
-            object.__setattr__(self, "pad", same)
+            force_setattr(self, "pad", same)
         check_window(self.kernel, self.stride, self.padding, self.dilation)
         in_range("the number of output channels", self.out_channels, 1, MAX_CHANNELS)
         in_range("the number of groups", self.groups, 1, MAX_CHANNELS)
@@ -86,7 +89,7 @@ class Conv(BaseOp):
         return Moments(2 * inputs[0].second)
 
 
-class Fc(BaseOp):
+class Fc(BaseOp, frozen=True):
     """Fully connected layer: weight @ x + bias. An image is flattened first.
 
     weight: (units, features); bias: (units,). MACs: the weight's size.
@@ -113,7 +116,7 @@ class Fc(BaseOp):
         return Moments(2 * inputs[0].second)
 
 
-class ChannelConv(BaseOp):
+class ChannelConv(BaseOp, frozen=True):
     """Cross-correlation along the channels of one pixel, with zero padding at both ends.
 
     weight: (1, 1, kernel), shared by all channels; no bias. The default kernel is that of ECA-Net (Wang et al. 2020,

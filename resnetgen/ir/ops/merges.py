@@ -9,7 +9,7 @@ from resnetgen.errors import Code
 from resnetgen.ir.ops.base import BaseOp, Moments, OpError, Shape, any_positive, show
 
 
-class Add(BaseOp):
+class Add(BaseOp, frozen=True):
     """Sum of inputs of one shape."""
 
     keyword: ClassVar[str] = "add"
@@ -29,7 +29,7 @@ class Add(BaseOp):
         return Moments(sum(x.second for x in inputs), any_positive(inputs))
 
 
-class Mul(BaseOp):
+class Mul(BaseOp, frozen=True):
     """Product of two inputs; one of them may be a gate with one value per channel, (channels, 1, 1)."""
 
     keyword: ClassVar[str] = "mul"
@@ -49,7 +49,7 @@ class Mul(BaseOp):
         return Moments(prod(x.second for x in inputs), any_positive(inputs))
 
 
-class Concat(BaseOp):
+class Concat(BaseOp, frozen=True):
     """Inputs concatenated along the channels."""
 
     keyword: ClassVar[str] = "concat"

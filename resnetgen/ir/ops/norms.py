@@ -20,7 +20,7 @@ from resnetgen.ir.ops.base import (
 )
 
 
-class BatchNorm(BaseOp):
+class BatchNorm(BaseOp, frozen=True):
     """gamma * (x - mean) / sqrt(variance + eps) + beta for each channel, with stored statistics."""
 
     keyword: ClassVar[str] = "batchnorm"
@@ -42,7 +42,7 @@ class BatchNorm(BaseOp):
         return Moments(1.25)
 
 
-class GroupNorm(BaseOp):
+class GroupNorm(BaseOp, frozen=True):
     """gamma * (x - mean) / sqrt(variance + eps) + beta, with the mean and the variance of each group of channels.
 
     Wu and He 2018, equations 1 to 7: statistics are computed from each image; the variance is the biased one. gamma and
@@ -73,7 +73,7 @@ class GroupNorm(BaseOp):
         return Moments(1.25)
 
 
-class Lrn(BaseOp):
+class Lrn(BaseOp, frozen=True):
     """x / (k + alpha / size * sum of x^2 over the `size` channels around each) ^ beta; local response normalisation.
 
     Krizhevsky et al. 2012, section 3.3, with alpha divided by the size as in Caffe, torch and ONNX. Channels before the

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from collections.abc import Mapping
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from resnetgen.errors import Code
 from resnetgen.ir.ops.base import BaseOp, Moments, OpError, Pair, Shape, as_image, check_window, show
 
 
-class Pool(BaseOp):
+class Pool(BaseOp, frozen=True):
     """Base of both poolings. With `ceil` the size is rounded up, by Caffe's rule.
 
     With `ceil`: out = ceil((in + 2p - k) / s) + 1, less one if p > 0 and the last window would start beyond the image
@@ -17,9 +19,10 @@ class Pool(BaseOp):
     Caffe drops it if the other axis is padded, OpenCV does not.
     """
 
+    short: ClassVar[Mapping[str, str]] = {"stride": "/", "pad": "p"}
     kernel: Pair
-    stride: Pair = field(default=(1, 1), metadata={"short": "/"})
-    pad: Pair = field(default=(0, 0), metadata={"short": "p"})
+    stride: Pair = (1, 1)
+    pad: Pair = (0, 0)
     ceil: bool = False
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ def rounded_up(op: Pool) -> Pool:
     return replace(op, ceil=True)
 
 
-class MaxPool(Pool):
+class MaxPool(Pool, frozen=True):
     """Largest element of each window; padding never wins."""
 
     keyword: ClassVar[str] = "maxpool"
@@ -81,7 +84,7 @@ class MaxPool(Pool):
         return inputs[0]
 
 
-class AvgPool(Pool):
+class AvgPool(Pool, frozen=True):
     """Sum of each window divided by the number of elements that count.
 
     The window is first clipped to the padded image: zeros of the padding count, an overhang by `ceil` does not (as in
@@ -115,7 +118,7 @@ class AvgPool(Pool):
         return Moments(inputs[0].second / 2, inputs[0].is_positive)
 
 
-class GlobalAvgPool(BaseOp):
+class GlobalAvgPool(BaseOp, frozen=True):
     """Mean over height and width: (channels, 1, 1)."""
 
     keyword: ClassVar[str] = "gap"
@@ -127,14 +130,15 @@ class GlobalAvgPool(BaseOp):
         return Moments(inputs[0].second / 2, inputs[0].is_positive)
 
 
-class BlurPool(BaseOp):
+class BlurPool(BaseOp, frozen=True):
     """The image blurred by [1, 2, 1] / 4 in each direction, then subsampled by `stride` (Zhang 2019).
 
     The image is reflected at its edges: the pixel before the first is the second. out = floor((in - 1) / s) + 1.
     """
 
     keyword: ClassVar[str] = "blurpool"
-    stride: Pair = field(default=(2, 2), metadata={"short": "/"})
+    short: ClassVar[Mapping[str, str]] = {"stride": "/"}
+    stride: Pair = (2, 2)
 
     def __post_init__(self) -> None:
         check_window((3, 3), self.stride, (1, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Mapping
 from math import prod
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from resnetgen.ir.ops.base import (
 )
 
 
-class Input(BaseOp):
+class Input(BaseOp, frozen=True):
     """The network's input, an image of float32."""
 
     keyword: ClassVar[str] = "input"
@@ -40,7 +40,7 @@ class Input(BaseOp):
         return Moments()
 
 
-class Dropout(BaseOp):
+class Dropout(BaseOp, frozen=True):
     """Identity at inference. `ratio` is the fraction of values that training sets to zero."""
 
     keyword: ClassVar[str] = "dropout"
@@ -53,7 +53,7 @@ class Dropout(BaseOp):
         return inputs[0]
 
 
-class Flatten(BaseOp):
+class Flatten(BaseOp, frozen=True):
     """(channels, height, width) -> (channels * height * width,), in this order."""
 
     keyword: ClassVar[str] = "flatten"
@@ -65,7 +65,7 @@ class Flatten(BaseOp):
         return inputs[0]
 
 
-class ChannelPad(BaseOp):
+class ChannelPad(BaseOp, frozen=True):
     """Every `stride`th pixel, with channels of zeros after the input's own; shortcut A of He et al. 2015.
 
     With `both`, half of the zeros, rounded down, come before them. Shape: (out_channels, ceil(height / s), ceil(width /
@@ -73,8 +73,9 @@ class ChannelPad(BaseOp):
     """
 
     keyword: ClassVar[str] = "channelpad"
+    short: ClassVar[Mapping[str, str]] = {"stride": "/"}
     out_channels: int
-    stride: Pair = field(default=(1, 1), metadata={"short": "/"})
+    stride: Pair = (1, 1)
     both: bool = False
 
     def __post_init__(self) -> None:

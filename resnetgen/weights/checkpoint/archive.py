@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
-from resnetgen.frozen import Frozen
+from msgspec import Struct
+
 from resnetgen.weights.checkpoint.entry import MAX_TENSORS
 from resnetgen.wire.access import Place, Ranges
 
@@ -29,7 +30,7 @@ _BROKEN = (BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError,
 """Exceptions that zipfile raises for bytes that are not a zip file."""
 
 
-class Member(Frozen):
+class Member(Struct, frozen=True):
     info: ZipInfo
     start: int
     """Offset of its stored bytes in the file."""

@@ -6,13 +6,13 @@ are the mean and the variance themselves. Field numbers are those of caffe.proto
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from math import prod
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
-from resnetgen.frozen import Frozen
 from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry, shown
 from resnetgen.wire.access import Ranges
 from resnetgen.wire.dtypes import Values
@@ -33,7 +33,7 @@ _MAX_BLOBS = 16
 """Limit per layer; the most that a layer type of Caffe has is 4 (LSTM)."""
 
 
-class _Blob(Frozen):
+class _Blob(Struct, frozen=True):
     shape: tuple[int, ...]
     values: Repeated
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
+from msgspec import Struct, field
+
 from resnetgen.errors import Failure
-from resnetgen.frozen import Frozen
 from resnetgen.wire.access import Place, Ranges
 from resnetgen.wire.dtypes import Values, width
 
@@ -28,7 +28,7 @@ Load = Callable[[], Values]
 """Function that reads the values of a tensor, each time anew."""
 
 
-class Entry(Frozen):
+class Entry(Struct, frozen=True):
     """A tensor of a file. Bytes `start` to `end` are its values if they are contiguous and in order, else both
     are 0."""
 
@@ -51,8 +51,7 @@ class Entry(Frozen):
         return self.elements * width(self.dtype)
 
 
-@dataclass
-class Contents:
+class Contents(Struct):
     """Tensors of a file that is being opened: each is checked against the limits when it is added."""
 
     ranges: Ranges

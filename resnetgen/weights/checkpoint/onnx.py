@@ -5,8 +5,10 @@ A model may be written in fragments, which readers merge. Field numbers are thos
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from resnetgen.errors import Failure
 from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry, shown
@@ -47,8 +49,7 @@ _MAX_PLACES = 8
 """Limit of entries that locate external data; the format defines five."""
 
 
-@dataclass
-class _Tensor:
+class _Tensor(Struct):
     """The fields of a TensorProto that matter."""
 
     place: Place

@@ -12,7 +12,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from resnetgen.frozen import Frozen
+from msgspec import Struct
 
 MAX_OPCODES = 1_000_000
 """Limit of opcodes; a tensor takes about 30, and this many run in about two seconds."""
@@ -28,7 +28,7 @@ class BadPickle(ValueError):
     """Not a pickle, or one that needs a refused step. The message says which."""
 
 
-class Global(Frozen):
+class Global(Struct, frozen=True):
     """A global name. Nothing was imported for it."""
 
     name: str

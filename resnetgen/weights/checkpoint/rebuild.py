@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from resnetgen.frozen import Frozen
+from msgspec import Struct
+
 from resnetgen.weights.checkpoint.entry import MAX_RANK
 from resnetgen.weights.checkpoint.pickled import IGNORED, BadPickle, Call, load
 from resnetgen.wire.dtypes import DTYPES
@@ -44,19 +45,19 @@ _IGNORED = (
 """Objects that training scripts save next to the weights: skipped, not made."""
 
 
-class _Type(Frozen):
+class _Type(Struct, frozen=True):
     """Type of a storage or a tensor."""
 
     dtype: str
 
 
-class Storage(Frozen):
+class Storage(Struct, frozen=True):
     dtype: str
     key: str
     elements: int
 
 
-class Tensor(Frozen):
+class Tensor(Struct, frozen=True):
     """A tensor as the pickle claims it, not yet checked against the file."""
 
     storage: Storage

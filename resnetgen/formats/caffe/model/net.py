@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from functools import cached_property
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from resnetgen.errors import Span
 from resnetgen.formats.caffe.model.attributes import default_of
 from resnetgen.formats.caffe.model.schema import param_field
 from resnetgen.formats.values import Value
-from resnetgen.frozen import Frozen
 
 INPUT = "Input"
 """Type of the layers that are the net's inputs, one for each input blob."""
@@ -19,7 +19,7 @@ Output: TypeAlias = tuple[int, int]
 """A layer by its position in the net, and the index of one of its tops."""
 
 
-class Layer(Frozen):
+class Layer(Struct, frozen=True):
     """One layer, or one input of the net."""
 
     name: str
@@ -46,7 +46,7 @@ class Layer(Frozen):
         return self.attributes.get(path, default_of(path))
 
 
-class Model(Frozen):
+class Model(Struct, frozen=True, dict=True):
     """Layers in the order of computation."""
 
     source: str

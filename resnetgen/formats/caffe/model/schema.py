@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.descriptor import FieldDescriptor
+from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.values import Value, Word, canonical
-from resnetgen.frozen import Frozen
 
 
 @cache
@@ -75,7 +75,7 @@ _RANGES = {
 }
 
 
-class Known(Frozen):
+class Known(Struct, frozen=True):
     """A field of a message of the schema."""
 
     kind: FieldKind

@@ -3,7 +3,6 @@ schema."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.inputs import read_bytes
@@ -34,21 +34,18 @@ class Kind(Enum):
     WORD = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A string without quotes and escapes, a number as written, or a word: an enum's value, true, inf."""
 
     kind: Kind
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One value of a field. A list, `dim: [1, 3]`, becomes a field for each value, like `dim: 1 dim: 3`.
 
     The span is that of the name.
