@@ -104,7 +104,7 @@ def test_only_onnx_can_embed(targets: tuple[str, ...], run: Run) -> None:
     code, said = run("build", "tiny.yaml", "--embed-preprocess", *options)
     assert code == 2
     assert "--target onnx alone" in said
-    assert "<stem>.preprocess.json" in said
+    assert "<name>.preprocess.json" in said
     assert not Path("generated").exists()
 
 
