@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from itertools import islice
+from typing import ClassVar
 
 from msgspec import Struct, field
 
@@ -136,6 +137,16 @@ class Problem(Struct, frozen=True):
     hint: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def line(self) -> int | None:
+        """Line of the fault, counted from 1; None if it has no place in a text."""
+        return self.span.line if self.span else None
+
+    @property
+    def column(self) -> int | None:
+        """Column of the fault, counted from 1; None if it has no place in a text."""
+        return self.span.column if self.span else None
+
     def render(self, hinted: bool = True) -> str:
         """Return the text for a person: place, code, message; the line and a caret; notes and the hint.
 
@@ -170,11 +181,14 @@ _MAX_SHOWN = 50
 
 
 class Failure(Exception):
-    """Error that ends the work. It has every problem found and the exit code of the program."""
+    """Error that ends the work, with every problem that was detected. Its subclasses are raised."""
 
-    def __init__(self, exit: Exit, problems: tuple[Problem, ...]) -> None:
-        super().__init__(exit, problems)
-        self.exit, self.problems = exit, problems
+    exit: ClassVar[Exit]
+    """Exit code of the command line."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
 
     def __str__(self) -> str:
         shown = self.problems[:_MAX_SHOWN]
@@ -184,9 +198,59 @@ class Failure(Exception):
         return "\n".join([*lines, f"... and {more:,} more"] if more > 0 else lines)
 
 
+class UsageError(Failure):
+    """Arguments that cannot be used, or exclude each other."""
+
+    exit = Exit.USAGE
+
+
+class SpecError(Failure):
+    """Spec with a mistake, or a network that a format cannot express."""
+
+    exit = Exit.SPEC
+
+
+class ModelError(Failure):
+    """Weight file or model file that is damaged, unsupported, or of another network."""
+
+    exit = Exit.MODEL
+
+
+class FileError(Failure):
+    """File that cannot be read or written."""
+
+    exit = Exit.IO
+
+
+class LimitError(Failure):
+    """Input that is larger than a documented limit."""
+
+    exit = Exit.LIMIT
+
+
+class VerificationError(Failure):
+    """Files that do not compute what they should."""
+
+    exit = Exit.VERIFICATION
+
+
+class InternalError(Failure):
+    """Bug of resnetgen."""
+
+    exit = Exit.BUG
+
+
+_CLASSES: dict[Exit, type[Failure]] = {kind.exit: kind for kind in Failure.__subclasses__()}
+
+
+def failure_with(exit: Exit, problems: tuple[Problem, ...]) -> Failure:
+    """Return the Failure of an exit code; the caller raises it."""
+    return _CLASSES[exit](problems)
+
+
 def fail(exit: Exit, code: Code, message: str, span: Span | None = None, hint: str = "") -> Failure:
     """Return a Failure with one problem; the caller raises it: `raise fail(...)`."""
-    return Failure(exit, (Problem(code, message, span, hint),))
+    return failure_with(exit, (Problem(code, message, span, hint),))
 
 
 def spec_error(code: Code, message: str, span: Span | None, hint: str = "") -> Failure:
@@ -214,7 +278,7 @@ class Problems(Struct):
     def raise_if_any(self) -> None:
         if self.found:
             unique = tuple(dict.fromkeys(self.found))
-            raise Failure(Exit.SPEC, tuple(sorted(unique, key=_place)))
+            raise SpecError(tuple(sorted(unique, key=_place)))
 
 
 def _place(problem: Problem) -> tuple[str, int]:

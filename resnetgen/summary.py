@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from operator import add
 from typing import Any
 
@@ -78,6 +79,27 @@ class Summary(Struct, frozen=True):
             ],
             "total": self.total.to_json(),
         }
+
+    def to_html(self) -> str:
+        """Return the table as HTML, for notebooks."""
+        head = ("stage", "output", "blocks", "parameters", "MACs", "activations")
+        rows = [(s.name, s.output, s.blocks, *_numbers(s.counts)) for s in self.stages]
+        foot = ("total", "", "", *_numbers(self.total))
+        caption = f"{self.title}: input {self.input}, {self.nodes} nodes"
+        return (
+            f"<table><caption>{escape(caption)}</caption>"
+            f"<thead>{_html_row('th', head)}</thead>"
+            f"<tbody>{''.join(_html_row('td', row) for row in rows)}</tbody>"
+            f"<tfoot>{_html_row('th', foot)}</tfoot></table>"
+        )
+
+
+def _numbers(counts: Counts) -> tuple[str, ...]:
+    return tuple(f"{number:,}" for number in (counts.parameters, counts.macs, counts.activations))
+
+
+def _html_row(tag: str, cells: tuple[str, ...]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def summarise(spec: Spec, graph: Graph) -> Summary:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import LimitError, SpecError
+from resnetgen.formats import registry
+from resnetgen.formats.registry import Format
 from resnetgen.paths import LIBRARY
 from resnetgen.spec.find import bundled
 
@@ -29,7 +31,7 @@ class Entry(Struct, frozen=True):
     macs: int
     targets: list[str]
     dialects: list[str]
-    """Dialects of Caffe that can express it."""
+    """Dialects of these formats that can express it."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -43,11 +45,14 @@ class Entry(Struct, frozen=True):
 
 def entries(names: Iterable[str]) -> Iterator[Entry]:
     """Yield the entries of these bundled specs from the index; one that is not in it is measured."""
-    from resnetgen.network import compile_spec
-
     known = {each["name"]: each for each in json.loads(INDEX.read_bytes())}
     for name in names:
-        yield Entry(**known[name]) if name in known else measure(compile_spec(name))
+        if name in known:
+            yield Entry(**known[name])
+        else:
+            from resnetgen.network import compile_spec  # takes longer to import than the whole list takes
+
+            yield measure(compile_spec(name))
 
 
 def index(entries: Iterable[Entry]) -> str:
@@ -64,7 +69,10 @@ def matching(pattern: str) -> list[str]:
 
 def markdown(entries: Iterable[Entry]) -> str:
     """Return the entries as the table of docs/zoo.md."""
-    head = "| spec | input | parameters | GMACs | targets | Caffe dialects |\n|---|---|---:|---:|---|---|\n"
+    titles = [one.title for one in map(registry.find, registry.names()) if one.dialects]
+    head = (
+        f"| spec | input | parameters | GMACs | targets | {', '.join(titles)} dialects |\n|---|---|---:|---:|---|---|\n"
+    )
     return head + "".join(
         f"| `{e.name}` | {e.input} | {e.parameters:,} | {e.macs / 1e9:.3f} "
         f"| {', '.join(e.targets)} | {', '.join(e.dialects)} |\n"
@@ -73,24 +81,21 @@ def markdown(entries: Iterable[Entry]) -> str:
 
 
 def measure(network: Network) -> Entry:
-    """Return the entry of a bundled spec, which is tried in every format and every dialect of Caffe."""
-    from resnetgen.build.options import Target
-    from resnetgen.formats.caffe.dialect import Dialect
-    from resnetgen.formats.caffe.translate import translate
-    from resnetgen.formats.onnx.write import OnnxOptions, plan
-
-    spec, graph, names = network.spec, network.graph, network.names
-    dialects = [dialect.value for dialect in Dialect if _can(translate, graph, names, 1, dialect)]
-    targets = [Target.ONNX.value] * _can(plan, graph, OnnxOptions()) + [Target.CAFFE.value] * bool(dialects)
+    """Return the entry of a bundled spec, which is tried in every format and every dialect."""
+    targets: list[str] = []
+    dialects: list[str] = []
+    for format in filter(lambda one: one.is_model, map(registry.find, registry.names())):
+        known = [dialect for dialect in format.dialects or ("",) if _can_express(format, network, dialect)]
+        targets += [format.name] * bool(known)
+        dialects += filter(None, known)
+    spec, graph = network.spec, network.graph
     return Entry(spec.name, str(spec.input), graph.parameter_count, graph.mac_count, targets, dialects)
 
 
-def _can(say: Callable[..., object], *arguments: object) -> bool:
-    """Return True if a target can express the network, False if it refuses it."""
+def _can_express(format: Format, network: Network, dialect: str) -> bool:
+    """Return True if a format can express the network, False if it refuses it."""
     try:
-        say(*arguments)
-    except Failure as failure:
-        if failure.exit not in (Exit.SPEC, Exit.LIMIT):
-            raise
+        format.check(network.graph, network.names, dialect)
+    except (SpecError, LimitError):
         return False
     return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.build.options import Options, Target
+from resnetgen.build.options import Options
 from resnetgen.build.run import build
 from resnetgen.formats.caffe import emit
 from resnetgen.ir.text import dump
@@ -86,7 +86,7 @@ def assert_digests(new: Iterable[str], old: Iterable[str]) -> None:
 
 def built(names: Iterable[str], folder: Path) -> dict[str, bytes]:
     """Build specs without weights, which reads every file back, and return the texts by path."""
-    build(list(names), Options(targets=(Target.CAFFE, Target.IR), output_dir=folder, weights=False))
+    build(list(names), Options(targets=("caffe", "ir"), output_dir=folder, weights=False))
     paths = (path for path in folder.rglob("*") if path.name.endswith(TEXTS))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
@@ -164,7 +164,7 @@ def test_resnet152_is_resnet101_with_more_blocks() -> None:
 def test_a_build_is_the_same_byte_for_byte(tmp_path: Path) -> None:
     files = []
     for run in ("a", "b"):
-        options = Options(targets=(Target.ONNX, Target.CAFFE), output_dir=tmp_path / run, params={"classes": 10})
+        options = Options(targets=("onnx", "caffe"), output_dir=tmp_path / run, params={"classes": 10})
         build(["resnet18"], options)
         files.append({p.name: sha256(p.read_bytes()).hexdigest() for p in (tmp_path / run / "resnet18").iterdir()})
     assert files[0] == files[1]

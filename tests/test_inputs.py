@@ -20,9 +20,9 @@ from resnetgen.formats.onnx.read import read_skeleton
 from resnetgen.inputs import open_input, read_bytes, read_text
 from resnetgen.labels import read_labels
 from resnetgen.predict import read_folder
-from resnetgen.spec.load import load
-from resnetgen.verify import arrays
-from resnetgen.verify.origin import of_onnx
+from resnetgen.spec.load import load_file
+from resnetgen.verification import arrays
+from resnetgen.verification.origin import of_onnx
 from resnetgen.weights.checkpoint import open_checkpoint
 
 NO_FILES = {"a folder": Path.mkdir, "a pipe": os.mkfifo, "a device": lambda path: path.symlink_to("/dev/zero")}
@@ -37,13 +37,13 @@ def refusal(read: Callable[[], object]) -> tuple[Exit, str]:
 def use_in_a_spec(path: Path) -> object:
     spec = path.with_name("spec.yaml")
     spec.write_text(f"use: [std, {path.name}]\ninput: 3x8x8\nstages: {{head: gap}}\n")
-    return load(spec)
+    return load_file(spec)
 
 
 def extend_in_a_spec(path: Path) -> object:
     spec = path.with_name("spec.yaml")
     spec.write_text(f"extends: {path.name}\n")
-    return load(spec)
+    return load_file(spec)
 
 
 def serve_beside_a_model(path: Path) -> object:
@@ -52,7 +52,7 @@ def serve_beside_a_model(path: Path) -> object:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "spec": ("net.yaml", load),
+    "spec": ("net.yaml", load_file),
     "use": ("blocks.yaml", use_in_a_spec),
     "extends": ("parent.yaml", extend_in_a_spec),
     "prototxt": ("net.prototxt", prototxt.read),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from resnetgen.diff import load
+from resnetgen.comparison import load
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.expand import network
 from resnetgen.expand.builder import Builder

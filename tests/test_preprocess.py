@@ -11,7 +11,7 @@ from resnetgen.paths import LIBRARY
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.spec import schema
 from resnetgen.spec.find import bundled, find_spec
-from resnetgen.spec.load import given, input_size, load
+from resnetgen.spec.load import given, load_file, parse_input_size
 from resnetgen.spec.table import Spec
 from resnetgen.spec.yaml import Mapping, parse, read_source
 from support.oracle import torchvision_models
@@ -26,7 +26,7 @@ def said(folder: Path, *texts: str) -> Preprocess | None:
     """What the last of some specs says, which extend a.yaml, b.yaml ... before them."""
     for name, text in zip("abcdef", texts, strict=False):
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
-    return load(folder / f"{'abcdef'[len(texts) - 1]}.yaml").preprocess
+    return load_file(folder / f"{'abcdef'[len(texts) - 1]}.yaml").preprocess
 
 
 # The key
@@ -77,16 +77,16 @@ def test_resize_belongs_to_the_input_it_was_said_for(child: str, resize: int, tm
 
 
 def at(spec: Spec, image: str) -> Preprocess | None:
-    return spec.at(input_size(given("--input", image))).preprocess
+    return spec.at(parse_input_size(given("--input", image))).preprocess
 
 
 def test_input_on_the_command_line() -> None:
-    spec = load(find_spec("torchvision/resnet50"))
+    spec = load_file(find_spec("torchvision/resnet50"))
     found = at(spec, "3x448x320")
     assert found
     assert (found.crop, found.resize) == ((448, 320), 512)
     assert at(spec, "4x224x224") is None  # four channels are not RGB
-    (warped,) = [one for one in [at(load(find_spec("googlenet")), "3x448x224")] if one]
+    (warped,) = [one for one in [at(load_file(find_spec("googlenet")), "3x448x224")] if one]
     assert warped.resize == (512, 256)
 
 
@@ -104,7 +104,7 @@ def test_a_library_states_every_key(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in bundled() if name != "preact_resnet200"])
 def test_bundled_specs_say_theirs(name: str) -> None:
-    spec = load(find_spec(name))
+    spec = load_file(find_spec(name))
     assert spec.preprocess
     assert spec.preprocess.crop == spec.input.extents[1:]
 
@@ -113,7 +113,7 @@ def test_bundled_specs_say_theirs(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in bundled() if name.startswith("torchvision/")])
 def test_torchvision_says_the_same(name: str) -> None:
     weights = torchvision_models().get_model_weights(name.removeprefix("torchvision/")).IMAGENET1K_V1
-    transforms, found = weights.transforms(), load(find_spec(name)).preprocess
+    transforms, found = weights.transforms(), load_file(find_spec(name)).preprocess
     assert found
     assert (found.color, found.divide, list(found.mean), list(found.std)) == (
         Color.RGB,
@@ -131,7 +131,7 @@ def test_timm_says_the_same(name: str) -> None:
     torchvision_models()  # timm imports torchvision, which this makes possible
     from timm.models import get_pretrained_cfg
 
-    config, found = get_pretrained_cfg(name.removeprefix("timm/")), load(find_spec(name)).preprocess
+    config, found = get_pretrained_cfg(name.removeprefix("timm/")), load_file(find_spec(name)).preprocess
     assert found
     assert config
     assert (found.color, found.divide, found.mean, found.std) == (Color.RGB, 255, config.mean, config.std)

@@ -29,10 +29,12 @@ def figures(bench: Bench, small: int = SMALL, large: int = LARGE) -> Iterator[Re
 def per_node(target: str, n: int) -> float:
     """Microseconds."""
     from resnetgen.build.job import Job
-    from resnetgen.build.options import Options, Quiet, Target
+    from resnetgen.build.options import Options
     from resnetgen.network import compile_spec
+    from resnetgen.pretrained.weights import Weights
+    from resnetgen.progress import Quiet
 
     start = time.process_time()
     network = compile_spec(SPEC, {"n": n}, max_nodes=100_000)
-    Job(network, Options(targets=(Target(target),)), Quiet()).plan()
+    Job(network, Weights.random(network), Options(targets=(target,)), Quiet()).plan()
     return 1e6 * (time.process_time() - start) / len(network.graph.nodes)

@@ -17,8 +17,8 @@ from functools import partial
 
 from benchmarks.figure import Result, compare
 from benchmarks.measure import Bench, in_turn
-from resnetgen.diff import Net, Record
-from resnetgen.diff import compare as compare_nets
+from resnetgen.comparison import Net, Record
+from resnetgen.comparison import compare as compare_nets
 
 _SIZE = 12_000
 """Convolutions of the larger networks."""

@@ -51,13 +51,13 @@ def make_checkpoint(path: Path) -> None:
 
 
 def import_weights(target: str, checkpoint: Path) -> Cost:
-    from resnetgen.build.options import Options, Target
+    from resnetgen.build.options import Options
     from resnetgen.build.run import build
     from resnetgen.pretrained import Source
 
     gc.disable()  # as cli.run does
     with tempfile.TemporaryDirectory() as folder:
-        options = Options(targets=(Target(target),), output_dir=Path(folder), pretrained=Source(checkpoint))
+        options = Options(targets=(target,), output_dir=Path(folder), pretrained=Source(checkpoint))
         with stopwatch() as seconds:
             build([SPEC], options)
     return Cost(seconds(), peak())

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from resnetgen.build.options import Progress
-from resnetgen.build.readback import require_equal
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.formats.readback import require_equal
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
+from resnetgen.progress import Progress
 from resnetgen.staging.files import Staging, staging
 from resnetgen.weights import provenance
 from resnetgen.weights.assign import Assigned, Naming

@@ -1,53 +1,80 @@
-"""Build of a spec's targets: all are planned before any is written, and they are published together."""
+"""Build of one network: all of its formats are planned before any is written, and they are published together."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnetgen.build.caffe import CaffeFiles
-from resnetgen.build.onnx import OnnxModel
-from resnetgen.build.options import Built, Options, Progress, Target
-from resnetgen.build.work import gather
+from resnetgen.build.options import Built, Options
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.formats import registry
+from resnetgen.formats.registry import Files
 from resnetgen.manifest import MANIFEST, Entry, updated
 from resnetgen.network import Network
+from resnetgen.progress import Progress
 from resnetgen.staging.files import Output, Staging, staging
+from resnetgen.weights.traced import TracedWeights
+
+if TYPE_CHECKING:  # imported for type annotations only
+    from resnetgen.precision.files import LoweredFiles
+    from resnetgen.verification import Report
 
 _WITHOUT_WEIGHTS = (".txt", ".prototxt", "preprocess.json")
 """Endings of files without weights."""
 
 
 class Job:
-    """Build of one spec: `plan` refuses everything that can be refused; `run` writes."""
+    """Build of one network: `plan` refuses everything that can be refused; `run` writes."""
 
-    def __init__(self, network: Network, options: Options, progress: Progress, stem: str | None = None) -> None:
-        """Prepare a build. `stem` is the base name of the files; None for the default of spec and precision."""
+    def __init__(
+        self,
+        network: Network,
+        weights: TracedWeights,
+        options: Options,
+        progress: Progress,
+        stem: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Prepare a build.
+
+        `stem`: base name of the files; None for that of the spec, with the precision. `folder`: folder of the files;
+        None for the spec's own below the output folder.
+        """
         self.network, self.options = network, options
-        self.folder = options.output_dir / network.spec.name
-        self._work = work = gather(network, options, progress, stem or network.spec.stem)
-        self._caffe = CaffeFiles(work) if Target.CAFFE in options.targets else None
-        bits = f"-{options.precision.target}" if options.precision and not stem else ""
-        self._onnx = OnnxModel(work, f"{work.stem}{bits}.onnx") if Target.ONNX in options.targets else None
+        self.folder = folder or options.output_dir / network.spec.name
+        self._weights, self._progress = weights, progress
+        self._request = network.request(weights, options, stem or network.spec.stem)
+        self._lowered: LoweredFiles | None = None
+        self._report: Report | None = None
+        precision = f"-{options.precision.target}" if options.precision and not stem else ""
+        self._model = f"{self._request.stem}{precision}.onnx"
+        # In reverse, so that texts come before weights, and a model that is verified comes last.
+        self._files = [self._files_of(name) for name in reversed(registry.names()) if name in options.targets]
+
+    def _files_of(self, name: str) -> Files:
+        if name != "onnx" or not self.options.precision:
+            return registry.find(name).files(self._request)
+        from resnetgen.precision.files import LoweredFiles
+
+        self._lowered = LoweredFiles(self._request, self._model, self.options.precision, self._verify)
+        return self._lowered
 
     def begin(self) -> None:
-        """Start the work that can run while the targets are imported."""
-        if self._work.pretrained:
-            self._work.pretrained.hash_ahead()
-        if self._onnx:
-            self._onnx.begin()
+        """Start the work that can run while libraries are imported."""
+        self._weights.begin()
+        for files in self._files:
+            files.begin()
 
     def plan(self) -> None:
-        """Import the targets and translate the graph. Raises Failure for what a target cannot express."""
-        if self._caffe:
-            self._caffe.plan()
-        if self._onnx:
-            self._onnx.plan()
+        """Import the formats and translate the graph. Raises Failure for what a format cannot express."""
+        for files in self._files:
+            files.plan()
 
     def close(self) -> None:
         """Stop what `begin` has started."""
-        if self._onnx:
-            self._onnx.close()
+        for files in self._files:
+            files.close()
 
     def run(self) -> Built:
         """Write the files, read them back and publish them."""
@@ -57,40 +84,45 @@ class Job:
         with staging(self.folder) as stage:
             self.write(stage)
             entries = self.entries(stage)
-            gone = self._outdated() - entries.keys()
+            gone = frozenset[str]().union(*(files.replaces for files in self._files)) - entries.keys()
             manifest = partial(updated, self.folder, self.network.spec, entries, gone)
             stage.publish(without=gone, last=lambda: (MANIFEST, manifest()))
         return self.built({self.folder / name: entry for name, entry in entries.items()})
 
     def write(self, stage: Staging) -> None:
-        """Write the planned files into a staging folder, read them back, and run the model if `verify` is set."""
-        if Target.IR in self.options.targets:
-            from resnetgen.ir.text import dump
-
-            stage.write_text(f"{self._work.stem}.ir.txt", dump(self.network.graph))
-        if self._caffe:
-            self._caffe.write(stage)
-        if self._onnx:
-            self._onnx.write(stage)
+        """Write the planned files into a staging folder, read them back, and run the ONNX model if that was asked
+        for."""
+        for files in self._files:
+            files.write(stage, self._progress)
+        self._verify(stage.path(self._model))
 
     def entries(self, stage: Staging) -> dict[str, Entry]:
         """Return the manifest's entry of each file."""
         return {name: self._entry(output) for name, output in stage.outputs.items()}
 
     def built(self, files: dict[Path, Entry]) -> Built:
-        warnings = self._work.pretrained.warnings if self._work.pretrained else ()
-        if not self._onnx:
-            return Built(self.network, files, warnings=warnings)
-        return Built(self.network, files, self._onnx.report, self._onnx.measured, warnings)
+        """Return the result, once the files are published."""
+        measured = self._lowered.measured if self._lowered else None
+        return Built(self.network, files, self._report, measured, self._weights.warnings)
 
-    def _outdated(self) -> set[str]:
-        """Return the files of an earlier build that this one may replace or remove."""
-        return {f"{self._onnx.name}.data"} if self._onnx else set()
+    def _verify(self, path: Path) -> None:
+        """Verify a model if that was asked for. Raises Failure (exit 7) if it differs from the spec."""
+        settings = self.options.verify
+        if not settings:
+            return
+        from resnetgen.verification import verify_against_spec
+
+        network = self.network
+        with self._progress.task("running the model twice", 0):
+            report = verify_against_spec(path, network.graph, self._weights, settings, network.spec.preprocess)
+        if not report.passed:
+            raise report.failure()
+        self._report = report  # the last one is that of the published file
 
     def _entry(self, output: Output) -> Entry:
         has_weights = not output.path.name.endswith(_WITHOUT_WEIGHTS)
-        origin = self._work.origin_of_weights() | self._work.digest_of_weights() if has_weights else {}
-        origin = {key.removeprefix("resnetgen."): value for key, value in origin.items()}
-        if self._onnx and self._onnx.measured and output.path.name == self._onnx.name:
-            origin |= self._onnx.measured.to_json()
-        return Entry(output.size, output.sha256, self.network.digest, origin)
+        origin = self._weights.origin | self._weights.late_origin() if has_weights else {}
+        shown = {key.removeprefix("resnetgen."): value for key, value in origin.items()}
+        if self._lowered and self._lowered.measured and output.path.name == self._lowered.name:
+            shown |= self._lowered.measured.to_json()
+        return Entry(output.size, output.sha256, self.network.digest, shown)

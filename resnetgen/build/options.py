@@ -1,103 +1,229 @@
-"""Inputs and results of a build."""
+"""Options and results of a build."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
 from resnetgen import ranges
+from resnetgen.arguments import (
+    choose,
+    refuse_unknown,
+    require_flag,
+    require_int,
+    require_list,
+    require_params,
+    require_path,
+    require_text,
+)
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.expand.builder import MAX_NODES
-from resnetgen.formats.caffe.dialect import Dialect
+from resnetgen.formats import registry
+from resnetgen.formats.options import FormatOptions, format_values
 from resnetgen.manifest import Entry
 from resnetgen.network import Network
-from resnetgen.profiles import Profile
 from resnetgen.weights.initialise import Init
 
 if TYPE_CHECKING:  # imported for type annotations only
     from resnetgen.precision.agreement import Measured
     from resnetgen.precision.options import PrecisionOptions
-    from resnetgen.pretrained import Source
-    from resnetgen.verify import Report, Settings
+    from resnetgen.pretrained.load import Source
+    from resnetgen.verification import Report, Settings
 
 
-MAX_TENSOR_NAME = 256
-"""Limit in characters of the name of an input or an output; a spec's names have the same."""
-
-
-class Target(StrEnum):
-    ONNX = "onnx"
-    CAFFE = "caffe"
-    IR = "ir"
-
-
-class Progress(Protocol):
-    """Receiver of progress: `task("what", total)` gives a function that is called with the size of each part done."""
-
-    def task(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
-
-
-class Quiet:
-    def task(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        return nullcontext(lambda _: None)
-
-
-class Options(Struct, frozen=True):
-    targets: tuple[Target, ...] = (Target.ONNX,)
+class Options(FormatOptions, frozen=True):
+    targets: tuple[str, ...] = ("onnx",)
+    """Names of formats."""
     output_dir: Path = Path("generated")
     init: Init = Init.HE
     seed: int = 0
-    weights: bool = True
     pretrained: Source | None = None
     """Checkpoint; None for drawn weights."""
-    fold: bool = True
-    batch: int | None = None
-    dialect: Dialect = Dialect.BVLC
-    opset: int | None = None
-    """ONNX opset; None for the default of profiles.choose_opset."""
-    runtime: Profile | None = None
-    """Server that must be able to load the ONNX model; None for no particular one."""
-    external_data: bool = False
-    """True if the ONNX model's weights go into a file next to it."""
-    embed_preprocess: bool = False
-    """True if the ONNX model takes images of bytes and does the pixel part of the spec's preprocessing."""
-    input_name: str = "input"
-    output_name: str = "output"
     params: dict[str, int | float] = field(default_factory=dict)
-    max_nodes: int = MAX_NODES
+    """Values of the parameters of a spec."""
     input_size: str | None = None
     """Input size in place of the spec's: 3x320x320."""
+    max_nodes: int = MAX_NODES
     precision: PrecisionOptions | None = None
     """Precision of the ONNX model, if below fp32; None for fp32."""
     verify: Settings | None = None
     """Options for running the ONNX model before it is published; None if it is not run."""
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for a number out of range, or an invalid name of a tensor."""
-        ranges.BATCH.require(self.batch, "--batch")
+        """Raise UsageError for an unknown format, a number out of range, an invalid name, and for options that exclude
+        each other."""
+        super().__post_init__()
         ranges.SEED.require(self.seed, "--seed")
         ranges.NODES.require(self.max_nodes, "--max-nodes")
-        for option, name in (("--input-name", self.input_name), ("--output-name", self.output_name)):
-            if not name or len(name) > MAX_TENSOR_NAME or not name.isprintable():
-                message = f"{option}: {name!r} cannot be the name of a tensor"
-                hint = f"1 to {MAX_TENSOR_NAME} printable characters"
-                raise fail(Exit.USAGE, Code.BAD_NAME, message, hint=hint)
-        if self.input_name == self.output_name:
-            message = f"--input-name and --output-name must differ, and both are {self.input_name!r}"
-            raise fail(Exit.USAGE, Code.BAD_NAME, message)
+        for name in self.targets:
+            registry.find(name)
+        if not self.targets:
+            message = f"no format to write; there are {', '.join(registry.names())}"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --target onnx")
+        for refused, message, hint in self._conflicts():
+            if refused:
+                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+
+    def _conflicts(self) -> tuple[tuple[object, str, str], ...]:
+        """Return the options that exclude each other: a condition, the message and the hint of each pair."""
+        is_onnx = "onnx" in self.targets
+        add_onnx = "add --target onnx"
+        return (
+            (
+                self.dialect and "caffe" not in self.targets,
+                "--dialect is for the Caffe files",
+                "add --target caffe",
+            ),
+            (self.runtime and not is_onnx, "--runtime is for the ONNX model", add_onnx),
+            (self.opset and not is_onnx, "--opset is for the ONNX model", add_onnx),
+            (
+                self.external_data and not is_onnx,
+                "--external-data is for the ONNX model",
+                add_onnx,
+            ),
+            (
+                self.embed_preprocess and set(self.targets) != {"onnx"},
+                "--embed-preprocess is for --target onnx alone",
+                "for Caffe see <name>.preprocess.json",
+            ),
+            (
+                self.precision and not is_onnx,
+                "--precision is for the ONNX model",
+                add_onnx,
+            ),
+            (
+                self.precision and not self.fold,
+                "a precision below fp32 needs folded norms",
+                "leave out --no-fold or --precision",
+            ),
+            (self.verify and not is_onnx, "there is no ONNX model to verify", add_onnx),
+            (
+                self.pretrained and not self.weights,
+                "--weights and --no-weights contradict each other",
+                "leave out one of them",
+            ),
+            (
+                not self.weights and any(registry.find(name).needs_weights for name in self.targets),
+                "an ONNX model holds its weights; none is written without",
+                "leave out --no-weights, or --target onnx",
+            ),
+        )
+
+
+_PRECISION = ("precision", "calibrate", "calibration_images", "min_top1", "min_cosine", "fp16_io")
+_FORMAT = (
+    "weights",
+    "fold",
+    "batch",
+    "dialect",
+    "opset",
+    "runtime",
+    "external_data",
+    "embed_preprocess",
+    "input_name",
+    "output_name",
+)
+SAVE_ARGUMENTS = (*_FORMAT, *_PRECISION, "verify", "provider")
+"""Options of writing a network that is compiled, with its weights."""
+BUILD_ARGUMENTS = (
+    *SAVE_ARGUMENTS,
+    "init",
+    "seed",
+    "checkpoint",
+    "reinit",
+    "allow_nonfinite",
+    "params",
+    "input_size",
+    "max_nodes",
+)
+
+
+def make_options(targets: Any, output_dir: Any, known: Sequence[str] = BUILD_ARGUMENTS, **given: Any) -> Options:
+    """Return options from plain values, as a user writes them: `precision="fp16"`, `dialect="opencv"`.
+
+    None stands for the default. Raises UsageError for a value of the wrong type, out of range or unknown, and for
+    options that exclude each other.
+    """
+    refuse_unknown(given, known, "save")
+    values = {name: value for name, value in given.items() if value is not None}
+    return Options(
+        **format_values({name: values[name] for name in _FORMAT if name in values}),
+        **_weight_values(values),
+        **_spec_values(values),
+        targets=tuple(dict.fromkeys(require_list(targets, "targets"))),
+        output_dir=require_path(output_dir, "output_dir"),
+        precision=_precision({name: values[name] for name in _PRECISION if name in values}),
+        verify=_verification(values),
+    )
+
+
+def _weight_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the initial weights and of the checkpoint."""
+    read: dict[str, Any] = {}
+    if "init" in values:
+        read["init"] = choose(Init, values["init"], "--init")
+    if "seed" in values:
+        read["seed"] = require_int(values["seed"], "seed")
+    reinit = tuple(require_list(values.get("reinit", ()), "reinit"))
+    allow_nonfinite = require_flag(values.get("allow_nonfinite", False), "allow_nonfinite")
+    if "checkpoint" in values:
+        from resnetgen.pretrained.load import Source
+
+        read["pretrained"] = Source(require_path(values["checkpoint"], "weights"), reinit, allow_nonfinite)
+    elif reinit or allow_nonfinite:
+        message = "--reinit and --allow-nonfinite apply to a checkpoint"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --weights")
+    return read
+
+
+def _spec_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the spec's parameters, its input size, and the limit of nodes."""
+    read: dict[str, Any] = {}
+    if "params" in values:
+        read["params"] = require_params(values["params"])
+    if "input_size" in values:
+        read["input_size"] = require_text(values["input_size"], "input_size")
+    if "max_nodes" in values:
+        read["max_nodes"] = require_int(values["max_nodes"], "max_nodes")
+    return read
+
+
+def _verification(values: Mapping[str, Any]) -> Settings | None:
+    """Return the options of a verification; None if there is none."""
+    if not require_flag(values.get("verify", False), "verify"):
+        if "provider" in values:
+            message = "--provider chooses where --verify runs the model"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --verify")
+        return None
+    from resnetgen.backends.onnxruntime import Provider
+    from resnetgen.verification import Settings
+
+    return Settings(choose(Provider, values.get("provider", "cpu"), "--provider"))
+
+
+def _precision(given: Mapping[str, Any]) -> PrecisionOptions | None:
+    """Return the options of a lower precision; None for fp32. Raises UsageError for options of another precision."""
+    if given.get("precision", "fp32") != "fp32":
+        from resnetgen.precision.options import precision_options
+
+        return precision_options(**given)
+    for name, value in given.items():
+        if name != "precision" and value is not False:
+            message = f"--{name.replace('_', '-')} is for a precision below fp32"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --precision")
+    return None
 
 
 class Built(Struct, frozen=True):
-    """Result of a build of one spec."""
+    """Result of a build of one network."""
 
     network: Network
     files: dict[Path, Entry]
     report: Report | None = None
+    """Result of verification; None if it was not asked for."""
     measured: Measured | None = None
     """Agreement of a model of lower precision with fp32; None if there is none."""
     warnings: tuple[str, ...] = ()

@@ -22,7 +22,6 @@ from resnetgen.cli.options import (
 
 if TYPE_CHECKING:
     from resnetgen.build.options import Options
-    from resnetgen.precision.options import PrecisionOptions
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -154,73 +153,16 @@ def limit_blas_threads(values: dict[str, Any]) -> None:
 def to_options(values: dict[str, Any], **more: Any) -> Options:
     """Return the options of a build from the values of `build_options`; `more` are those of the command itself.
 
-    Raises a usage error for options that contradict each other.
+    Raises UsageError for options that contradict each other.
     """
-    from resnetgen.build.options import Options
-    from resnetgen.profiles import find_profile
-    from resnetgen.weights.initialise import Init
+    from resnetgen.build.options import BUILD_ARGUMENTS, make_options
 
-    if values["provider"] and not values["verified"]:
-        raise click.UsageError("--provider chooses where --verify runs the model; add --verify")
-    if (values["reinit"] or values["allow_nonfinite"]) and not values["pretrained"]:
-        raise click.UsageError("--reinit and --allow-nonfinite apply to a checkpoint; add --weights")
-    verify = pretrained = None
-    if values["verified"]:
-        from resnetgen.backends.onnxruntime import Provider
-        from resnetgen.verify import Settings
-
-        verify = Settings(Provider(values["provider"] or "cpu"))
-    if values["pretrained"]:
-        from resnetgen.pretrained import Source
-
-        pretrained = Source(values["pretrained"], values["reinit"], values["allow_nonfinite"])
     classes = {"classes": values["num_classes"]} if values["num_classes"] else {}
-    return Options(
-        init=Init(values["init"]),
-        seed=values["seed"],
-        pretrained=pretrained,
-        batch=values["batch"],
-        opset=values["opset"],
-        runtime=find_profile(values["runtime"]) if values["runtime"] else None,
-        external_data=values["external_data"],
-        embed_preprocess=values["embed_preprocess"],
-        input_name=values["input_name"],
-        output_name=values["output_name"],
-        params=values["params"] | classes,
-        max_nodes=values["max_nodes"],
-        input_size=values["input_size"],
-        precision=_precision(values),
-        verify=verify,
-        **more,
-    )
-
-
-_BELOW_FP32 = ("calibrate", "calibration_images", "min_top1", "min_cosine", "fp16_io")
-"""Options that apply to a precision below fp32 only."""
-
-
-def _precision(values: dict[str, Any]) -> PrecisionOptions | None:
-    """Return the options of a precision below fp32; None for fp32. Raises a usage error for options of another one."""
-    if values["precision"] == "fp32":
-        if extra := [name for name in _BELOW_FP32 if values[name] not in (None, False)]:
-            raise click.UsageError(f"--{extra[0].replace('_', '-')} is for a precision below fp32; add --precision")
-        return None
-    from pathlib import Path
-
-    from resnetgen.formats.onnx.dtypes import FloatType
-    from resnetgen.formats.onnx.precision import Precision
-    from resnetgen.precision.options import TOLERANCES, PrecisionOptions, Tolerance
-
-    precision = Precision(values["precision"])
-    if precision is Precision.INT8 and not values["calibrate"]:
-        raise click.UsageError("int8 needs images for its ranges: add --calibrate FOLDER, or --calibrate random")
-    if precision is Precision.INT8 and values["fp16_io"]:
-        raise click.UsageError("--fp16-io is for --precision fp16")
-    default = TOLERANCES[precision]
-    tolerance = Tolerance(
-        default.top1 if values["min_top1"] is None else values["min_top1"],
-        default.cosine if values["min_cosine"] is None else values["min_cosine"],
-    )
-    images = Path(values["calibrate"]) if values["calibrate"] not in (None, "random") else None
-    io_type = FloatType.FP16 if values["fp16_io"] else FloatType.FP32
-    return PrecisionOptions(precision, tolerance, images, values["calibration_images"], io_type)
+    plain = {name: values[name] for name in BUILD_ARGUMENTS if name in values} | {
+        "checkpoint": values["pretrained"],
+        "weights": True,
+        "params": values["params"] | classes,
+        "verify": values["verified"],
+    }
+    folder = more.pop("output_dir", None) or values["output_dir"]
+    return make_options(values.get("targets", ["onnx"]), folder, **plain | more)

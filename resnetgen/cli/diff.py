@@ -32,17 +32,17 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, as_json: bool, **va
 
     In a narrow terminal long lines are wrapped.
     """
-    from resnetgen.diff import spec as differences
-    from resnetgen.formats.caffe.dialect import Dialect
+    from resnetgen.comparison.spec import caffe_options, diff_text
+    from resnetgen.comparison.spec import diff as compare
 
     if as_bytes and (ignore_names or as_json):
         raise click.UsageError("--bytes goes with neither --ignore-names nor --json")
-    as_caffe = differences.AsCaffe(values["params"], values["input_size"], Dialect(values["dialect"] or "bvlc"))
+    dialect, params, size = values["dialect"] or "bvlc", values["params"], values["input_size"]
     if as_bytes:
-        text = differences.compare_text(a, b, as_caffe)
+        text = diff_text(a, b, caffe_options(dialect, params, size))
         print_lines(text.rstrip("\n") or "equal, byte for byte")
         sys.exit(1 if text else 0)
-    difference = differences.compare(a, b, as_caffe, ignore_names)
+    difference = compare(a, b, ignore_names, dialect, params, size)
     if as_json:
         print_json(difference.to_json())
     else:

@@ -23,6 +23,17 @@ class FilePath(click.Path):
         return Path(os.fsdecode(super().convert(value, param, ctx)))
 
 
+class FormatName(click.ParamType):  # type: ignore[type-arg]
+    """Name of a format of the registry, which others may add to."""
+
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        from resnetgen.formats.registry import names
+
+        return f"[{'|'.join(names())}]"
+
+
 def _parse_params(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int | float]:
     """Parse name=value pairs whose values are numbers. Raises a usage error for other texts."""
     params: dict[str, int | float] = {}

@@ -19,8 +19,8 @@ def progress_bars() -> Iterator[Any]:
     In a pipe there are no bars, but waiting for another process that publishes in the same folder is reported. With
     --quiet nothing is shown.
     """
-    from resnetgen.build.options import Quiet
     from resnetgen.cli.output import is_quiet, print_error
+    from resnetgen.progress import Quiet
     from resnetgen.staging import locks
 
     if is_quiet():

@@ -22,7 +22,7 @@ from resnetgen.cli.progress import progress_bars
 from resnetgen.cli.table import Table, print_wrapped
 
 if TYPE_CHECKING:
-    from resnetgen.verify import Comparison, Layer, Report
+    from resnetgen.verification import Comparison, Layer, Report
 
 
 def _parse_tolerances(
@@ -134,8 +134,8 @@ def verify(model: str, as_json: bool, layers: bool, **values: Any) -> None:
     cosine, top-1; of --layers mean, cosine, at. --json has all.
     """
     from resnetgen.backends.onnxruntime import Provider
-    from resnetgen.verify import Settings
-    from resnetgen.verify import spec as verification
+    from resnetgen.verification import Settings
+    from resnetgen.verification import spec as verification
 
     default, named = values["tolerances"]
     provider = Provider(values["provider"] or "cpu")
@@ -152,12 +152,12 @@ def verify(model: str, as_json: bool, layers: bool, **values: Any) -> None:
         values["provider_options"],
     )
     verified = verification.Verified(
-        word=model,
-        on=values["on"],
+        model=model,
+        backends=values["on"],
         against=values["against"],
         output_dir=values["output_dir"],
         params=values["params"],
-        weights=values["weights"],
+        checkpoint=values["weights"],
         save=values["save_outputs"],
     )
     with progress_bars() as progress, progress.task("running the backends", 1000) as advance:
@@ -168,7 +168,7 @@ def verify(model: str, as_json: bool, layers: bool, **values: Any) -> None:
             advance(1000 * done // total - shown)
             shown = 1000 * done // total
 
-        report = verification.verify(verified, settings, step)
+        report = verification.verify_files(verified, settings, step)
     if as_json:
         print_json(report.to_json())
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from resnetgen import manifest
-from resnetgen.build.options import Built, Options, Progress, Quiet
+from resnetgen.build.options import Built, Options
 from resnetgen.deploy.labels import read_labels
 from resnetgen.deploy.model import MODEL, planned
 from resnetgen.errors import Code, Exit, fail
@@ -16,6 +16,7 @@ from resnetgen.labels import LABELS
 from resnetgen.network import compile_spec
 from resnetgen.paths import real_path
 from resnetgen.predict.folder import PREPROCESS
+from resnetgen.progress import Progress, Quiet
 from resnetgen.staging.files import Staging, staging
 from resnetgen.staging.folders import beside
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from resnetgen.build.job import Job
-from resnetgen.build.options import Built, Options, Progress, Quiet
+from resnetgen.build.options import Built, Options
 from resnetgen.deploy import existing
 from resnetgen.deploy.config import CONFIG, Config, Device, Serving, configure
 from resnetgen.deploy.labels import read_labels
@@ -22,6 +22,7 @@ from resnetgen.formats.onnx.precision import Precision
 from resnetgen.labels import LABELS
 from resnetgen.manifest import Entry
 from resnetgen.network import Network, compile_spec
+from resnetgen.progress import Progress, Quiet
 from resnetgen.staging.files import Staging, staging
 from resnetgen.staging.folders import beside
 

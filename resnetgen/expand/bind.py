@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import FieldInfo as Attribute
 
-from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, spec_error
+from resnetgen.errors import Code, Failure, Problem, Span, SpecError, did_you_mean, spec_error
 from resnetgen.ir.ops import Op, OpError, Pair, attributes
 from resnetgen.spec.expressions import Scope, evaluate
 from resnetgen.spec.syntax import Argument, Expression, Kernel, Word
@@ -56,7 +56,7 @@ def bind(
 
 def located(error: OpError, span: Span | None, notes: tuple[str, ...] = ()) -> Failure:
     """Return the Failure (exit 3) of an op's error, with the place in the spec that caused it."""
-    return Failure(Exit.SPEC, (Problem(error.code, error.message, span, error.hint, notes),))
+    return SpecError((Problem(error.code, error.message, span, error.hint, notes),))
 
 
 def unknown_attribute(kind: type[Op], name: str, span: Span) -> Failure:

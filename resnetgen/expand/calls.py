@@ -81,4 +81,4 @@ def noted(failure: Failure, block: Block, site: Span) -> Failure:
         inside = problem.span if problem.span and problem.span != site else block.span
         notes = tuple(dict.fromkeys((*problem.notes, f"in the block {block.name}, {inside}")))
         problems.append(replace(problem, span=site, notes=notes))
-    return Failure(failure.exit, tuple(problems))
+    return type(failure)(tuple(problems))

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure, Problem, Problems, Span, spec_error
+from resnetgen.errors import Code, Failure, Problem, Problems, Span, SpecError, spec_error
 from resnetgen.expand.bind import bind, whole
 from resnetgen.expand.builder import MAX_NODES, Builder
 from resnetgen.expand.calls import arguments, noted, text_of
@@ -56,7 +56,7 @@ class _Expander:
                 value = self.row(row, value)
             except Failure as failure:
                 # Show earlier errors together with this one. Nothing after this row can be checked.
-                raise Failure(failure.exit, (*problems.found, *failure.problems)) from None
+                raise type(failure)((*problems.found, *failure.problems)) from None
             with problems:
                 self.check_size(row, self.builder.shape(value))
         problems.raise_if_any()
@@ -76,7 +76,7 @@ class _Expander:
             message = f"the output of {row.stage} is {computed}, not {row.size}"
             elsewhere = row.size.span.source is not row.span.source
             notes = (f"{row.stage} is patched at {row.span}",) if elsewhere else ()
-            raise Failure(Exit.SPEC, (Problem(Code.SIZE_MISMATCH, message, row.size.span, hint, notes),))
+            raise SpecError((Problem(Code.SIZE_MISMATCH, message, row.size.span, hint, notes),))
 
     # Cells
 

@@ -12,7 +12,7 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.options import PrecisionOptions, Tolerance
-from resnetgen.verify.comparison import Agreement, Distance, is_scores
+from resnetgen.verification.comparison import Agreement, Distance, is_scores
 
 
 class Measured(Struct, frozen=True):

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from resnetgen.backends.images import image_files, normalise, readable
-from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.errors import Code, Exit, FileError, Problem, fail
 from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
-from resnetgen.verify import arrays
-from resnetgen.verify.inputs import Format, make, random_images
-from resnetgen.verify.settings import Settings
+from resnetgen.verification import arrays
+from resnetgen.verification.inputs import Format, make, random_images
+from resnetgen.verification.settings import Settings
 
 RANDOM = 16
 """Number of random images; more hardly change the ranges."""
@@ -81,7 +81,7 @@ def _pictures(paths: list[Path], preprocess: Preprocess) -> npt.NDArray[np.uint8
     problems: list[Problem] = []
     read = [pixels for _, pixels in readable(paths, preprocess, problems)]
     if problems:
-        raise Failure(Exit.IO, tuple(problems))
+        raise FileError(tuple(problems))
     return np.concatenate(read)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from resnetgen import ranges
+from resnetgen.arguments import choose, require_path
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.precision import Precision
@@ -50,6 +52,35 @@ class PrecisionOptions(Struct, frozen=True):
     def __post_init__(self) -> None:
         """Raise Failure (exit 2) for a number of images out of range."""
         ranges.IMAGES.require(self.count, "--calibration-images")
+
+
+def precision_options(
+    precision: str,
+    calibrate: Any = None,
+    calibration_images: int | None = None,
+    min_top1: float | None = None,
+    min_cosine: float | None = None,
+    fp16_io: bool = False,
+) -> PrecisionOptions:
+    """Return the options of a precision from plain values; `calibrate` is a path, or "random".
+
+    Raises UsageError for a value that is unknown or out of range, and for options that exclude each other.
+    """
+    chosen = choose(Precision, precision, "--precision")
+    if chosen is Precision.INT8 and not calibrate:
+        hint = "add --calibrate FOLDER, or --calibrate random"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "int8 needs images for its ranges", hint=hint)
+    if chosen is Precision.INT8 and fp16_io:
+        message = "--fp16-io is for --precision fp16"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave it out")
+    default = TOLERANCES[chosen]
+    top1, cosine = (
+        (default.top1 if min_top1 is None else min_top1),
+        (default.cosine if min_cosine is None else min_cosine),
+    )
+    images = None if calibrate in (None, "random") else require_path(calibrate, "calibrate")
+    outer = FloatType.FP16 if fp16_io else FloatType.FP32
+    return PrecisionOptions(chosen, Tolerance(top1, cosine), images, calibration_images, outer)
 
 
 def check_opset(precision: Precision, opset: int, runtime: Profile | None) -> None:

@@ -23,7 +23,7 @@ from resnetgen.precision.options import PrecisionOptions, check_opset
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
 from resnetgen.staging.files import Create
-from resnetgen.verify.inputs import Format
+from resnetgen.verification.inputs import Format
 from resnetgen.weights.source import Weights
 
 

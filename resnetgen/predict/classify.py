@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from resnetgen.backends.images import Bytes, normalise, readable
 from resnetgen.backends.onnxruntime import Device, Session
-from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.errors import Code, Exit, Failure, FileError, Problem, fail
 from resnetgen.predict.folder import Folder
 from resnetgen.predict.scores import by, check_output, to_scores
 from resnetgen.ranges import BATCH, TOP, require_room
@@ -49,7 +49,7 @@ class Predictions(Struct):
     """Problems of the images that could not be read."""
 
     def failure(self) -> Failure | None:
-        return Failure(Exit.IO, tuple(self.problems)) if self.problems else None
+        return FileError(tuple(self.problems)) if self.problems else None
 
 
 class Classifier:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, Failure, Source, did_you_mean, fail
+from resnetgen.errors import Code, Exit, Failure, Source, did_you_mean, fail, failure_with
 from resnetgen.formats.onnx.read import read_skeleton
 from resnetgen.formats.onnx.schema import ModelProto, ValueInfoProto
 from resnetgen.inputs import read_text
@@ -130,7 +130,7 @@ def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Prepr
     try:
         preprocess, embedded = parse_preprocess(source, _input_extent(model, is_embedded))
     except Failure as failure:
-        raise Failure(exit if failure.exit is Exit.SPEC else failure.exit, failure.problems) from None
+        raise failure_with(exit if failure.exit is Exit.SPEC else failure.exit, failure.problems) from None
     return preprocess, is_embedded if embedded is None else embedded
 
 

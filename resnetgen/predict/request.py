@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from resnetgen.backends.images import readable
-from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.errors import Code, Exit, FileError, Problem, fail
 from resnetgen.predict.classify import Classifier
 from resnetgen.ranges import TOP, require_room
 
@@ -38,7 +38,7 @@ def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
     problems: list[Problem] = []
     pictures = [pixels for _, pixels in readable(images, classifier.folder.preprocess, problems)]
     if problems:  # a request for fewer images would not be what the user asked for
-        raise Failure(Exit.IO, tuple(problems))
+        raise FileError(tuple(problems))
     data, session = classifier.inputs(pictures), classifier.session
     document = {
         "outputs": [{"name": classifier.folder.output, "parameters": {"classification": top}}],

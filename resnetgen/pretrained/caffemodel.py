@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from resnetgen.diff import Record, Value, Word
-from resnetgen.diff.prototxt import of_model
+from resnetgen.comparison import Record, Value, Word
+from resnetgen.comparison.prototxt import of_model
 from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.heads import read_heads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnetgen.diff import FieldDifference, LayerDifference, compare
+from resnetgen.comparison import FieldDifference, LayerDifference, compare
 from resnetgen.escape import escape
 from resnetgen.formats.values import Value, show
 from resnetgen.pretrained.structure import Bare, Named, Names, Structure

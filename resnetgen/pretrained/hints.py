@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from resnetgen.errors import Failure
 from resnetgen.expand import expand
 from resnetgen.spec.find import find_spec
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.spec.table import Spec
 from resnetgen.weights.assign import Naming, assign
 from resnetgen.weights.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ def other_spec(checkpoint: Checkpoint, naming: Naming, spec: Spec) -> str:
     if naming.world is None or spec.name == word:
         return ""
     try:
-        graph = expand(load(find_spec(word)))
+        graph = expand(load_file(find_spec(word)))
         names = Naming(naming.world, weight_names(graph, load_name_map(naming.world)))
         assign(checkpoint, graph, names, Initialised(graph))
     except Failure:

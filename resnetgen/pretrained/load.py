@@ -79,7 +79,7 @@ def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) ->
     except Failure as failure:
         hint = other_spec(checkpoint, naming, spec) or prefix(checkpoint, namings)
         problems = tuple(replace(one, hint=hint or one.hint) for one in failure.problems)
-        raise Failure(failure.exit, problems) from None
+        raise type(failure)(problems) from None
     return Pretrained(weights, naming, tuple(_warnings(checkpoint, naming, spec, graph, frozenset(source.reinit))))
 
 

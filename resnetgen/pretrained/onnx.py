@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from resnetgen.diff import INPUT, Net, Record
+from resnetgen.comparison import INPUT, Net, Record
 from resnetgen.errors import Failure
 from resnetgen.formats.onnx.lower import MAX_OPSET, MIN_OPSET, Lowered, Names, initializer
 from resnetgen.formats.onnx.read import read_structure

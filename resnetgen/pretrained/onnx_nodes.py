@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from resnetgen.diff import Record, Value, Word
+from resnetgen.comparison import Record, Value, Word
 from resnetgen.formats.onnx.schema import AttributeProto, NodeProto, TensorProto
 from resnetgen.formats.values import canonical
 from resnetgen.ir.ops import Pair

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from resnetgen.diff import INPUT, Net, Record
+from resnetgen.comparison import INPUT, Net, Record
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir.graph import Graph, Node
 

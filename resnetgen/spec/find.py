@@ -68,10 +68,14 @@ def name_of(path: Path) -> str:
     parts = real_path(path).with_suffix("").parts
     folders = parts[:-1]
     below = len(folders) - folders[::-1].index("specs") if "specs" in folders else len(folders)
-    name = "/".join(parts[below:])
+    return checked_name("/".join(parts[below:]), path.name)
+
+
+def checked_name(name: str, shown: str = "") -> str:
+    """Return the name of a spec; `shown` is its name in the error. Raises Failure (exit 3) for an invalid one."""
     if not _is_name(name):
         hint = "its name becomes that of the output: letters, digits and _ . - may stand in it"
-        raise fail(Exit.SPEC, Code.BAD_NAME, f"a spec cannot be called {path.name!r}", hint=hint)
+        raise fail(Exit.SPEC, Code.BAD_NAME, f"a spec cannot be called {shown or name!r}", hint=hint)
     return name
 
 

@@ -13,7 +13,7 @@ from resnetgen.preprocess import Preprocess
 from resnetgen.spec import schema
 from resnetgen.spec.build import make_block, make_defaults, make_row, patch_row
 from resnetgen.spec.expressions import USABLE, is_usable
-from resnetgen.spec.find import find_library, find_parent, name_of, short_path
+from resnetgen.spec.find import checked_name, find_library, find_parent, name_of, short_path
 from resnetgen.spec.preprocess import check_resize, make_preprocess
 from resnetgen.spec.rows import parse_row, parse_size
 from resnetgen.spec.sources import Sources
@@ -25,7 +25,7 @@ _MAX_CHAIN = 32
 """Limit of the length of a chain of files that extend each other."""
 
 
-def load(path: Path, settings: dict[str, int | float] | None = None, shown: str | None = None) -> Spec:
+def load_file(path: Path, settings: dict[str, int | float] | None = None, shown: str | None = None) -> Spec:
     """Load the spec of a file, with `--set` values in place of its own parameters.
 
     Raises Failure with every problem found in the spec's own files.
@@ -34,6 +34,16 @@ def load(path: Path, settings: dict[str, int | float] | None = None, shown: str 
     merged = _Merged()
     document = merged.read(path, shown, (), problems)
     return merged.build(name_of(path), document.span, settings or {}, problems)
+
+
+def load_text(text: str, name: str, settings: dict[str, int | float]) -> Spec:
+    """Load the spec of a text; `name` becomes the spec's name. Raises Failure like `load_file`."""
+    problems = Problems()
+    merged = _Merged()
+    path = Path(f"{name}.yaml")
+    merged.files.add(path, Source(name, text))
+    document = merged.read(path, None, (), problems)
+    return merged.build(checked_name(name), document.span, settings, problems)
 
 
 def load_block(row: str, image: str) -> Spec:
@@ -51,7 +61,7 @@ def given(option: str, text: str) -> Scalar:
     return Scalar(text, Span(Source(option, text), 0, len(text)), plain=False)
 
 
-def input_size(value: Scalar) -> Size:
+def parse_input_size(value: Scalar) -> Size:
     """Return channels x height x width of an image: 3x224x224. Raises Failure (exit 3)."""
     size = parse_size(value)
     if len(size.extents) != 3:
@@ -178,7 +188,7 @@ class _Merged(Struct):
             defaults = make_defaults(self.defaults, blocks.keys() | self.blocks.keys(), span)
         if isinstance(written := self.keys.get("input"), Scalar):
             with problems:
-                size = input_size(written)
+                size = parse_input_size(written)
                 preprocess = self._preprocess(size)
         problems.raise_if_any()
         title = self.keys.get("name")
@@ -202,7 +212,7 @@ class _Merged(Struct):
             return None
         preprocess = make_preprocess(self.preprocess, size)
         if isinstance(self.resized_for, Scalar):
-            _, height, width = input_size(self.resized_for).extents
+            _, height, width = parse_input_size(self.resized_for).extents
             preprocess = replace(preprocess, crop=(height, width)).at(preprocess.crop)
         check_resize(preprocess, self.preprocess)
         return preprocess

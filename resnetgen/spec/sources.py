@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Source, Span, fail
-from resnetgen.spec.yaml import MAX_BYTES, MAX_VALUES, Mapping, Scalar, Sequence, Value, parse, read_source
+from resnetgen.spec.yaml import (
+    MAX_BYTES,
+    MAX_VALUES,
+    Mapping,
+    Scalar,
+    Sequence,
+    Value,
+    checked_text,
+    parse,
+    read_source,
+)
 
 MAX_FILES = 256
 """Limit of entries of `extends` and `use`, repeated ones included."""
@@ -20,6 +30,16 @@ class Sources:
         self._read: dict[Path, tuple[Source, Mapping]] = {}
         self._entries = 0
         self._totals = {"bytes": 0, "values": 0, "characters of rows and other values": 0}
+
+    def add(self, path: Path, source: Source) -> None:
+        """Let a text stand for the file of a path. Raises Failure like `read`."""
+        size = len(source.text.encode(errors="surrogatepass"))
+        if size > MAX_BYTES:
+            message = f"{source.name} has {size:,} bytes, the limit of a spec is {MAX_BYTES:,}"
+            raise fail(Exit.LIMIT, Code.LIMIT, message)
+        document = parse(checked_text(source))
+        self._count(source, document, None)
+        self._read[path.absolute()] = source, document
 
     def read(self, path: Path, shown: str | None, named: Span | None) -> tuple[Source, Mapping]:
         """Return the text of a file and its document; `named` is the entry that names it.

@@ -25,7 +25,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span, fail, spec_error
+from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span, SpecError, fail, spec_error
 from resnetgen.inputs import read_bytes
 
 MAX_BYTES = 1 << 18
@@ -135,7 +135,12 @@ def read_source(path: Path, shown: str | None = None, named: Span | None = None)
         hint = "a spec is YAML; a model file is not a spec"
         message = f"{name} is not UTF-8 text: byte {error.start} cannot stand in a spec"
         raise spec_error(Code.NOT_TEXT, message, None, hint) from None
-    source = Source(name, text)
+    return checked_text(Source(name, text))
+
+
+def checked_text(source: Source) -> Source:
+    """Return a spec's text. Raises Failure (exit 3) for a character that cannot stand in one."""
+    text = source.text
     if (bad := next((i for i, c in enumerate(text) if not c.isprintable() and c not in "\n\r\t"), None)) is not None:
         message = f"the character U+{ord(text[bad]):04X} cannot stand in a spec"
         hint = "a plain space or line break can; a model file is not a spec"
@@ -280,7 +285,7 @@ class _Tree:
                     "keep one of them",
                     (f"first at {first}:{first.column}",),
                 )
-                raise Failure(Exit.SPEC, (problem,))
+                raise SpecError((problem,))
             value = self.value(next(self.events))
             if isinstance(value, Scalar) and value.plain and not value.text:
                 value = Scalar("", key.span, plain=True)  # there is no text to point at

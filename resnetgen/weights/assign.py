@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, Failure, Problem
+from resnetgen.errors import Code, Failure, ModelError, Problem
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape, show
 from resnetgen.weights.checkpoint import Checkpoint
@@ -86,7 +86,7 @@ class Assigned(Struct, frozen=True):
         what = f"the tensor {source!r}{place} is not finite: element {index:,} is {values.ravel()[index]}"
         message = f"{self.checkpoint.path}: {what}"
         hint = "--allow-nonfinite takes it as it is; a training run that diverged leaves such values"
-        return Failure(Exit.MODEL, (Problem(Code.BAD_MODEL, message, None, hint),))
+        return ModelError((Problem(Code.BAD_MODEL, message, None, hint),))
 
 
 def assign(
@@ -139,7 +139,7 @@ class _Mismatch(Struct, frozen=True):
         ]
         message = f"{self.checkpoint.path} does not fit {self.graph.name} by {self.naming.shown}: {', '.join(counts)}"
         hint = self.hint(missing, left, other)
-        return Failure(Exit.MODEL, (Problem(Code.WEIGHTS, message, None, hint, tuple(notes)),))
+        return ModelError((Problem(Code.WEIGHTS, message, None, hint, tuple(notes)),))
 
     def wanted(self, name: str) -> str:
         node, parameter = self.naming.names[name]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure, Problem, Span, did_you_mean, spec_error
+from resnetgen.errors import Code, Problem, Span, SpecError, did_you_mean, spec_error
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.paths import NAME_MAPS
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
@@ -100,7 +100,7 @@ def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> 
             owner[name] = node
         found[node.name] = layers
     if problems:
-        raise Failure(Exit.SPEC, tuple(problems))
+        raise SpecError(tuple(problems))
     return found
 
 
@@ -126,7 +126,7 @@ def weight_names(graph: Graph, names: NameMap) -> dict[str, Key]:
             else:
                 found[name] = (node.name, parameter.name)
     if problems:
-        raise Failure(Exit.SPEC, tuple(problems))
+        raise SpecError(tuple(problems))
     return found
 
 

@@ -19,9 +19,9 @@ from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Exit, Failure
 from resnetgen.predict import Classifier, read_folder, request
 from resnetgen.predict import predict as classify
-from resnetgen.verify import Settings
-from resnetgen.verify.comparison import Agreement, Distance
-from resnetgen.verify.spec import Verified, verify
+from resnetgen.verification import Settings
+from resnetgen.verification.comparison import Agreement, Distance
+from resnetgen.verification.spec import Verified, verify_files
 from support.foreign_models import CLASSES, MODELS, content
 from support.helpers import Result, Run
 
@@ -151,7 +151,7 @@ def test_a_fixed_batch_in_pieces_against_a_dynamic_one(folder: Path) -> None:
     """The value of Shape is no tensor of images: it is not joined over the pieces."""
     Path("dynamic.onnx").write_bytes(content("batch_dynamic"))
     Path("one.onnx").write_bytes(content("batch_one"))
-    report = verify(Verified("dynamic.onnx", ("onnxruntime", "one.onnx")), Settings(batches=(3,)))
+    report = verify_files(Verified("dynamic.onnx", ("onnxruntime", "one.onnx")), Settings(batches=(3,)))
     assert report.passed
     assert len(report.comparisons[0].layers) == 5
 
@@ -180,7 +180,7 @@ def test_a_difference_inside_a_foreign_model_still_fails(folder: Path) -> None:
     values[0, 0, 0, 0] += 1
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     Path("changed.onnx").write_bytes(changed.SerializeToString())
-    report = verify(Verified("whole.onnx", ("onnxruntime", "changed.onnx")), Settings())
+    report = verify_files(Verified("whole.onnx", ("onnxruntime", "changed.onnx")), Settings())
     assert report.first_difference
     assert report.first_difference.name == "conv"
 
@@ -209,7 +209,7 @@ def test_outputs_that_cannot_be_joined(folder: Path) -> None:
     Path("model.onnx").write_bytes(content("scalar"))
     wanted = Verified("model.onnx", ("onnxruntime",), save=Path("out.npz"))
     with pytest.raises(Failure, match="its output y has the shape"):
-        verify(wanted, Settings(batches=(1,), inputs=3))
+        verify_files(wanted, Settings(batches=(1,), inputs=3))
     assert not Path("out.npz").exists()
 
 
@@ -218,7 +218,7 @@ def test_saved_outputs_that_are_no_numbers(saved: Any, folder: Path) -> None:
     put("batch_dynamic")
     np.save("out.npy", saved)
     with pytest.raises(Failure) as caught:
-        verify(Verified("copy.onnx", ("onnxruntime", "out.npy")), Settings(inputs=2))
+        verify_files(Verified("copy.onnx", ("onnxruntime", "out.npy")), Settings(inputs=2))
     assert caught.value.exit is Exit.MODEL
 
 
@@ -226,7 +226,7 @@ def test_an_image_that_is_one_number(folder: Path) -> None:
     put("batch_dynamic")
     np.save("x.npy", np.array(5.0, np.float32))
     with pytest.raises(Failure, match="the network takes images of 3x8x8"):
-        verify(Verified("copy.onnx"), Settings(data=(Path("x.npy"),)))
+        verify_files(Verified("copy.onnx"), Settings(data=(Path("x.npy"),)))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no name here")
@@ -362,8 +362,8 @@ def test_a_spec_named_in_a_model_is_never_a_path(folder: Path, monkeypatch: pyte
     def never(word: str, *_: object, **__: object) -> None:
         raise AssertionError(f"{word} is opened")
 
-    monkeypatch.setattr("resnetgen.verify.spec.compile_spec", never)
-    assert verify(Verified("model.onnx"), Settings()).passed
+    monkeypatch.setattr("resnetgen.verification.spec.compile_spec", never)
+    assert verify_files(Verified("model.onnx"), Settings()).passed
 
 
 @pytest.mark.parametrize("dims", [(0, 3, 8, 8), (1, 3, 0, 8), (1, 3, 8, -8)])

@@ -9,8 +9,8 @@ import pytest
 from resnetgen.backends.onnxruntime import CUDA, Provider
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
-from resnetgen.verify import Settings
-from resnetgen.verify.spec import Verified, verify
+from resnetgen.verification import Settings
+from resnetgen.verification.spec import Verified, verify_files
 from resnetgen.weights.initialise import Init
 
 pytestmark = pytest.mark.gpu
@@ -31,7 +31,7 @@ def test_every_node_runs_on_cuda_and_agrees(tmp_path: Path, fold: bool) -> None:
 def test_cpu_and_cuda_are_two_sides(tmp_path: Path) -> None:
     build(["resnet18"], Options(output_dir=tmp_path, init=Init.RANDOM_STATS))
     sides = Verified("resnet18", ("onnxruntime:cpu", "onnxruntime:cuda"), output_dir=tmp_path)
-    report = verify(sides, Settings(inputs=32, batches=(1, 8), provider_options={"device_id": "0"}))
+    report = verify_files(sides, Settings(inputs=32, batches=(1, 8), provider_options={"device_id": "0"}))
     assert report.passed
     for one in report.comparisons:
         assert one.agreement
@@ -43,5 +43,5 @@ def test_tf32_is_stated_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     build(["resnet18"], Options(output_dir=tmp_path, init=Init.RANDOM_STATS))
     sides = Verified("resnet18", ("onnxruntime:cpu", "onnxruntime:cuda"), output_dir=tmp_path)
-    report = verify(sides, Settings(tolerance=0.1, provider_options={"use_tf32": "1"}))
+    report = verify_files(sides, Settings(tolerance=0.1, provider_options={"use_tf32": "1"}))
     assert report.sides[1].notes == ("TF32 on",)

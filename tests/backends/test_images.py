@@ -17,7 +17,7 @@ from resnetgen.backends.images import load_bytes, load_images, normalise
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.spec.find import find_spec
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from support.oracle import torchvision_models
 
 PLAIN = Preprocess(Color.RGB, 1, (0, 0, 0), (1, 1, 1), None, (4, 6), Interpolation.BILINEAR)
@@ -38,7 +38,7 @@ SIZES = [(640, 480), (333, 500), (224, 224), (257, 1000), (100, 80)]
 
 
 def said(name: str) -> Preprocess:
-    found = load(find_spec(name)).preprocess
+    found = load_file(find_spec(name)).preprocess
     assert found
     return found
 

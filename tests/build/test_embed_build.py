@@ -13,7 +13,7 @@ import pytest
 
 from resnetgen.backends.images import normalise
 from resnetgen.cli import main
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from support.helpers import error, on_onnxruntime
 
 TINY = """\
@@ -57,7 +57,7 @@ def test_model_computes_the_same(more: tuple[str, ...], run: Run) -> None:
     assert run("build", "tiny.yaml", "--output-dir", "plain", *more) == (0, "")
     assert run("build", "tiny.yaml", "--embed-preprocess", *more) == (0, "")
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-    preprocess = load(Path("tiny.yaml")).preprocess
+    preprocess = load_file(Path("tiny.yaml")).preprocess
     assert preprocess
     wanted = on_onnxruntime(Path("plain/tiny/tiny.onnx"), normalise(images, preprocess))
     assert error(on_onnxruntime(Path("generated/tiny/tiny.onnx"), images), wanted) < 1e-6  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ def program(work: str) -> subprocess.Popen[str]:
     """`resnetgen verify net.onnx`, with other work in place of running a model."""
     code = f"""
 import os, signal, sys, time
-from resnetgen.verify import spec as verification
+from resnetgen.verification import spec as verification
 from resnetgen.cli import run
 
 def run_for_ever():
@@ -29,7 +29,7 @@ def run_for_ever():
 def verify(*_):
     {work}
 
-verification.verify = verify
+verification.verify_files = verify
 run()
 """
     path = os.pathsep.join(sys.path)

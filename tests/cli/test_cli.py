@@ -89,7 +89,7 @@ def test_bundled_names_build_from_any_folder(run: Run) -> None:
     ("args", "code", "message"),
     [
         (("build",), Exit.USAGE, "Missing argument"),
-        (("build", "tiny.yaml", "--target", "tensorrt"), Exit.USAGE, "'tensorrt' is not one of"),
+        (("build", "tiny.yaml", "--target", "tensorrt"), Exit.USAGE, "no format is called 'tensorrt'"),
         (("build", "tiny.yaml", "--set", "classes"), Exit.USAGE, "is not of the form classes=10"),
         (("build", "tiny.yaml", "--no-weights"), Exit.USAGE, "an ONNX model holds its weights"),
         (("build", "tiny.yaml", "--target", "caffe", "--verify"), Exit.USAGE, "add --target onnx"),

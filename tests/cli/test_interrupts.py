@@ -48,13 +48,13 @@ def run(command: str, work: str = "pass", before: str = "") -> tuple[int, str]:
     code = f"""
 import io, os, signal, sys
 {before}
-from resnetgen.build import convert; from resnetgen.verify import spec as verification
+from resnetgen.build import convert; from resnetgen.verification import spec as verification
 from resnetgen.cli import run
 
 def work(*_):
     {work}
 
-verification.verify = convert.convert = work
+verification.verify_files = convert.convert = work
 run()
 """
     words = {"verify": ["verify", "net.onnx"], "convert": ["weights", "convert", "a", "b", "--spec", "c"]}[command]

@@ -54,7 +54,7 @@ def test_open_files_run_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
             onerror(os.open, path, error)
 
     with monkeypatch.context() as patch:
-        patch.setattr("resnetgen.verify.sides.write", open_nothing)
+        patch.setattr("resnetgen.verification.sides.write", open_nothing)
         patch.setattr("shutil.rmtree", remove_nothing)
         result = run("verify", "tiny.yaml")
     assert (result.code, result.err.count("error[")) == (5, 1)

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_encoding, text_format
 from msgspec.structs import replace
 
-from resnetgen.diff import Difference, Net, Record, Word, compare, load, parse
+from resnetgen.comparison import Difference, Net, Record, Word, compare, load, parse
 from resnetgen.errors import Exit, Failure, Source, Span
 from resnetgen.formats.caffe.model import text
 from resnetgen.formats.caffe.model.schema import message

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from google.protobuf import text_format
 
-from resnetgen.diff import compare, parse
-from resnetgen.diff.prototxt import of_model
+from resnetgen.comparison import compare, parse
+from resnetgen.comparison.prototxt import of_model
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.model.read import of_message
 from resnetgen.formats.caffe.model.schema import known_fields, message

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from resnetgen.diff import Net, Record, compare, search
-from resnetgen.diff.compare import _Comparison
-from resnetgen.diff.match import by_structure
-from resnetgen.diff.pair import Pair
-from resnetgen.diff.partition import Partition
-from resnetgen.diff.work import Work
+from resnetgen.comparison import Net, Record, compare, search
+from resnetgen.comparison.compare import _Comparison
+from resnetgen.comparison.match import by_structure
+from resnetgen.comparison.pair import Pair
+from resnetgen.comparison.partition import Partition
+from resnetgen.comparison.work import Work
 from support.diff_nets import DATA, FAMILIES, Family, circles, conv, disguised, graph, net, regular, rewired, total
 
 

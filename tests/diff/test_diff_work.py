@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-import resnetgen.diff
-from resnetgen.diff import Net, Record, align, compare, match, parse, search
-from resnetgen.diff.lines import unified_diff
-from resnetgen.diff.match import by_structure
-from resnetgen.diff.subsequence import common
-from resnetgen.diff.work import Work
+import resnetgen.comparison
+from resnetgen.comparison import Net, Record, align, compare, match, parse, search
+from resnetgen.comparison.lines import unified_diff
+from resnetgen.comparison.match import by_structure
+from resnetgen.comparison.subsequence import common
+from resnetgen.comparison.work import Work
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.model import text
 from support.diff_nets import DATA, FAMILIES, Family, changed_at, conv, disguised, net, regular, rewired
 from support.work import lines_run
 
-ROOM = str(Path(resnetgen.diff.__file__).parent)
+ROOM = str(Path(resnetgen.comparison.__file__).parent)
 STEPS = 2.2
 """How many times the steps may be when the net is twice as large: n log n, at these sizes."""
 LINES = 2.4

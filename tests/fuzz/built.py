@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from msgspec.structs import replace
 
 from resnetgen.build.options import Options
-from resnetgen.build.options import Target as Kind
 from resnetgen.build.run import build
 from resnetgen.deploy.config import Serving
 from resnetgen.deploy.triton import Wanted, deploy
@@ -55,7 +54,7 @@ def config(spec: str) -> bytes:
         (folder / "net.yaml").write_text(spec)
         (folder / "labels.txt").write_text("a\nb\nc\n")
         wanted = Wanted(labels=folder / "labels.txt", serving=Serving(max_batch=8))
-        deploy(str(folder / "net.yaml"), Options((Kind.ONNX,), folder / "repository"), wanted)
+        deploy(str(folder / "net.yaml"), Options(output_dir=folder / "repository"), wanted)
         return (folder / "repository/net/config.pbtxt").read_bytes()
 
 
@@ -67,12 +66,12 @@ def _files() -> dict[str, bytes]:
         for name, text in NETS.items():
             spec = folder / f"{name}.yaml"
             spec.write_text(text)
-            onnx = Options((Kind.ONNX,), folder / "onnx", opset=21, embed_preprocess=name == "residual")
+            onnx = Options(output_dir=folder / "onnx", opset=21, embed_preprocess=name == "residual")
             build([str(spec)], onnx)
             if name == "residual":
                 build([str(spec)], replace(onnx, output_dir=folder / "unfolded", fold=False, embed_preprocess=False))
                 for dialect in (Dialect.BVLC, Dialect.OPENCV):
-                    build([str(spec)], Options((Kind.CAFFE,), folder / dialect, dialect=dialect))
+                    build([str(spec)], Options(targets=("caffe",), output_dir=folder / dialect, dialect=dialect))
         for path in sorted(folder.rglob("*.*")):
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = path.read_bytes()

@@ -27,7 +27,7 @@ from resnetgen.network import compile_spec
 from resnetgen.passes.fold_norm import fold_norm
 from resnetgen.passes.pipeline import run_passes
 from resnetgen.summary import summarise
-from resnetgen.verify import Settings, verify_against_spec
+from resnetgen.verification import Settings, verify_against_spec
 from resnetgen.weights.draw import keys
 from support.helpers import error, evaluate, image, of_nodes, random_weights, write_caffe, write_onnx
 

@@ -12,7 +12,7 @@ import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 from PIL import Image
 
-from resnetgen import verify as verify_room
+from resnetgen import verification as verify_room
 from resnetgen.errors import Exit, Failure
 from resnetgen.precision import calibration, quantise
 from resnetgen.precision.agreement import measure
@@ -20,7 +20,7 @@ from resnetgen.precision.calibration import Images
 from resnetgen.precision.options import TOLERANCES, Precision, PrecisionOptions, Tolerance
 from resnetgen.precision.plan import Fp32Plan, plan_precision
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.verify.inputs import Format
+from resnetgen.verification.inputs import Format
 from support.helpers import Result, Run
 
 TINY = """\

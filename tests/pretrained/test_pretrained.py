@@ -10,15 +10,16 @@ import pytest
 from msgspec.structs import replace
 
 from resnetgen.build.convert import convert
-from resnetgen.build.options import Options, Quiet, Target
+from resnetgen.build.options import Options
 from resnetgen.build.run import build
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.ir.graph import Graph
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import Source, load_pretrained, weight_namings
-from resnetgen.verify import Settings
-from resnetgen.verify.spec import Verified, verify
+from resnetgen.progress import Quiet
+from resnetgen.verification import Settings
+from resnetgen.verification.spec import Verified, verify_files
 from resnetgen.weights.assign import Assigned
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
 from resnetgen.weights.draw import keys
@@ -362,23 +363,23 @@ def test_every_convention_is_of_a_map_that_says_it() -> None:
 def test_the_reference_takes_the_same_checkpoint(tiny: Network, tmp_path: Path, on: tuple[str, ...]) -> None:
     own = tensors(tiny.graph, random_weights(tiny.graph))
     path = write(tmp_path / "a.npz", own, "npz")
-    options = Options(targets=(Target.ONNX, Target.CAFFE), pretrained=Source(path), output_dir=tmp_path)
+    options = Options(targets=("onnx", "caffe"), pretrained=Source(path), output_dir=tmp_path)
     build(["tiny.yaml"], options)
-    given = Verified("tiny.yaml", on, output_dir=tmp_path, weights=path)
-    assert verify(given, Settings()).passed
+    given = Verified("tiny.yaml", on, output_dir=tmp_path, checkpoint=path)
+    assert verify_files(given, Settings()).passed
     with pytest.raises(Failure, match=r"hold the weights of a\.npz, which the reference needs") as caught:
-        verify(replace(given, weights=None), Settings())
+        verify_files(replace(given, checkpoint=None), Settings())
     assert caught.value.exit is Exit.VERIFICATION
     other = write(tmp_path / "b.npz", own | {"head/fc.bias": own["head/fc.bias"] + 1}, "npz")
     with pytest.raises(Failure, match=r"b\.npz is not the checkpoint that a\.npz was"):
-        verify(Verified("tiny.yaml", output_dir=tmp_path, weights=other), Settings())
+        verify_files(Verified("tiny.yaml", output_dir=tmp_path, checkpoint=other), Settings())
 
 
 def test_stages_that_were_drawn_are_drawn_again(tiny: Network, tmp_path: Path) -> None:
     path = write(tmp_path / "a.npz", tensors(tiny.graph, random_weights(tiny.graph)), "npz")
     options = Options(pretrained=Source(path, reinit=("head",)), output_dir=tmp_path, seed=5, init=Init.RANDOM_STATS)
     build(["tiny.yaml"], options)
-    assert verify(Verified("tiny.yaml", output_dir=tmp_path, weights=path), Settings()).passed
+    assert verify_files(Verified("tiny.yaml", output_dir=tmp_path, checkpoint=path), Settings()).passed
 
 
 # Converting

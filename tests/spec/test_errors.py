@@ -20,7 +20,7 @@ from resnetgen.formats.caffe.emit import plan
 from resnetgen.ir.graph import Graph
 from resnetgen.paths import LIBRARY, SPECS
 from resnetgen.spec.find import short_path
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.spec.yaml import MAX_BYTES
 from resnetgen.weights.names import load_name_map
 from support.places import TESTS
@@ -49,7 +49,7 @@ def compile_for_caffe(path: Path) -> Graph:
     """The first lines of a spec may be `# --set name=value`."""
     head = path.read_bytes()[:200].decode("utf-8", "replace")
     settings = {name: float(value) for name, value in re.findall(r"^# --set (\w+)=(\S+)$", head, re.MULTILINE)}
-    spec = load(path, settings, shown=path.name)
+    spec = load_file(path, settings, shown=path.name)
     graph = expand(spec)
     plan(graph, load_name_map(spec.names.text, spec.names.span) if spec.names else None, None, with_weights=True)
     return graph
@@ -154,7 +154,7 @@ def marks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def refused(text: str, path: Path) -> list[Code]:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(Failure) as caught:
-        load(path)
+        load_file(path)
     return [problem.code for problem in caught.value.problems]
 
 
@@ -208,7 +208,7 @@ def _mutated(text: str, draw: random.Random) -> str:
 
 def _outcome(path: Path, text: str) -> tuple[Exit, set[Code]]:
     try:
-        expand(load(path))
+        expand(load_file(path))
     except Failure as failure:
         str(failure)
         return failure.exit, {problem.code for problem in failure.problems}

@@ -13,7 +13,7 @@ from resnetgen.expand.builder import MAX_ELEMENTS, Builder
 from resnetgen.ir.ops import Input, Relu
 from resnetgen.ir.path import NodePath
 from resnetgen.spec import schema
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.spec.yaml import parse_value
 from support.helpers import TINY
 from support.places import DATA
@@ -29,15 +29,15 @@ def write(folder: Path, text: str, name: str = "net") -> Path:
 
 def refused(path: Path, max_nodes: int = 20_000, **settings: int | float) -> tuple[Exit, Problem]:
     with pytest.raises(Failure) as caught:
-        expand(load(path, settings, shown="net.yaml"), max_nodes)
+        expand(load_file(path, settings, shown="net.yaml"), max_nodes)
     (problem,) = caught.value.problems
     return caught.value.exit, problem
 
 
 def test_as_many_nodes_as_allowed(tmp_path: Path) -> None:
     path = write(tmp_path, TINY)
-    count = len(expand(load(path)).nodes)
-    assert len(expand(load(path), count).nodes) == count
+    count = len(expand(load_file(path)).nodes)
+    assert len(expand(load_file(path), count).nodes) == count
     exit, problem = refused(path, count - 1)
     assert (exit, problem.code) == (Exit.LIMIT, Code.LIMIT)
     assert problem.message == f"the network has more than {count - 1:,} nodes"
@@ -47,7 +47,7 @@ def test_as_many_nodes_as_allowed(tmp_path: Path) -> None:
 def test_as_many_repetitions_as_allowed(tmp_path: Path) -> None:
     """The image, one node and three repetitions are five."""
     row = HEAD + "stages: {s: relu | (identity) xCOUNT}\n"
-    assert len(expand(load(write(tmp_path, row.replace("COUNT", "3"))), 5).nodes) == 2
+    assert len(expand(load_file(write(tmp_path, row.replace("COUNT", "3"))), 5).nodes) == 2
     exit, problem = refused(write(tmp_path, row.replace("COUNT", "4")), 5)
     assert (exit, problem.message) == (Exit.LIMIT, "the network has more than 5 nodes")
 
@@ -56,7 +56,7 @@ def test_as_many_calls_as_allowed(tmp_path: Path) -> None:
     """Of blocks that add no nodes: three for each node, where each repetition and each call counts as one."""
     text = HEAD + "blocks: {e: {body: identity}}\nstages: {s: relu | CELLS}\n"
     most = " | ".join(["e() x4"] * 3 + ["e() x3"])
-    assert len(expand(load(write(tmp_path, text.replace("CELLS", most))), 10).nodes) == 2
+    assert len(expand(load_file(write(tmp_path, text.replace("CELLS", most))), 10).nodes) == 2
     exit, problem = refused(write(tmp_path, text.replace("CELLS", f"{most} | (identity)")), 10)
     assert (exit, problem.code) == (Exit.LIMIT, Code.LIMIT)
     assert problem.message == "this spec repeats and calls blocks more than 30 times"
@@ -93,7 +93,7 @@ def test_specs_that_extend_one_another(count: int, is_allowed: bool, tmp_path: P
     for number in range(2, count + 1):
         write(tmp_path, f"extends: n{number - 1}\n", f"n{number}")
     if is_allowed:
-        assert len(load(tmp_path / f"n{count}.yaml").sources) == count + 1  # and std
+        assert len(load_file(tmp_path / f"n{count}.yaml").sources) == count + 1  # and std
         return
     exit, problem = refused(tmp_path / f"n{count}.yaml")
     assert (exit, problem.code) == (Exit.LIMIT, Code.LIMIT)
@@ -128,20 +128,20 @@ def test_a_default_that_nothing_sets(left_out: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["n", "N", "_", "_n", "Zz9_", "aZ"])
 def test_names_of_parameters(name: str, tmp_path: Path) -> None:
-    spec = load(write(tmp_path, f"{HEAD}params: {{{name}: 3}}\nstages: {{s: 'fc ${name}'}}\n"))
+    spec = load_file(write(tmp_path, f"{HEAD}params: {{{name}: 3}}\nstages: {{s: 'fc ${name}'}}\n"))
     assert spec.params == {name: 3}
     assert expand(spec).shapes["s/fc"] == (3,)
 
 
 @pytest.mark.parametrize("name", ["b", "B", "_b.C", "Zz9_.a"])
 def test_names_of_blocks(name: str, tmp_path: Path) -> None:
-    spec = load(write(tmp_path, f"{HEAD}blocks: {{{name}: {{body: relu}}}}\nstages: {{s: {name}()}}\n"))
+    spec = load_file(write(tmp_path, f"{HEAD}blocks: {{{name}: {{body: relu}}}}\nstages: {{s: {name}()}}\n"))
     assert [node.op.keyword for node in expand(spec).nodes] == ["input", "relu"]
 
 
 @pytest.mark.parametrize("name", ["s", "S", "_s", "9s", "Conv2_X.a-b", "zZ9"])
 def test_names_of_rows(name: str, tmp_path: Path) -> None:
-    spec = load(write(tmp_path, f"{HEAD}stages: {{{name}: relu}}\n"))
+    spec = load_file(write(tmp_path, f"{HEAD}stages: {{{name}: relu}}\n"))
     assert [row.stage for row in spec.rows] == [name]
     assert expand(spec).nodes[1].name == f"{name}/relu"
 
@@ -202,7 +202,7 @@ def test_a_directive_is_shown_where_it_stands(before: str, line: int) -> None:
 @pytest.mark.parametrize(("merge", "shape"), [("add", (4, 8, 8)), ("mul", (4, 8, 8)), ("concat", (8, 8, 8))])
 def test_what_merges_a_bracket(merge: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     text = f"{HEAD}defaults: {{bracket: {{merge: {merge}, after: null}}}}\nstages: {{s: '[3x3, 4]'}}\n"
-    graph = expand(load(write(tmp_path, text)))
+    graph = expand(load_file(write(tmp_path, text)))
     assert (graph.nodes[-1].op.keyword, graph.shapes[graph.nodes[-1].name]) == (merge, shape)
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, event, given, settings
 
 from resnetgen.errors import Code, Exit, Failure, Problem
 from resnetgen.expand import expand
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from support.strategies import SPEC, Files, networks, odd_specs
 from support.work import count_lines
 
@@ -29,7 +29,7 @@ def attempt(files: Files, folder: Path) -> Failure | None:
     path, refused = files.write(folder), None
     with count_lines(limit=LINES):
         try:
-            expand(load(path, shown=SPEC))
+            expand(load_file(path, shown=SPEC))
         except Failure as failure:
             refused = failure
         rendered = str(refused)

@@ -20,7 +20,7 @@ from resnetgen.ir.ops import VOCABULARY, BatchNorm, Conv, attributes
 from resnetgen.paths import LIBRARY, SPECS
 from resnetgen.spec import schema
 from resnetgen.spec.find import short_path
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.spec.table import Row, Spec
 from resnetgen.spec.yaml import parse
 from support.places import ROOT
@@ -36,7 +36,7 @@ def load_texts(folder: Path, *texts: str, **settings: int | float) -> Spec:
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     path = folder / "net.yaml"
     path.write_text(texts[-1], encoding="utf-8")
-    return load(path, settings, shown="net.yaml")
+    return load_file(path, settings, shown="net.yaml")
 
 
 def compile_text(folder: Path, text: str) -> Graph:
@@ -250,7 +250,7 @@ def test_library_of_ones_own(tmp_path: Path) -> None:
 def test_a_spec_may_extend_the_bundled_one_of_its_name(tmp_path: Path) -> None:
     path = tmp_path / "resnet18.yaml"
     path.write_text("extends: resnet18\nname: mine\n", encoding="utf-8")
-    assert load(path).title == "mine"
+    assert load_file(path).title == "mine"
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,8 @@ def test_name(path: str, name: str, tmp_path: Path) -> None:
     file = tmp_path / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("use: std\ninput: 3x8x8\nstages: {s: gap}\n", encoding="utf-8")
-    assert load(file).name == name
-    assert load(file).title == name
+    assert load_file(file).name == name
+    assert load_file(file).title == name
 
 
 @pytest.mark.parametrize("name", ["n et.yaml", "né.yaml", "a..b.yaml", "-.yaml"])
@@ -270,7 +270,7 @@ def test_no_name(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_text("use: std\ninput: 3x8x8\nstages: {s: gap}\n", encoding="utf-8")
     with pytest.raises(Failure) as caught:
-        load(file)
+        load_file(file)
     assert [problem.code for problem in caught.value.problems] == [Code.BAD_NAME]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from resnetgen.diff import Net, Record
+from resnetgen.comparison import Net, Record
 
 DATA = Record("data", "Input")
 

@@ -21,7 +21,7 @@ from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.network import Network, compile_spec
 from resnetgen.passes.pipeline import run_passes
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap
 from resnetgen.weights.source import Array, Key, Weights
@@ -67,7 +67,7 @@ def compile_text(text: str) -> Graph:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "net.yaml"
         path.write_text(text, encoding="utf-8")
-        return expand(load(path, shown="net.yaml"))
+        return expand(load_file(path, shown="net.yaml"))
 
 
 def cells(row: str, image: str = "4x11x9") -> Graph:

@@ -20,7 +20,7 @@ import numpy as np
 
 from resnetgen.expand import expand
 from resnetgen.ir.graph import Graph
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.spec.syntax import Size
 from resnetgen.weights.names import NameMap, load_name_map, weight_names
 from resnetgen.weights.source import Array, Key
@@ -166,7 +166,7 @@ def own_shapes(graph: Graph, names: NameMap) -> dict[str, tuple[int, ...]]:
 
 def at(path: Path, *extents: int) -> Graph:
     """The network of a spec for an input of another size."""
-    spec = load(path)
+    spec = load_file(path)
     return expand(spec.at(Size(extents, spec.span)))
 
 

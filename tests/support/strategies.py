@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from resnetgen.expand import expand
 from resnetgen.ir.graph import Graph
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from support.spec_blocks import block_cell
 from support.spec_mistakes import documents, misspelt
 from support.spec_writer import ACTIVATIONS, NORMS, UNITS, Brackets, Shape, Writer
@@ -36,7 +36,7 @@ class Files:
         return folder / SPEC
 
     def compile(self, folder: Path) -> Graph:
-        return expand(load(self.write(folder), shown=SPEC))
+        return expand(load_file(self.write(folder), shown=SPEC))
 
 
 @st.composite

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.verify import Settings
-from resnetgen.verify.comparison import Distance, is_scores
-from resnetgen.verify.inputs import Format, Part, adapted, make, random_images
-from resnetgen.verify.run import verify_sides
-from resnetgen.verify.sides import Facts, SavedSide
-from resnetgen.verify.values import Values, join, require_numbers
+from resnetgen.verification import Settings
+from resnetgen.verification.comparison import Distance, is_scores
+from resnetgen.verification.inputs import Format, Part, adapted, make, random_images
+from resnetgen.verification.run import verify_sides
+from resnetgen.verification.sides import Facts, SavedSide
+from resnetgen.verification.values import Values, join, require_numbers
 
 NAMES = ("a", "b")
 

@@ -24,9 +24,9 @@ from resnetgen.build.options import Options
 from resnetgen.build.run import build
 from resnetgen.cli import main
 from resnetgen.errors import Exit, Failure
-from resnetgen.verify import Report, Settings, arrays
-from resnetgen.verify.comparison import Agreement, Distance, Pair, Tensors, pair_inner, pair_outputs
-from resnetgen.verify.spec import Verified, verify
+from resnetgen.verification import Report, Settings, arrays
+from resnetgen.verification.comparison import Agreement, Distance, Pair, Tensors, pair_inner, pair_outputs
+from resnetgen.verification.spec import Verified, verify_files
 from resnetgen.weights.initialise import Init
 
 TINY = """\
@@ -70,7 +70,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
 
 def check(*on: str, word: str = "tiny.yaml", against: str | None = None, save: str = "", **settings: Any) -> Report:
-    return verify(Verified(word, on, against, save=Path(save) if save else None), Settings(**settings))
+    return verify_files(Verified(word, on, against, save=Path(save) if save else None), Settings(**settings))
 
 
 def refused(*on: str, **given: Any) -> Failure:

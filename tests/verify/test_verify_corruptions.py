@@ -16,9 +16,9 @@ from resnetgen.backends.onnxruntime import Device
 from resnetgen.formats.caffe.layers import Weight
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.ir.ops import BatchNorm, Conv, Fc
-from resnetgen.verify import Expected, Report, Settings, caffe, verify_sides
-from resnetgen.verify.inputs import Part
-from resnetgen.verify.sides import CaffeSide, OnnxSide, ReferenceSide, Side, Values
+from resnetgen.verification import Expected, Report, Settings, caffe, verify_sides
+from resnetgen.verification.inputs import Part
+from resnetgen.verification.sides import CaffeSide, OnnxSide, ReferenceSide, Side, Values
 from resnetgen.weights.source import Array, Key
 from support.helpers import CaffeModel, compile_text, random_weights, write_caffe, write_onnx
 

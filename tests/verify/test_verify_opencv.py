@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from resnetgen.build.options import Options, Target
+from resnetgen.build.options import Options
 from resnetgen.build.run import build
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.verify import Report, Settings
-from resnetgen.verify.spec import Verified, verify
+from resnetgen.verification import Report, Settings
+from resnetgen.verification.spec import Verified, verify_files
 from resnetgen.weights.initialise import Init
 
 pytestmark = pytest.mark.opencv
@@ -27,7 +27,7 @@ stages:
   conv2_x: 9x9   | maxpool 3x3, /2, p=1 | [1x1, 8; 3x3, 8; 1x1, 16] x2
   head:    1x1   | gap | fc $classes | softmax
 """
-BOTH = Options(targets=(Target.ONNX, Target.CAFFE), init=Init.RANDOM_STATS)
+BOTH = Options(targets=("onnx", "caffe"), init=Init.RANDOM_STATS)
 PROTOTXT, CAFFEMODEL = Path("generated/small/small.prototxt"), Path("generated/small/small.caffemodel")
 
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check(*on: str, word: str = "small.yaml", against: str | None = None, settings: Settings | None = None) -> Report:
-    return verify(Verified(word, on, against), settings or Settings())
+    return verify_files(Verified(word, on, against), settings or Settings())
 
 
 def refused(*on: str, word: str = "small.yaml") -> Failure:
@@ -178,14 +178,14 @@ def test_broken_files(folder: Path, spoil: Callable[[], object], message: str) -
 
 def test_files_of_another_state_of_the_spec(folder: Path) -> None:
     """Only those that are looked at count; and weights of another seed are other weights."""
-    build(["small.yaml"], replace(BOTH, seed=1, targets=(Target.ONNX,)))
+    build(["small.yaml"], replace(BOTH, seed=1, targets=("onnx",)))
     report = check("onnxruntime", "opencv")
     assert report.first_difference
     assert report.first_difference.name == "conv1/relu6"
     assert check("opencv").passed
     assert check("onnxruntime").passed
     (folder / "small.yaml").write_text(SMALL.replace("fc $classes", "fc 11"))
-    build(["small.yaml"], replace(BOTH, targets=(Target.ONNX,)))
+    build(["small.yaml"], replace(BOTH, targets=("onnx",)))
     assert check("onnxruntime").passed
     failure = refused("onnxruntime", "opencv")
     assert failure.exit is Exit.VERIFICATION
@@ -209,7 +209,8 @@ FULL_SIZE = [
 def test_both_formats_at_full_size(name: str, tmp_path: Path) -> None:
     """At most 1e-4 of each tensor's largest value, and the same first class for 32 images."""
     build([name], replace(BOTH, output_dir=tmp_path))
-    report = verify(Verified(name, ("onnxruntime", "opencv"), output_dir=tmp_path), Settings(inputs=32, batches=(8,)))
+    compared = Verified(name, ("onnxruntime", "opencv"), output_dir=tmp_path)
+    report = verify_files(compared, Settings(inputs=32, batches=(8,)))
     for path in tmp_path.rglob("*.*"):
         path.unlink()
     assert report.passed, report.failure()

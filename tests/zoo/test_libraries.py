@@ -16,7 +16,7 @@ from resnetgen.errors import Failure
 from resnetgen.expand import expand
 from resnetgen.paths import SPECS
 from resnetgen.spec.find import find_spec
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.weights.names import load_name_map
 from support import oracle
 from support.helpers import bundled
@@ -64,7 +64,7 @@ def library_of(network: str) -> str:
 
 
 def own_figures(network: str) -> Row:
-    spec = load(find_spec(network))
+    spec = load_file(find_spec(network))
     graph = expand(spec)
     return {
         "name": spec.stem,
@@ -165,5 +165,5 @@ def test_another_width_gives_another_digest(tmp_path: Path) -> None:
     """Negative control: a pruned network whose attention has the kernels of the pruned widths."""
     text = "extends: timm/ecaresnet50d_pruned\nblocks: {attention: {params: {full: null}, body: eca()}}\n"
     (tmp_path / "net.yaml").write_text(text, encoding="utf-8")
-    shapes = oracle.own_shapes(expand(load(tmp_path / "net.yaml")), NAMES["timm"])
+    shapes = oracle.own_shapes(expand(load_file(tmp_path / "net.yaml")), NAMES["timm"])
     assert oracle.digest(shapes) != NETWORKS["timm/ecaresnet50d_pruned"]["weights"]

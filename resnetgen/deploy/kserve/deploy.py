@@ -7,7 +7,7 @@ from math import ceil, prod
 from msgspec import Struct
 from msgspec.structs import replace
 
-from resnetgen.build.options import Built, Options, Progress, Quiet
+from resnetgen.build.options import Built, Options
 from resnetgen.deploy import triton
 from resnetgen.deploy.config import Device, Serving
 from resnetgen.deploy.kserve.existing import require_same_service
@@ -25,6 +25,7 @@ from resnetgen.deploy.kserve.storage import storage_uri
 from resnetgen.deploy.ranges import RANGES, require_in_range
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.manifest import Entry
+from resnetgen.progress import Progress, Quiet
 from resnetgen.staging.files import staging
 
 REPOSITORY = "repository"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen.deploy.kserve.service import MARK
-from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.errors import Code, Exit, Failure, FileError, Source, Span, fail
 from resnetgen.inputs import read_bytes
 from resnetgen.spec import yaml
 
@@ -22,7 +22,7 @@ def require_same_service(path: Path, name: str) -> None:
     try:
         metadata = yaml.parse(source).get("metadata")
     except Failure as failure:
-        raise Failure(Exit.IO, failure.problems) from None
+        raise FileError(failure.problems) from None
     found = metadata.get("name") if isinstance(metadata, yaml.Mapping) else None
     if not isinstance(found, yaml.Scalar):
         raise _refused(Span(source, 0, len(MARK)), "the manifest that stands there names no service")

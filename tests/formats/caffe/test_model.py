@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.diff import compare, parse
+from resnetgen.comparison import compare, parse
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.formats.caffe.model.net import Model
 from resnetgen.formats.caffe.model.read import of_message

@@ -15,7 +15,7 @@ from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import MIB, Target
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.verify import arrays
+from resnetgen.verification import arrays
 from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint.pickled import BadPickle, load
 from support.checkpoint_files import CAFFE, FILES, TENSORS, blob, field, layer, legacy_blob, v1_layer

@@ -9,14 +9,14 @@ from fuzz.mutate import wire
 from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
-from resnetgen.diff import prototxt
+from resnetgen.comparison import prototxt
 from resnetgen.errors import Exit
 from resnetgen.formats.caffe.model.schema import message, parse_prototxt
 from resnetgen.formats.caffe.read import read_graph
 from resnetgen.formats.onnx import decode
 from resnetgen.formats.onnx.read import read_file
 from resnetgen.formats.values import show
-from resnetgen.verify import caffe
+from resnetgen.verification import caffe
 
 _FOREIGN = r"""# written by hand
 name: "net\n\303\251\x41\u00e9" force_backward: true state { phase: TEST level: 1 stage: 'deploy' }

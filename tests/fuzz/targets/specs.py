@@ -12,7 +12,7 @@ from resnetgen.expand import expand
 from resnetgen.ir.ops import VOCABULARY
 from resnetgen.paths import SPECS as BUNDLED
 from resnetgen.spec.expressions import evaluate
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.spec.rows import parse_cells, parse_expression, parse_row, parse_size
 from resnetgen.spec.syntax import Binary, Choice, Number, Unary, Variable
 from resnetgen.spec.yaml import Mapping, Scalar, parse, read_source
@@ -105,7 +105,7 @@ _WORDS = (
 def parse_spec(data: bytes, folder: Path) -> None:
     path = folder / "spec.yaml"
     path.write_bytes(data)
-    spec = load(path, shown=path.name)
+    spec = load_file(path, shown=path.name)
     if spec.names:
         load_name_map(spec.names.text, spec.names.span)
     expand(spec, _NODES)
@@ -141,7 +141,7 @@ def parse_text(data: bytes, folder: Path) -> None:
 def text_seeds() -> list[bytes]:
     """The rows and expressions of the bundled specs."""
     rows = {b"3 * $n - (2 if $n > 1.5 else -1e3) // 4 % 3", b"3x224x224", b"7x7 | [1x1, $n; 3x3, 2 * $n] x $n + 1 /2"}
-    for path in (*BUNDLED.rglob("*.yaml"), Path(load.__code__.co_filename).parents[1] / "library" / "std.yaml"):
+    for path in (*BUNDLED.rglob("*.yaml"), Path(load_file.__code__.co_filename).parents[1] / "library" / "std.yaml"):
         _collect(parse(read_source(path)), rows)
     return sorted(rows)
 

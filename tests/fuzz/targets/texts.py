@@ -17,9 +17,9 @@ from resnetgen.labels import read_labels
 from resnetgen.manifest import MANIFEST, Entry
 from resnetgen.predict.folder import PREPROCESS, read_folder
 from resnetgen.spec.find import find_spec
-from resnetgen.spec.load import load
+from resnetgen.spec.load import load_file
 from resnetgen.spec.table import Spec
-from resnetgen.verify import origin
+from resnetgen.verification import origin
 
 _CLASSES = 5
 
@@ -86,7 +86,7 @@ def parse_manifest(data: bytes, folder: Path) -> None:
 
 @cache
 def _spec() -> Spec:
-    return load(find_spec("resnet18"))
+    return load_file(find_spec("resnet18"))
 
 
 def manifest_seeds() -> list[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from resnetgen.diff.partition import Partition
+from resnetgen.comparison.partition import Partition
 
 MAX_WASTED = 1_000_000
 """Limit of steps for choices that are undone, plus WASTED_PER_EDGE for each end of an edge."""

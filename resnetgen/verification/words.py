@@ -6,10 +6,10 @@ from pathlib import Path
 
 from resnetgen.backends.onnxruntime import Provider
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.verify import arrays, caffe
-from resnetgen.verify.settings import Settings
-from resnetgen.verify.sides import CaffeSide, OnnxSide, ReferenceSide, SavedSide, Side
-from resnetgen.verify.subject import Subject
+from resnetgen.verification import arrays, caffe
+from resnetgen.verification.settings import Settings
+from resnetgen.verification.sides import CaffeSide, OnnxSide, ReferenceSide, SavedSide, Side
+from resnetgen.verification.subject import Subject
 
 REFERENCE = "reference"
 KNOWN = "reference, onnxruntime, onnxruntime:cpu, onnxruntime:cuda, opencv, MODEL.onnx, NET.prototxt, FILE.npz"

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, Failure, Problem
-from resnetgen.verify.comparison import Agreement
-from resnetgen.verify.sides import Facts
+from resnetgen.errors import Code, Failure, Problem, VerificationError
+from resnetgen.verification.comparison import Agreement
+from resnetgen.verification.sides import Facts
 
 
 class Layer(Struct, frozen=True):
@@ -130,4 +130,14 @@ class Report(Struct, frozen=True):
     def failure(self) -> Failure:
         """Return the Failure (exit 7) of a report that has not passed, with the first difference of each comparison."""
         found = ((one, one.first_difference) for one in self.comparisons)
-        return Failure(Exit.VERIFICATION, tuple(one.problem(first) for one, first in found if first))
+        return VerificationError(tuple(one.problem(first) for one, first in found if first))
+
+    def raise_if_different(self) -> None:
+        """Raise VerificationError with the first difference of each comparison; return None if all are equal."""
+        if not self.passed:
+            raise self.failure()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Report {self.subject}: {'equal' if self.passed else 'different'}, {len(self.comparisons)} comparisons>"
+        )

@@ -12,13 +12,13 @@ from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, did_you_mean, fail
 from resnetgen.preprocess import Preprocess
-from resnetgen.verify import arrays
-from resnetgen.verify.comparison import Agreement, Distance, Pair, Tensors, is_scores, pair_inner, pair_outputs
-from resnetgen.verify.inputs import Format, Inputs, Part, adapted, make
-from resnetgen.verify.report import Comparison, Layer, Report
-from resnetgen.verify.settings import Settings
-from resnetgen.verify.sides import SAVED_INPUT, SavedSide, Side
-from resnetgen.verify.values import Values, join, join_output
+from resnetgen.verification import arrays
+from resnetgen.verification.comparison import Agreement, Distance, Pair, Tensors, is_scores, pair_inner, pair_outputs
+from resnetgen.verification.inputs import Format, Inputs, Part, adapted, make
+from resnetgen.verification.report import Comparison, Layer, Report
+from resnetgen.verification.settings import Settings
+from resnetgen.verification.sides import SAVED_INPUT, SavedSide, Side
+from resnetgen.verification.values import Values, join, join_output
 from resnetgen.weights.source import Array
 
 Progress = Callable[[int, int], None]

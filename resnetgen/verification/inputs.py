@@ -16,8 +16,8 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
-from resnetgen.verify import arrays
-from resnetgen.verify.settings import Settings
+from resnetgen.verification import arrays
+from resnetgen.verification.settings import Settings
 
 
 class Format(Struct, frozen=True):

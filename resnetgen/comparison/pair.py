@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from resnetgen.diff.net import Record
-from resnetgen.diff.work import Work
+from resnetgen.comparison.net import Record
+from resnetgen.comparison.work import Work
 from resnetgen.formats.values import Value, Word
 
 Member = tuple[int, int]

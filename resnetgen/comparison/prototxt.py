@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnetgen.diff.net import Net, Record
+from resnetgen.comparison.net import Net, Record
 from resnetgen.errors import Source
 from resnetgen.formats.caffe.model import read
 from resnetgen.formats.caffe.model.net import Layer, Model

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 
-from resnetgen.diff.difference import Difference, FieldDifference, LayerDifference, Only, Side
-from resnetgen.diff.match import by_name, by_structure
-from resnetgen.diff.net import Net, Record
-from resnetgen.diff.pair import Member, sharing
+from resnetgen.comparison.difference import Difference, FieldDifference, LayerDifference, Only, Side
+from resnetgen.comparison.match import by_name, by_structure
+from resnetgen.comparison.net import Net, Record
+from resnetgen.comparison.pair import Member, sharing
 from resnetgen.errors import Span
 from resnetgen.escape import MAX_SHOWN
 from resnetgen.formats.caffe.model.attributes import default_of

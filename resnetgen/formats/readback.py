@@ -1,4 +1,4 @@
-"""Check that a written file, read back, equals the plan; a difference is a bug, and nothing is published."""
+"""Check that a written file, read back, equals its plan; a difference is a bug, and nothing is published."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-from resnetgen.diff.pair import Pair, nearby
-from resnetgen.diff.subsequence import common
+from resnetgen.comparison.pair import Pair, nearby
+from resnetgen.comparison.subsequence import common
 
 MAX_STEPS = 2_000_000
 """Limit of steps for the longest alignments, plus STEPS_PER_RECORD for each record."""

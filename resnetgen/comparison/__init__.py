@@ -4,10 +4,10 @@ It prints nothing, and imports neither the compiler nor the command line. A net 
 Records can be compared.
 """
 
-from resnetgen.diff.compare import compare
-from resnetgen.diff.difference import Difference, FieldDifference, LayerDifference, Only, Side
-from resnetgen.diff.net import INPUT, Net, Record
-from resnetgen.diff.prototxt import load, parse
+from resnetgen.comparison.compare import compare
+from resnetgen.comparison.difference import Difference, FieldDifference, LayerDifference, Only, Side
+from resnetgen.comparison.net import INPUT, Net, Record
+from resnetgen.comparison.prototxt import load, parse
 from resnetgen.formats.values import Value, Word
 
 __all__ = [

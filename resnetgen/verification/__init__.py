@@ -11,12 +11,12 @@ from pathlib import Path
 
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
-from resnetgen.verify.report import Comparison, Layer, Report
-from resnetgen.verify.run import verify_sides
-from resnetgen.verify.settings import Settings
-from resnetgen.verify.sides import OnnxSide, ReferenceSide
-from resnetgen.verify.subject import Expected, Subject
-from resnetgen.verify.words import REFERENCE, open_side
+from resnetgen.verification.report import Comparison, Layer, Report
+from resnetgen.verification.run import verify_sides
+from resnetgen.verification.settings import Settings
+from resnetgen.verification.sides import OnnxSide, ReferenceSide
+from resnetgen.verification.subject import Expected, Subject
+from resnetgen.verification.words import REFERENCE, open_side
 from resnetgen.weights.source import Weights
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from os import PathLike, fspath
 from pathlib import Path
 
 from msgspec import Struct, field
 
+from resnetgen.arguments import require_instance, require_list, require_path
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import Source, load_pretrained
 from resnetgen.spec.find import bundled
-from resnetgen.verify import REFERENCE, Expected, Report, Settings, Subject, open_side, origin, verify_sides
-from resnetgen.verify.origin import Made, Origin
-from resnetgen.verify.run import Progress
+from resnetgen.verification import REFERENCE, Expected, Report, Settings, Subject, open_side, origin, verify_sides
+from resnetgen.verification.origin import Made, Origin
+from resnetgen.verification.run import Progress
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Array, Weights
 
@@ -21,25 +24,51 @@ from resnetgen.weights.source import Array, Weights
 class Verified(Struct, frozen=True):
     """Files to be verified, and the backends to compare."""
 
-    word: str
+    model: str
     """A spec whose files are below `output_dir`, or the path of a model or a prototxt."""
-    on: tuple[str, ...] = ()
-    """Backends, in the syntax of verify.words; the others are compared with the first. A single one is compared with
-    the reference: onnx's evaluator on the spec's network, unfolded."""
+    backends: tuple[str, ...] = ()
+    """Backends, in the syntax of verification.words; the others are compared with the first. A single one is compared
+    with the reference: the spec's network, unfolded, computed by the formulas of its ops."""
     against: str | None = None
     """Another backend to compare them with; None for none."""
     output_dir: Path = Path("generated")
     params: dict[str, int | float] = field(default_factory=dict)
-    weights: Path | None = None
+    checkpoint: Path | None = None
     """Checkpoint that the files were built from, if they were."""
     save: Path | None = None
-    """File for the outputs of the first backend of `on`; None for none."""
+    """File for the outputs of the first backend; None for none."""
+    network: Network | None = None
+    """Network that the files should be; None for that of their metadata."""
+    weights: Weights | None = None
+    """Weights that the files should have; None for those of their metadata."""
 
 
-def verify(given: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:
+def verify(
+    model: str | PathLike[str],
+    network: Network | None = None,
+    backends: Sequence[str] = (),
+    weights: Weights | None = None,
+    settings: Settings | None = None,
+) -> Report:
+    """Run a model on engines, and compare what they compute, tensor by tensor.
+
+    `model`: path of an ONNX model or a prototxt, or a spec whose files are below generated/. `network`: the network
+    that it should be; by default that of the bundled spec in its metadata. `backends`: onnxruntime, onnxruntime:cuda,
+    opencv, reference, or paths of models; the others are compared with the first, and a single one with the reference.
+    `weights`: those that the model should have; by default drawn as its metadata tells. Raises UsageError, FileError,
+    ModelError; a difference is in the result, whose `raise_if_different` raises VerificationError.
+    """
+    path = require_path(model, "model")
+    if network is not None:
+        require_instance(network, Network, "network")
+    words = tuple(require_list(backends, "backends"))
+    return verify_files(Verified(fspath(path), words, network=network, weights=weights), settings or Settings())
+
+
+def verify_files(given: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:
     """Run the built files, and compare them tensor by tensor. Raises Failure."""
     subject = _subject(given)
-    words = list(given.on or ("opencv" if given.word.endswith(".prototxt") else "onnxruntime",))
+    words = list(given.backends or ("opencv" if given.model.endswith(".prototxt") else "onnxruntime",))
     sides = [open_side(word, subject, settings) for word in words]
     against = given.against or (REFERENCE if len(words) == 1 else None)
     held = [open_side(against, subject, settings)] if against else []
@@ -51,27 +80,27 @@ def verify(given: Verified, settings: Settings, progress: Progress = lambda done
 
 def _subject(given: Verified) -> Subject:
     """Return the files, and their network as it was when they were built."""
-    if given.word.endswith((".onnx", ".prototxt")):
-        path = Path(given.word)
-        said = origin.of_onnx(path) if given.word.endswith(".onnx") else origin.of_caffe(path)
+    if given.model.endswith((".onnx", ".prototxt")):
+        path = Path(given.model)
+        said = origin.of_onnx(path) if given.model.endswith(".onnx") else origin.of_caffe(path)
         # A name in a file is that of a bundled spec, never a path.
-        found = _compiled_as(said.spec, said, given.params) if said.spec in bundled() else None
+        found = given.network or (_compiled_as(said.spec, said, given.params) if said.spec in bundled() else None)
         return Subject(path.name, path.with_suffix(""), _expected(found, said.made, given) if found else None)
-    network = compile_spec(given.word, given.params)
+    network = compile_spec(given.model, given.params)
     spec = network.spec
     stem = given.output_dir / spec.name / spec.stem
-    build = f"resnetgen build {given.word} --output-dir {given.output_dir}"
+    build = f"resnetgen build {given.model} --output-dir {given.output_dir}"
     files = {"onnx": _built_model(stem), "prototxt": stem.with_name(f"{stem.name}.prototxt")}
     read = {"onnx": origin.of_onnx, "prototxt": origin.of_caffe}
     built = {kind: read[kind](path) for kind, path in files.items() if path.is_file()}
     # Only a model stores the values of --set.
     settings = dict(built["onnx"].params if "onnx" in built else {}) | given.params
-    then = {kind: _compiled_as(given.word, said, settings) for kind, said in built.items()}
+    then = {kind: _compiled_as(given.model, said, settings) for kind, said in built.items()}
     stale = tuple(kind for kind, one in then.items() if one is None)
     # The reference's weights are those of the file that is run, even if the other file was built with others.
-    kinds = sorted(built, reverse=set(given.on) == {"opencv"})
+    kinds = sorted(built, reverse=set(given.backends) == {"opencv"})
     expected = next((_expected(one, built[kind].made, given) for kind in kinds if (one := then[kind])), None)
-    return Subject(given.word, stem, expected or _expected(network, Made(), given), build, stale, files["onnx"])
+    return Subject(given.model, stem, expected or _expected(network, Made(), given), build, stale, files["onnx"])
 
 
 def _built_model(stem: Path) -> Path:
@@ -91,11 +120,14 @@ def _built_model(stem: Path) -> Path:
 
 
 def _expected(network: Network, made: Made, given: Verified) -> Expected:
-    return Expected(network.graph, _weights(network, made, given.weights), network.names, network.spec.preprocess)
+    return Expected(network.graph, _weights(network, made, given), network.names, network.spec.preprocess)
 
 
-def _weights(network: Network, made: Made, path: Path | None) -> Weights:
-    """Return the weights that the files should have, by their metadata."""
+def _weights(network: Network, made: Made, given: Verified) -> Weights:
+    """Return the weights that the files should have: those that were given, or those of their metadata."""
+    if given.weights:
+        return given.weights
+    path = given.checkpoint
     drawn = Initialised(network.graph, made.seed, made.init)
     if path is None:
         return Missing(made.checkpoint) if made.checkpoint else drawn

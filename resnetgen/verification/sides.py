@@ -15,12 +15,12 @@ from resnetgen.backends import onnxruntime, opencv, reference
 from resnetgen.backends.onnxruntime import CUDA, FLOATS, Device, Provider, Session
 from resnetgen.formats.onnx.write import MAX_PROTOBUF, OnnxOptions, plan, write
 from resnetgen.inputs import read_bytes
-from resnetgen.verify import arrays, models
-from resnetgen.verify.caffe import CaffeFiles
-from resnetgen.verify.inputs import Format, Part
-from resnetgen.verify.settings import TOLERANCE, TOLERANCES
-from resnetgen.verify.subject import Expected
-from resnetgen.verify.values import Values, require_numbers, with_batch
+from resnetgen.verification import arrays, models
+from resnetgen.verification.caffe import CaffeFiles
+from resnetgen.verification.inputs import Format, Part
+from resnetgen.verification.settings import TOLERANCE, TOLERANCES
+from resnetgen.verification.subject import Expected
+from resnetgen.verification.values import Values, require_numbers, with_batch
 
 
 class Facts(Struct, frozen=True):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resnetgen.diff.align import MAX_STEPS, STEPS_PER_RECORD
-from resnetgen.diff.pair import numbered
-from resnetgen.diff.subsequence import common
-from resnetgen.diff.work import Work
+from resnetgen.comparison.align import MAX_STEPS, STEPS_PER_RECORD
+from resnetgen.comparison.pair import numbered
+from resnetgen.comparison.subsequence import common
+from resnetgen.comparison.work import Work
 
 _CONTEXT = 3
 """Number of equal lines shown around a change."""

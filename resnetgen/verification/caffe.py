@@ -16,7 +16,7 @@ from resnetgen.formats.caffe.model.text import Message, Scalar, parse, read
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import BatchNorm
-from resnetgen.verify.subject import Expected
+from resnetgen.verification.subject import Expected
 
 
 class CaffeFiles(Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from resnetgen.diff.net import Record
+from resnetgen.comparison.net import Record
 from resnetgen.escape import escape
 from resnetgen.formats.values import Value, show, to_json
 

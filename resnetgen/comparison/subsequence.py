@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from resnetgen.diff.work import Work
+from resnetgen.comparison.work import Work
 
 _MAX_EDITS = 1000
 """Limit of edits for Myers' algorithm: its time and memory grow with their square."""

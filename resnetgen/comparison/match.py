@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Sequence
 
-from resnetgen.diff.align import align
-from resnetgen.diff.net import Net, Record
-from resnetgen.diff.pair import Pair, nearby
-from resnetgen.diff.partition import Partition
-from resnetgen.diff.search import match_alike
-from resnetgen.diff.work import Work
+from resnetgen.comparison.align import align
+from resnetgen.comparison.net import Net, Record
+from resnetgen.comparison.pair import Pair, nearby
+from resnetgen.comparison.partition import Partition
+from resnetgen.comparison.search import match_alike
+from resnetgen.comparison.work import Work
 
 Matching = list[tuple[int, int]]
 """(place in A's records, place in B's) of each match; each place at most once."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from operator import itemgetter
 
-from resnetgen.diff.pair import Pair
+from resnetgen.comparison.pair import Pair
 
 
 class Partition:

@@ -1,0 +1,87 @@
+"""Checks of the types of arguments of the library, whose errors name the argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeVar
+
+from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def require_list(value: Any, argument: str) -> list[str]:
+    """Return a sequence of texts as a list. Raises UsageError for a single text, which is a sequence of letters, and
+    for other values."""
+    if isinstance(value, str):
+        raise _wrong(argument, "a list of texts", value, f"write [{value!r}]")
+    if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
+        raise _wrong(argument, "a list of texts", value)
+    return [str(item) for item in value]
+
+
+def require_path(value: Any, argument: str) -> Path:
+    """Return a path. Raises UsageError for a value that is neither a text nor a path, and for an empty text."""
+    if isinstance(value, str | PathLike) and value != "" and isinstance(path := fspath(value), str):
+        return Path(path)
+    raise _wrong(argument, "a path", value)
+
+
+def require_text(value: Any, argument: str) -> str:
+    """Return a text. Raises UsageError for another value."""
+    if isinstance(value, str):
+        return value
+    raise _wrong(argument, "a text", value)
+
+
+def require_instance(value: Any, kind: type, argument: str) -> None:
+    """Raise UsageError for a value of another class."""
+    if not isinstance(value, kind):
+        raise _wrong(argument, f"a {kind.__name__}", value)
+
+
+def require_flag(value: Any, argument: str) -> bool:
+    """Return True or False. Raises UsageError for another value."""
+    if isinstance(value, bool):
+        return value
+    raise _wrong(argument, "True or False", value)
+
+
+def require_int(value: Any, argument: str) -> int:
+    """Return a whole number. Raises UsageError for another value."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise _wrong(argument, "a whole number", value)
+
+
+def require_params(values: Mapping[str, Any]) -> dict[str, int | float]:
+    """Return the values of a spec's parameters. Raises UsageError for one that is not a number."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _wrong(name, "a number, the value of a parameter of the spec", value)
+    return dict(values)
+
+
+def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], function: str) -> None:
+    """Raise UsageError for a keyword argument that a function does not have."""
+    for name in given:
+        if name not in known:
+            message = f"{function} has no argument {name!r}"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=did_you_mean(name, known))
+
+
+def choose(kind: type[Choice], value: str, option: str) -> Choice:
+    """Return the member of an enumeration with this value. Raises Failure (exit 2) if there is none."""
+    known = [member.value for member in kind]
+    if value in known:
+        return kind(value)
+    hint = did_you_mean(str(value), known)
+    raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{option}: {value!r} is not one of {', '.join(known)}", hint=hint)
+
+
+def _wrong(argument: str, kind: str, value: Any, hint: str = "") -> Failure:
+    shown = f"the text {value!r}" if isinstance(value, str) else f"a {type(value).__name__}"
+    return fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{argument}: {kind} is needed, not {shown}", hint=hint)

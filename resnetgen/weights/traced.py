@@ -1,0 +1,37 @@
+"""Weights together with their origin, which models and manifests record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resnetgen.weights.source import Array, Weights
+
+
+class TracedWeights:
+    def __init__(
+        self,
+        source: Weights,
+        origin: dict[str, str],
+        late_origin: Callable[[], dict[str, str]] = dict,
+        late_bytes: int = 0,
+        warnings: tuple[str, ...] = (),
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.source = source
+        self.origin = origin
+        """Metadata about the origin: a seed, or the name of a checkpoint."""
+        self.late_origin = late_origin
+        """Function that returns the metadata known only when all weights have been read, such as a checksum."""
+        self.late_bytes = late_bytes
+        """Largest size in bytes of the late metadata."""
+        self.warnings = warnings
+        """Differences between a checkpoint and the network that no shape reveals, a sentence each."""
+        self.begin = begin
+        """Function that starts the work that can run while the libraries of a format are imported."""
+
+    def tensor(self, node: str, parameter: str) -> Array:
+        """Return a parameter of a node: a new C-contiguous float32 array.
+
+        `parameter` is weight, bias, gamma, beta, mean or variance.
+        """
+        return self.source.tensor(node, parameter)
