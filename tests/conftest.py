@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resnetgen.cli import main
-from resnetgen.errors import Code, Exit, Failure, Problem, Span
+from resnetgen.errors import Code, Failure, Problem, Span
 from support.helpers import TINY, Result, Run
 
 # Tests import ONNX Runtime themselves, too, which would report that to its makers.
@@ -28,13 +28,13 @@ def _whole_problems() -> Iterator[None]:
     """Check the problems of every failure in any test: a code of the list, a message, and texts for hint and notes."""
     make = Failure.__init__
 
-    def checked(failure: Failure, exit: Exit, problems: tuple[Problem, ...]) -> None:
+    def checked(failure: Failure, problems: tuple[Problem, ...]) -> None:
         for problem in problems:
             assert isinstance(problem.code, Code)
             assert isinstance(problem.span, Span | None)
             assert all(isinstance(text, str) for text in (problem.message, problem.hint, *problem.notes))
             assert problem.message
-        make(failure, exit, problems)
+        make(failure, problems)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Failure, "__init__", checked)

@@ -114,22 +114,22 @@ def test_the_deepest_compile(name: str, target: str) -> None:
     Job(network, Weights.random(network), Options(targets=(target,)), Quiet()).plan()
 
 
-def lines_per_node(target: Target, n: int) -> float:
+def lines_per_node(target: str, n: int) -> float:
     """Compile and plan a network of 6n + 2 layers, 21n + 9 nodes."""
     with count_lines() as lines:
         network = compile_spec("resnet110_cifar", {"n": n})
-        Job(network, Options(targets=(target,)), Quiet()).plan()
+        Job(network, Weights.random(network), Options(targets=(target,)), Quiet()).plan()
     return lines.count / len(network.graph.nodes)
 
 
-def growth(target: Target) -> float:
+def growth(target: str) -> float:
     """How many times the lines of a node are in a network of 996 nodes what they are in one of 219."""
     lines_per_node(target, 1)  # imports what it needs
     return lines_per_node(target, 47) / lines_per_node(target, 10)
 
 
-@pytest.mark.parametrize("target", [Target.ONNX, Target.CAFFE])
-def test_work_of_a_node_does_not_grow_with_their_number(target: Target) -> None:
+@pytest.mark.parametrize("target", ["onnx", "caffe"])
+def test_work_of_a_node_does_not_grow_with_their_number(target: str) -> None:
     """Measured: 0.92 and 0.94. `python -m benchmarks compile_time` takes the time, of 50,000 nodes."""
     assert growth(target) < 1.1
 
@@ -145,7 +145,7 @@ def test_a_step_that_looks_at_all_nodes_for_each_is_seen(monkeypatch: pytest.Mon
         return plan(job)
 
     monkeypatch.setattr(Job, "plan", slow_plan)
-    assert growth(Target.ONNX) > 1.5
+    assert growth("onnx") > 1.5
 
 
 def small(name: str, folder: Path) -> Network:
