@@ -45,11 +45,8 @@ HEAVY = {
     "PIL": {"backends/decode"},
     "lark": {"spec/grammar", "spec/rows", "formats/caffe/model/text"},
     "ruamel": {"spec/yaml"},
-    "mlserver": {"serve"},
-    "fastapi": {"serve"},
-    "uvicorn": {"serve"},
-    "orjson": {"serve"},
-    "starlette": {"serve"},
+    "uvicorn": {"serve/run", "serve/connections"},
+    "starlette": {"serve/app"},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

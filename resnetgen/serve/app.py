@@ -1,100 +1,74 @@
-"""MLServer's HTTP interface for one model. MLServer's other servers (gRPC, metrics, Kafka) are not started."""
+"""HTTP interface of the v2 inference protocol for one model, by Starlette."""
 
 from __future__ import annotations
 
-from typing import Any
+from asyncio import get_running_loop
+from concurrent.futures import ThreadPoolExecutor
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from mlserver import ModelSettings, Settings
-from mlserver.handlers import DataPlane, ModelRepositoryHandlers
-from mlserver.registry import MultiModelRegistry
-from mlserver.repository import SchemalessModelRepository
-from mlserver.rest.app import create_app
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
-from resnetgen.backends.onnxruntime import Session
-from resnetgen.escape import escape
-from resnetgen.predict import Served
-from resnetgen.serve.asgi import App
+from resnetgen import __version__
+from resnetgen.serve.asgi import App, RequestError
 from resnetgen.serve.bodies import LimitedBodies
 from resnetgen.serve.hosts import LoopbackHosts
-from resnetgen.serve.limits import MAX_MESSAGE, body_limit
-from resnetgen.serve.model import PLATFORM, OnnxModel
-from resnetgen.serve.requests import require_bounded
-from resnetgen.serve.tensors import Tensor
+from resnetgen.serve.limits import MAX_INFERENCES, body_limit
+from resnetgen.serve.model import Model
 
-_MODEL = "/v2/models/{model_name}"
-_VERSION = f"{_MODEL}/versions/{{model_version}}"
-ROUTES = frozenset(
-    {"/v2", "/v2/health/live", "/v2/health/ready"}
-    | {f"{of}{what}" for of in (_MODEL, _VERSION) for what in ("", "/ready", "/infer")}
-)
-"""Routes of the v2 protocol. MLServer's others load models, stream, or show pages with scripts of other sites."""
+_JSON = "application/json"
+_NOT_FOUND = 404
 
 
-_NO_FILE = {"env_file": None}
+def create_app(model: Model, port: int) -> App:
+    """Return the application, for requests to this port of loopback."""
+    threads = ThreadPoolExecutor(MAX_INFERENCES)
 
+    async def describe_server(_: Request) -> Response:
+        return JSONResponse({"name": "resnetgen", "version": __version__, "extensions": ["classification"]})
 
-class _ServerSettings(Settings):
-    """MLServer's settings without the environment and without .env files."""
+    async def report_ready(_: Request) -> Response:
+        return Response()
 
-    model_config = Settings.model_config | _NO_FILE
+    async def report_model_ready(request: Request) -> Response:
+        require_model(request)
+        return Response()
 
-    @classmethod
-    def settings_customise_sources(cls, _: Any, init_settings: Any, **__: Any) -> tuple[Any, ...]:
-        return (init_settings,)
+    async def describe_model(request: Request) -> Response:
+        require_model(request)
+        return JSONResponse(model.metadata)
 
+    async def infer(request: Request) -> Response:
+        require_model(request)
+        # tritonclient sends no content type. Web pages can send those of forms and texts without asking first (CORS).
+        content_type = request.headers.get("content-type", _JSON)
+        if content_type.partition(";")[0].strip().lower() != _JSON:
+            raise RequestError(f"the content type is not JSON: curl needs -H 'Content-Type: {_JSON}'")
+        body = await request.body()
+        return Response(await get_running_loop().run_in_executor(threads, model.infer, body), media_type=_JSON)
 
-class _ModelSettings(ModelSettings):
-    """MLServer's settings of a model, likewise."""
+    def require_model(request: Request) -> None:
+        if (name := request.path_params["model"]) != model.name:
+            raise RequestError(f"model '{name}' not found: '{model.name}' is served", _NOT_FOUND)
 
-    model_config = ModelSettings.model_config | _NO_FILE
-
-    @classmethod
-    def settings_customise_sources(cls, _: Any, init_settings: Any, **__: Any) -> tuple[Any, ...]:
-        return (init_settings,)
-
-
-async def build(served: Served, session: Session, name: str, port: int) -> App:
-    """Return the application, with the model loaded and ready, for requests to this port of loopback."""
-    app = await _mlserver(served, session, name)
-    outputs, limit = len(session.outputs), body_limit(Tensor.of(session.input).shape)
-    return LoopbackHosts(LimitedBodies(app, limit, lambda body: require_bounded(body, outputs)), port)
-
-
-async def _mlserver(served: Served, session: Session, name: str) -> FastAPI:
-    settings = _ServerSettings(
-        debug=False, parallel_workers=0, metrics_endpoint=None, cache_enabled=False, gzip_enabled=False
-    )
-    registry = MultiModelRegistry(model_initialiser=lambda settings: OnnxModel(settings, served, session))
-    implementation = f"{OnnxModel.__module__}.{OnnxModel.__name__}"
-    await registry.load(
-        _ModelSettings(name=name, implementation=implementation, platform=PLATFORM, cache_enabled=False)
-    )
-    handlers = ModelRepositoryHandlers(SchemalessModelRepository(""), registry)
-    app = create_app(settings, DataPlane(settings, registry), handlers)
-    app.router.routes = [route for route in app.routes if getattr(route, "path", "") in ROUTES]
+    routes = [
+        Route("/v2", describe_server),
+        Route("/v2/health/live", report_ready),
+        Route("/v2/health/ready", report_ready),
+        Route("/v2/models/{model}", describe_model),
+        Route("/v2/models/{model}/ready", report_model_ready),
+        Route("/v2/models/{model}/infer", infer, methods=["POST"]),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _report, RequestError: _report})
     app.router.redirect_slashes = False
-    app.add_exception_handler(RequestValidationError, _refuse)
-    app.add_exception_handler(HTTPException, _say)
-    return app
+    return LoopbackHosts(LimitedBodies(app, body_limit(model.input.shape)), port)
 
 
-async def _say(_: Request, error: HTTPException) -> JSONResponse:
-    """Return an error in the protocol's form for an unknown path or method."""
-    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
-
-
-async def _refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-    """Return an error in the protocol's form, in place of FastAPI's, which repeats the whole request."""
-    first = error.errors()[0]
-    match first["loc"]:
-        case (_,):
-            said = "the body is not read as JSON: curl needs -H 'Content-Type: application/json'"
-        case (_, int(character)):
-            said = f"the body is no JSON from character {character} on"
-        case (_, *place):
-            said = f"{'.'.join(map(str, place))}: {first['msg']}"
-    return JSONResponse({"error": escape(said, MAX_MESSAGE)}, status_code=400)
+async def _report(_: Request, error: Exception) -> Response:
+    """Return an error in the protocol's form: a RequestError, or Starlette's for an unknown path or method."""
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    assert isinstance(error, RequestError)
+    return JSONResponse({"error": error.text}, error.status)

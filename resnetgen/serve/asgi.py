@@ -16,21 +16,22 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class RefusedError(Exception):
-    """A request that is refused; the message is sent to the client."""
+class RequestError(Exception):
+    """A request without a result; the text is sent to the client."""
 
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(text)
+        self.text = escape(text, MAX_MESSAGE)
+        """Text in printable characters, at most MAX_MESSAGE; it may quote the request."""
         self.status = status
 
+    async def send(self, send: Send) -> None:
+        """Send the error in the protocol's form.
 
-async def send_error(send: Send, error: RefusedError) -> None:
-    """Send an error in the protocol's form.
-
-    The connection stays open: further bytes from the client are dropped for as long as a head may take to arrive. If it
-    were closed with bytes unread, the client would get a reset in place of the answer.
-    """
-    body = json.dumps({"error": escape(str(error), MAX_MESSAGE)}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        The connection stays open: further bytes from the client are dropped for as long as a head may take to arrive.
+        If it were closed with bytes unread, the client would get a reset in place of the answer.
+        """
+        body = json.dumps({"error": self.text}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-from resnetgen.serve.asgi import App, Message, Receive, RefusedError, Scope, Send, send_error
+from resnetgen.serve.asgi import App, Message, Receive, RequestError, Scope, Send
 from resnetgen.serve.limits import BODY_SECONDS, HELD_BYTES
 
 _TIMEOUT, _TOO_LARGE, _ENCODING, _BUSY = 408, 413, 415, 503
 
 
 class LimitedBodies:
-    """ASGI application that passes on the requests whose body is within `limit` bytes and is accepted by `check`.
+    """ASGI application that passes on the requests whose body has at most `limit` bytes.
 
     The total of all bodies in memory, from the first byte to the end of the answer, is limited as well: to HELD_BYTES,
     or to one body of the limit.
     """
 
-    def __init__(self, app: App, limit: int, check: Callable[[bytes], None], seconds: float = BODY_SECONDS) -> None:
-        self._app, self._limit, self._check, self._seconds = app, limit, check, seconds
+    def __init__(self, app: App, limit: int, seconds: float = BODY_SECONDS) -> None:
+        self._app, self._limit, self._seconds = app, limit, seconds
         self._most = max(limit, HELD_BYTES)
         self._held = 0
 
@@ -33,23 +32,22 @@ class LimitedBodies:
                 async with asyncio.timeout(self._seconds):
                     is_whole = await body.read(receive)
             except TimeoutError:
-                raise RefusedError(f"the body did not arrive in {self._seconds:g} seconds", _TIMEOUT) from None
+                raise RequestError(f"the body did not arrive in {self._seconds:g} seconds", _TIMEOUT) from None
             if is_whole:
-                self._check(body.data)
                 await self._app(scope, body.replay(receive), send)
-        except RefusedError as error:
-            await send_error(send, error)
+        except RequestError as error:
+            await error.send(send)
         finally:
             self._held -= body.size
         return None
 
     def take(self, size: int, total: int) -> None:
-        """Count bytes of a body that has `total` bytes so far. Raises RefusedError above a limit."""
+        """Count bytes of a body that has `total` bytes so far. Raises RequestError above a limit."""
         if total > self._limit:
-            raise RefusedError(f"the body is larger than {self._limit:,} bytes, the limit for this model", _TOO_LARGE)
+            raise RequestError(f"the body is larger than {self._limit:,} bytes, the limit for this model", _TOO_LARGE)
         if self._held + size > self._most:
             text = f"the bodies of all requests together are larger than {self._most:,} bytes: ask again later"
-            raise RefusedError(text, _BUSY)
+            raise RequestError(text, _BUSY)
         self._held += size
 
     def _look_at_headers(self, scope: Scope) -> None:
@@ -58,7 +56,7 @@ class LimitedBodies:
             if name == b"content-length" and int(value) > self._limit:
                 self.take(0, int(value))
             if name == b"content-encoding" and value.strip().lower() != b"identity":
-                raise RefusedError("the body is compressed, which this server does not read", _ENCODING)
+                raise RequestError("the body is compressed, which this server does not read", _ENCODING)
 
 
 class _Body:
@@ -69,13 +67,8 @@ class _Body:
         self._chunks: list[bytes] = []
         self.size = 0
 
-    @property
-    def data(self) -> bytes:
-        self._chunks = [b"".join(self._chunks)]
-        return self._chunks[0]
-
     async def read(self, receive: Receive) -> bool:
-        """Read to the end; return False if the client has gone before. Raises RefusedError."""
+        """Read to the end; return False if the client has gone before. Raises RequestError."""
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -89,8 +82,8 @@ class _Body:
 
     def replay(self, receive: Receive) -> Receive:
         """Return a `receive` that gives the body as one message, then the messages of the server."""
-        messages: list[Message] = [{"type": "http.request", "body": self.data, "more_body": False}]
-        self._chunks = []
+        messages: list[Message] = [{"type": "http.request", "body": b"".join(self._chunks), "more_body": False}]
+        self._chunks.clear()
 
         async def next_message() -> Message:
             return messages.pop() if messages else await receive()

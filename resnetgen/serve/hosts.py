@@ -6,7 +6,7 @@ scripts read the answers, but still sends the page's name as the host.
 
 from __future__ import annotations
 
-from resnetgen.serve.asgi import App, Receive, RefusedError, Scope, Send, send_error
+from resnetgen.serve.asgi import App, Receive, RequestError, Scope, Send
 
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 _MISDIRECTED = 421
@@ -30,5 +30,5 @@ class LoopbackHosts:
             if len(hosts) != 1 or hosts[0].lower() not in self._allowed:
                 said = b", ".join(hosts).decode("latin-1") or "none"
                 text = f"only loopback names are answered, not the host {said}: {self._hint}"
-                return await send_error(send, RefusedError(text, _MISDIRECTED))
+                return await RequestError(text, _MISDIRECTED).send(send)
         return await self._app(scope, receive, send)

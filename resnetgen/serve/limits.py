@@ -31,8 +31,12 @@ BATCH_BYTES = 32 << 20
 """Bytes of values if the model's batch is dynamic."""
 HELD_BYTES = 128 << 20
 """Bytes of all bodies in memory at the same time."""
+MAX_INFERENCES = 2
+"""Requests that are computed at the same time: one is decoded while another runs, which uses all cores itself."""
 MAX_RANK = 16
 """Dimensions of a tensor in a request."""
+MAX_ID = 256
+"""Characters of a request's id, which the answer repeats."""
 MAX_MESSAGE = 500
 """Characters of an error, which may quote the request."""
 

@@ -1,89 +1,74 @@
-"""Model of ONNX Runtime as a model of MLServer."""
+"""Model of ONNX Runtime that answers requests of the v2 inference protocol."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-from mlserver import MLModel, ModelSettings
-from mlserver.errors import InferenceError, MLServerError
-from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestOutput, ResponseOutput
 
 from resnetgen.backends.onnxruntime import Session
 from resnetgen.errors import Failure
-from resnetgen.escape import escape
 from resnetgen.predict import Served
-from resnetgen.serve.asgi import RefusedError
-from resnetgen.serve.limits import MAX_MESSAGE
+from resnetgen.serve.asgi import RequestError
+from resnetgen.serve.protocol import InferenceRequest, RequestedOutput, decode_request
 from resnetgen.serve.tensors import Tensor, classify
 
-PLATFORM = "onnxruntime_onnx"
+_PLATFORM = "onnxruntime_onnx"
 """Triton's name of the platform."""
 _OUR_FAULT = 500
 
 
-class OnnxModel(MLModel):
+class Model:
     """Model that answers with its outputs, or with their largest values and labels if `classification` is requested."""
 
-    def __init__(self, settings: ModelSettings, served: Served, session: Session) -> None:
-        super().__init__(settings)
-        self._labels, self._session = served.labels, session
-        self._input = Tensor.of(session.input)
-        self._given = {value.name: Tensor.of(value) for value in session.given}
-        self.inputs, self.outputs = [_said(self._input)], [_said(tensor) for tensor in self._given.values()]
+    def __init__(self, name: str, served: Served, session: Session) -> None:
+        """Run the model once: this chooses kernels, and ends the session's profile. Raises Failure."""
+        self.name, self._labels, self._session = name, served.labels, session
+        self.input = Tensor.of(session.input)
+        self.outputs = {value.name: Tensor.of(value) for value in session.given}
+        session.run(self.input.smallest)
 
-    async def load(self) -> bool:
-        """Run the model once: this chooses kernels, and ends the session's profile."""
-        await asyncio.to_thread(self._session.run, self._input.smallest)
-        return True
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The model's name, inputs and outputs, as the protocol lists them."""
+        tensors = {"inputs": [self.input.metadata], "outputs": [output.metadata for output in self.outputs.values()]}
+        return {"name": self.name, "versions": [], "platform": _PLATFORM, **tensors}
 
-    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Answer a request. Raises InferenceError (status 400) for errors of the client, MLServerError (status 500) for
-        the model's."""
+    def infer(self, body: bytes) -> bytes:
+        """Return the answer to a request, both JSON.
+
+        Raises RequestError: status 400 for errors of the client, 500 for the model's.
+        """
+        request = decode_request(body)
+        data, requested = self._read_input(request), self._choose_outputs(request)
         try:
-            data, wanted = self._read(payload), self._wanted(payload)
-            found = await asyncio.to_thread(self._session.run, data)
-            outputs = [self._answer(output, found[output.name]) for output in wanted]
-        except RefusedError as error:
-            raise InferenceError(escape(str(error), MAX_MESSAGE)) from None
+            values = self._session.run(data)
         except Failure as failure:
-            raise MLServerError(str(failure), _OUR_FAULT) from None
-        return InferenceResponse(model_name=self.name, outputs=outputs)
+            raise RequestError(str(failure), _OUR_FAULT) from None
+        answer = {"model_name": self.name} | ({} if request.id is None else {"id": request.id})
+        return msgspec.json.encode(answer | {"outputs": [self._answer(each, values[each.name]) for each in requested]})
 
-    def _read(self, payload: InferenceRequest) -> npt.NDArray[Any]:
-        if len(payload.inputs) != 1:
-            raise RefusedError(f"{len(payload.inputs)} inputs, the model takes '{self._input.name}' alone")
-        (given,) = payload.inputs
-        return self._input.read(given.name, given.datatype, given.shape, given.data.root)
+    def _read_input(self, request: InferenceRequest) -> npt.NDArray[Any]:
+        if len(request.inputs) != 1:
+            raise RequestError(f"{len(request.inputs):,} inputs, the model takes '{self.input.name}' alone")
+        (tensor,) = request.inputs
+        return self.input.read(tensor.name, tensor.datatype, tensor.shape, tensor.data)
 
-    def _wanted(self, payload: InferenceRequest) -> list[RequestOutput]:
-        wanted = payload.outputs or [RequestOutput(name=name) for name in self._given]
-        if repeated := len(wanted) - len({output.name for output in wanted}):
-            raise RefusedError(f"outputs are asked for twice: {repeated} of {len(wanted)}")
-        for output in wanted:
-            if output.name not in self._given:
-                raise RefusedError(f"unexpected output '{output.name}': the model gives {', '.join(self._given)}")
-            if _classes(output) < 0:
-                raise RefusedError(f"classification of output '{output.name}' is no number of classes")
-        return wanted
+    def _choose_outputs(self, request: InferenceRequest) -> list[RequestedOutput]:
+        requested = request.outputs or [RequestedOutput(name) for name in self.outputs]
+        for output in requested:
+            if output.name not in self.outputs:
+                raise RequestError(f"unexpected output '{output.name}': the model gives {', '.join(self.outputs)}")
+        if len(requested) > len({output.name for output in requested}):
+            raise RequestError("an output is requested twice")
+        return requested
 
-    def _answer(self, output: RequestOutput, values: npt.NDArray[Any]) -> ResponseOutput:
+    def _answer(self, output: RequestedOutput, values: npt.NDArray[Any]) -> dict[str, Any]:
         if not np.isfinite(values).all():
-            raise MLServerError(f"output '{output.name}' holds NaN or Inf, which JSON cannot say", _OUR_FAULT)
-        datatype = self._given[output.name].datatype
-        if count := _classes(output):
-            values, datatype = classify(values, count, self._labels), "BYTES"
-        flat = values.ravel().tolist()
-        return ResponseOutput(name=output.name, shape=list(values.shape), datatype=datatype, data=flat)
-
-
-def _said(tensor: Tensor) -> MetadataTensor:
-    return MetadataTensor(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape))
-
-
-def _classes(output: RequestOutput) -> int:
-    """Return the number of classes requested; 0 for the tensor itself, -1 for an invalid number."""
-    asked = getattr(output.parameters, "classification", 0)
-    return asked if type(asked) is int else -1
+            raise RequestError(f"output '{output.name}' has NaN or infinite values, which JSON lacks", _OUR_FAULT)
+        datatype = self.outputs[output.name].datatype
+        if output.classes:
+            values, datatype = classify(values, output.classes, self._labels), "BYTES"
+        return {"name": output.name, "shape": values.shape, "datatype": datatype, "data": values.ravel().tolist()}

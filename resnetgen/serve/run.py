@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,12 +14,15 @@ from msgspec import Struct
 
 from resnetgen import manifest
 from resnetgen.backends.onnxruntime import Device, Session
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.paths import real_path
 from resnetgen.predict import Served, read_served
+from resnetgen.serve.asgi import App
 from resnetgen.serve.limits import ACCEPTED_AT_ONCE, IDLE_SECONDS, MAX_HEAD, QUEUE
 
 LOOPBACK = "127.0.0.1"
+_LIBRARIES = ("starlette", "uvicorn")
+"""Libraries of the extra `serve`."""
 _MAX_NAME = 256
 """Limit in characters; the name is part of each URL."""
 _GRACE = 5
@@ -42,32 +45,33 @@ class Address(Struct, frozen=True):
 def serve(folder: Path, name: str | None, port: int, ready: Callable[[Address], None]) -> None:
     """Serve the model of a folder on this machine alone; `ready` is called with the address. `port` 0 takes a free one.
 
-    Returns at Ctrl-C. Raises Failure: exit 2 if MLServer is missing or the name cannot be part of a URL, exit 5 if the
-    port is taken, and the errors of `read_served` and `Session`.
+    Returns at Ctrl-C. Raises Failure: exit 2 if the extra `serve` is missing or the name cannot be part of a URL,
+    exit 5 if the port is taken, and the errors of `read_served` and `Session`.
     """
-    _require_mlserver()
+    _require_libraries()
     served = read_served(folder)
-    called = _checked(name or Path(manifest.spec_name(folder)).name or real_path(folder).name)
+    name = _require_url_name(name or Path(manifest.spec_name(folder)).name or real_path(folder).name)
     with _listen(port) as listener:
-        session = Session(served.model, Device())
-        address = Address(served, called, listener.getsockname()[1])
+        from resnetgen.serve.app import create_app
+        from resnetgen.serve.model import Model
+
+        address = Address(served, name, listener.getsockname()[1])
+        app = create_app(Model(name, served, Session(served.model, Device())), address.port)
         with suppress(KeyboardInterrupt):
-            asyncio.run(_run(address, session, listener, ready))
+            _run(app, listener, lambda: ready(address))
 
 
-async def _run(address: Address, session: Session, listener: socket.socket, ready: Callable[[Address], None]) -> None:
+def _run(app: App, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Answer requests until Ctrl-C."""
     import uvicorn
 
-    from resnetgen.serve.app import build
     from resnetgen.serve.connections import Connection, Server
 
-    app = await build(address.served, session, address.name, address.port)
-    listener.listen(QUEUE)
-    ready(address)
     config = uvicorn.Config(
         app,
         http=Connection,
         ws="none",
+        lifespan="off",
         log_level="error",  # warnings about broken requests would let clients fill the terminal
         access_log=False,
         proxy_headers=False,
@@ -79,22 +83,19 @@ async def _run(address: Address, session: Session, listener: socket.socket, read
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=_GRACE,
     )
-    await Server(config).serve([listener])
+    listener.listen(QUEUE)
+    ready()
+    asyncio.run(Server(config).serve([listener]))
 
 
-def _require_mlserver() -> None:
+def _require_libraries() -> None:
+    """Require the extra `serve`. Raises Failure (exit 2)."""
     try:
-        import mlserver  # noqa: F401
+        for library in _LIBRARIES:
+            import_module(library)
     except ImportError as error:
-        raise _missing(error) from None
-
-
-def _missing(error: ImportError) -> Failure:
-    message = f"models are served by MLServer, which cannot be imported: {error}"
-    hint = "pip install 'resnetgen[serve]'"
-    if sys.version_info >= (3, 13):
-        hint += " with Python 3.11 or 3.12: MLServer has no release for a newer one"
-    return fail(Exit.USAGE, Code.UNSUPPORTED, message, hint=hint)
+        message = f"models are served by Starlette and uvicorn, which cannot be imported: {error}"
+        raise fail(Exit.USAGE, Code.UNSUPPORTED, message, hint="pip install 'resnetgen[serve]'") from None
 
 
 def _listen(port: int) -> socket.socket:
@@ -110,7 +111,7 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _checked(name: str) -> str:
+def _require_url_name(name: str) -> str:
     """Return a name that can be part of a URL. Raises Failure (exit 2) for others."""
     if not name or "/" in name or name in (".", "..") or len(name) > _MAX_NAME or not name.isprintable():
         hint = f"--name with letters, digits, _, - and ., {_MAX_NAME} at most"

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.predict.request import DATATYPES
-from resnetgen.serve.asgi import RefusedError
+from resnetgen.serve.asgi import RequestError
 
 ANY = -1
 _NUMBERS = {int, float}
@@ -36,30 +36,35 @@ class Tensor(Struct, frozen=True):
         return cls(value.name, DATATYPES[value.type], shape)
 
     @property
+    def metadata(self) -> dict[str, Any]:
+        """Name, type and shape as the protocol lists them."""
+        return {"name": self.name, "datatype": self.datatype, "shape": self.shape}
+
+    @property
     def smallest(self) -> npt.NDArray[Any]:
         """Zeros in the smallest shape that the model takes."""
         return np.zeros([1 if size == ANY else size for size in self.shape], _KINDS[self.datatype])
 
     def read(self, name: str, datatype: str, shape: list[int], data: Any) -> npt.NDArray[Any]:
-        """Return the values that a client sent for this input. Raises RefusedError if they do not fit."""
+        """Return the values that a client sent for this input. Raises RequestError if they do not fit."""
         if name != self.name:
-            raise RefusedError(f"unexpected input '{name}': the model takes '{self.name}'")
+            raise RequestError(f"unexpected input '{name}': the model takes '{self.name}'")
         if datatype != self.datatype:
-            raise RefusedError(f"input '{name}' has datatype {datatype}, the model takes {self.datatype}")
+            raise RequestError(f"input '{name}' has datatype {datatype}, the model takes {self.datatype}")
         fits = len(shape) == len(self.shape) and all(
             size > 0 and wanted in (size, ANY) for size, wanted in zip(shape, self.shape, strict=True)
         )
         if not fits:
-            raise RefusedError(f"input '{name}' has shape {shape}, the model takes {list(self.shape)}")
+            raise RequestError(f"input '{name}' has shape {shape}, the model takes {list(self.shape)}")
         values = self._numbers(data)
         if values.size != prod(shape):
-            raise RefusedError(f"input '{name}' has {values.size:,} values, its shape {shape} holds {prod(shape):,}")
+            raise RequestError(f"input '{name}' has {values.size:,} values, its shape {shape} holds {prod(shape):,}")
         return values.reshape(shape)
 
     def _numbers(self, data: Any) -> npt.NDArray[Any]:
-        """Return JSON's numbers, flat or nested, in the tensor's type. Raises RefusedError for values that it cannot
+        """Return JSON's numbers, flat or nested, in the tensor's type. Raises RequestError for values that it cannot
         hold."""
-        refused = RefusedError(f"the data of input '{self.name}' are no numbers")
+        refused = RequestError(f"the data of input '{self.name}' are no numbers")
         if not isinstance(data, list) or not set(map(type, data)) <= _NUMBERS:
             # Nested, or invalid. Converted to objects first: numpy would make each of several texts as long as the
             # longest.
@@ -74,7 +79,7 @@ class Tensor(Struct, frozen=True):
             values = given.astype(_KINDS[self.datatype])
         holds = np.isfinite(values) if values.dtype.kind == "f" else values == given
         if not holds.all():
-            raise RefusedError(f"the data of input '{self.name}' hold a value that is no {self.datatype}")
+            raise RequestError(f"the data of input '{self.name}' hold a value that is no {self.datatype}")
         return values
 
 

@@ -20,7 +20,7 @@ from resnetgen.backends.images import load_bytes, load_images
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.predict import read_served
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.serve.tensors import ANY, RefusedError, Tensor, classify
+from resnetgen.serve.tensors import ANY, RequestError, Tensor, classify
 from support.helpers import Run
 
 HOW = Preprocess(Color.RGB, 255, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), 18, (16, 16), Interpolation.BILINEAR)
@@ -90,7 +90,7 @@ def test_a_request_to_a_fixed_batch(served: Path, run: Run) -> None:
 def test_what_a_request_has_no_use_for(served: Path, run: Run, option: tuple[str, ...]) -> None:
     result = run("predict", "served", "a.png", "--request", *option)
     assert (result.code, result.out) == (2, "")
-    assert f"--request has no {option[0]}" in result.err
+    assert f"leave out {option[0]}" in result.err
 
 
 # Tensors
@@ -139,14 +139,14 @@ def test_numbers_are_taken_flat_and_nested() -> None:
     ],
 )
 def test_tensors_that_are_refused(name: str, datatype: str, shape: list[int], data: object, said: str) -> None:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(RequestError) as caught:
         IMAGE.read(name, datatype, shape, data)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [256, -1, 0.5])
 def test_what_is_no_byte(value: float) -> None:
-    with pytest.raises(RefusedError, match="a value that is no UINT8"):
+    with pytest.raises(RequestError, match="a value that is no UINT8"):
         Tensor("input", "UINT8", (1, 2)).read("input", "UINT8", [1, 2], [0, value])
 
 
@@ -169,24 +169,26 @@ def test_what_a_model_takes_and_gives(served: Path) -> None:
 # Before it serves
 
 
-def test_mlserver_is_missing(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlserver", None)
+def test_the_extra_is_missing(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = run("serve", "served")
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("error[unsupported]: models are served by MLServer, which cannot be imported: ")
+    assert result.err.startswith(
+        "error[unsupported]: models are served by Starlette and uvicorn, which cannot be imported: "
+    )
     assert "\n  hint: pip install 'resnetgen[serve]'" in result.err
 
 
 @pytest.mark.parametrize("name", ["a/b", "\n", "two\nlines", ".", "..", "a" * 257])
 def test_a_name_that_no_url_has(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr("resnetgen.serve.run._require_mlserver", lambda: None)
+    monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
     result = run("serve", "served", "--name", name)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"error[bad-name]: no model can be served as {name!r}")
 
 
 def test_a_port_in_use(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.serve.run._require_mlserver", lambda: None)
+    monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -200,6 +202,6 @@ def test_a_port_in_use(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.serve.run._require_mlserver", lambda: None)
+    monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
     result = run("serve", "gone")
     assert (result.code, result.err.splitlines()[0]) == (5, "error[missing-file]: there is no model in gone")

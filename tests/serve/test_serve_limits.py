@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnetgen.serve.asgi import Message, Receive, RefusedError, Scope, Send
+from resnetgen.serve.asgi import Message, Receive, RequestError, Scope, Send
 from resnetgen.serve.bodies import LimitedBodies
 from resnetgen.serve.hosts import LoopbackHosts
 from resnetgen.serve.limits import BATCH_BYTES, FRAME_BYTES, HELD_BYTES, MAX_MESSAGE, VALUE_BYTES, body_limit
@@ -58,10 +58,6 @@ class Client:
         """Return the error of the answer, or nothing."""
         asyncio.run(app(self.scope, self.receive, self.send))
         return str(json.loads(self.body or b"{}").get("error", ""))
-
-
-def accept(_: bytes) -> None:
-    """Check nothing."""
 
 
 # Hosts
@@ -145,37 +141,37 @@ def test_a_batch_of_doubles_fits() -> None:
 def test_a_body_is_given_on_whole() -> None:
     app = Application()
     client = Client(b"ab", b"", b"c")
-    assert client.ask(LimitedBodies(app, 3, accept)) == ""
+    assert client.ask(LimitedBodies(app, 3)) == ""
     assert app.bodies == [b"abc"]
 
 
 def test_a_length_beyond_the_limit_is_refused_before_anything_is_read() -> None:
     app = Application()
     client = Client(*[b"x"] * 400, headers={b"content-length": b"400000000"})
-    assert client.ask(LimitedBodies(app, 100, accept)) == "the body is larger than 100 bytes, the limit for this model"
+    assert client.ask(LimitedBodies(app, 100)) == "the body is larger than 100 bytes, the limit for this model"
     assert (client.status, client.read, app.bodies) == (413, 0, [])
 
 
 def test_a_body_without_a_length_is_read_up_to_the_limit() -> None:
     app = Application()
     client = Client(*[b"x" * 10] * 400)
-    assert "larger than 100 bytes" in client.ask(LimitedBodies(app, 100, accept))
+    assert "larger than 100 bytes" in client.ask(LimitedBodies(app, 100))
     assert (client.status, client.read, app.bodies) == (413, 11, [])
 
 
 def test_a_compressed_body_is_refused() -> None:
     for encoding in (b"gzip", b"br", b"gzip, identity"):
         client = Client(b"x", headers={b"content-encoding": encoding})
-        assert client.ask(LimitedBodies(Application(), 100, accept))
+        assert client.ask(LimitedBodies(Application(), 100))
         assert (client.status, client.read) == (415, 0)
     client = Client(b"x", headers={b"content-encoding": b"identity"})
-    assert client.ask(LimitedBodies(Application(), 100, accept)) == ""
+    assert client.ask(LimitedBodies(Application(), 100)) == ""
 
 
 def test_a_client_that_leaves_is_not_answered() -> None:
     app = Application()
     client = Client(b"x", ends=False)
-    assert client.ask(LimitedBodies(app, 100, accept)) == ""
+    assert client.ask(LimitedBodies(app, 100)) == ""
     assert (client.status, app.bodies) == (0, [])
 
 
@@ -186,17 +182,8 @@ def test_a_body_that_does_not_arrive_is_given_up() -> None:
             raise AssertionError
 
     client = Slow()
-    assert client.ask(LimitedBodies(Application(), 100, accept, seconds=0)) == "the body did not arrive in 0 seconds"
+    assert client.ask(LimitedBodies(Application(), 100, seconds=0)) == "the body did not arrive in 0 seconds"
     assert client.status == 408
-
-
-def test_what_the_check_refuses_is_not_given_on() -> None:
-    def refuse(body: bytes) -> None:
-        raise RefusedError(f"{len(body)} bytes")
-
-    app = Application()
-    client = Client(b"ab")
-    assert (client.ask(LimitedBodies(app, 100, refuse)), client.status, app.bodies) == ("2 bytes", 400, [])
 
 
 def test_all_bodies_together_are_bounded_and_counted_back() -> None:
@@ -210,7 +197,7 @@ def test_all_bodies_together_are_bounded_and_counted_back() -> None:
             await answered.wait()
             await app(scope, receive, send)
 
-        limited = LimitedBodies(slow, len(chunk), accept)
+        limited = LimitedBodies(slow, len(chunk))
         clients = [Client(chunk) for _ in range(4)]
         asked = [asyncio.create_task(limited(c.scope, c.receive, c.send)) for c in clients]
         await asyncio.sleep(0)
@@ -241,6 +228,6 @@ def test_texts_among_the_numbers_take_no_memory(monkeypatch: pytest.MonkeyPatch)
         return found
 
     monkeypatch.setattr(np, "array", array)
-    with pytest.raises(RefusedError, match="are no numbers"):
+    with pytest.raises(RequestError, match="are no numbers"):
         Tensor("input", "FP32", (ANY, 1000)).read("input", "FP32", [1, 1000], ["a" * 1_000_000, *[""] * 999])
     assert max(made) <= 8000

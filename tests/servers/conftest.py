@@ -82,7 +82,7 @@ def serve_server(serve: Serve) -> Server:
 
 
 @pytest.fixture(
-    params=[pytest.param("triton", marks=pytest.mark.triton), pytest.param("serve", marks=pytest.mark.mlserver)]
+    params=[pytest.param("triton", marks=pytest.mark.triton), pytest.param("serve", marks=pytest.mark.serve)]
 )
 def served(request: pytest.FixtureRequest, work: Path) -> Iterator[Served]:
     """The same network on both."""

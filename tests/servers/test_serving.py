@@ -19,7 +19,7 @@ from servers.served import SPEC, Served, assert_answers, http, images
 ROOT = Path(__file__).parents[2]
 Serve = Callable[..., Server]
 
-pytestmark = [pytest.mark.server, pytest.mark.mlserver]
+pytestmark = [pytest.mark.server, pytest.mark.serve]
 
 
 def test_a_fixed_batch(serve: Serve, work: Path) -> None:

@@ -61,7 +61,7 @@ NEEDS: dict[str, Callable[[], str]] = {
     "server": _modules("geventhttpclient"),
     "kserve": lambda: "" if kserve_python() else "kserve, here or in RESNETGEN_KSERVE_PYTHON",
     "triton": lambda: "" if triton_python() else "nvidia-pytriton, here or in RESNETGEN_TRITON_PYTHON",
-    "mlserver": _modules("mlserver"),
+    "serve": _modules("starlette", "uvicorn"),
 }
 """Mark -> a function that returns what is missing here, or nothing."""
 
