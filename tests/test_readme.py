@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 import sys
@@ -20,6 +21,7 @@ PROTOTXT = Path("generated/resnet50/resnet50.prototxt")
 CONSOLE = re.compile(r"```console\n\$ (?P<command>[^\n]*)\n(?P<output>.*?)```", re.DOTALL)
 SPEC = re.compile(r"`(?P<name>[\w/]+\.yaml)`[^`]*```yaml\n(?P<text>.*?)```", re.DOTALL)
 """A spec and its name, the last code before it."""
+PYTHON = re.compile(r"```python\n(?P<text>.*?)```", re.DOTALL)
 
 
 def examples() -> Iterator[tuple[str, str]]:
@@ -71,6 +73,21 @@ def test_examples(
             assert steady(shown) == steady(printed), command
     if update_goldens:
         README.write_text(text, encoding="utf-8")
+    assert wrong_in_python(text) == ""
+
+
+def wrong_in_python(text: str) -> str:
+    """Return what the Python examples of a text print that it does not show."""
+    wrong: list[str] = []
+    for match in PYTHON.finditer(text):
+        example = doctest.DocTestParser().get_doctest(match["text"], {}, "README", "README.md", 0)
+        assert example.examples
+        doctest.DocTestRunner(verbose=False).run(example, out=wrong.append)
+    return "".join(wrong)
+
+
+def test_wrong_examples_in_python_are_seen() -> None:
+    assert "Got:\n    2" in wrong_in_python("```python\n>>> 1 + 1\n3\n```")
 
 
 def test_the_prototxt_is_the_authors_by_the_digest_that_is_shown() -> None:
