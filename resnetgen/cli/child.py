@@ -28,7 +28,7 @@ def run_in_child(work: Callable[[], None]) -> int:
     """
     reading, writing = os.pipe()
     signal.signal(signal.SIGCHLD, lambda *_: None)  # a signal that is ignored could not be waited for
-    # Blocked until they are waited for: a handler of Python's would not run if its signal arrived just before a wait.
+    # Blocked until they are waited for: a Python handler would not run for a signal that arrives just before the wait.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     if not (child := os.fork()):
         os.setpgid(0, 0)  # signals of a terminal then come from the parent alone, only once
@@ -46,7 +46,7 @@ def run_in_child(work: Callable[[], None]) -> int:
 
 
 def _wait_for(child: int) -> int:
-    """Pass signals to the child until it ends; return its exit code, or the negative number of what killed it."""
+    """Pass signals to the child until it ends; return its exit code, or the negative number of the signal."""
     while True:
         number = signal.sigwait(_AWAITED)
         if number in _PASSED_ON:
@@ -78,9 +78,10 @@ def _end_with_parent(reading: int) -> None:
 
 
 def _killed(number: int) -> int:
+    """Report a child that a signal has killed, and return the exit code; a signal of the user's ends this process."""
     from resnetgen.errors import Code, Exit, fail
 
-    if number in _PASSED_ON:  # sent by the user
+    if number in _PASSED_ON:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"signal {number}"
@@ -88,5 +89,5 @@ def _killed(number: int) -> int:
         message = f"the process that ran the model was killed ({name}), as the system does when memory runs out"
         return print_failure(fail(Exit.LIMIT, Code.LIMIT, message, hint="ask for less at once: a smaller --batch"))
     message = f"the engine that ran the model crashed ({name})"
-    hint = "the model reaches a fault of the engine: update onnxruntime or OpenCV, and do not trust the model"
+    hint = "the model triggers a fault of the engine: update onnxruntime or OpenCV, and do not trust the model"
     return print_failure(fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint))

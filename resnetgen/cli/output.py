@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from resnetgen.errors import Failure
 
 MAX_LINE = 10_000
-"""Limit in characters of a printed line, except for output that is meant for a program."""
+"""Limit in characters of a printed line; `print_json` and `print_for_program` have none."""
 
 _quiet = False
 
@@ -42,8 +42,8 @@ def is_quiet() -> bool:
 def open_streams() -> None:
     """Make the standard streams usable, whatever their state.
 
-    A closed descriptor is opened on the null device: otherwise the next opened file would take its number, and be
-    printed into. Printing to a closed stdout still fails, as it should; output to a closed stderr is dropped.
+    A closed descriptor is opened on the null device: otherwise the next opened file would take its number, and receive
+    what is printed. Printing to a closed stdout still fails, as it should; output to a closed stderr is dropped.
     Characters that a stream's encoding lacks become escapes.
     """
     for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
@@ -85,7 +85,7 @@ def print_for_program(text: str) -> None:
 
 def flush() -> None:
     """Flush stdout. Raises Failure (exit 5) if it cannot be written."""
-    with _as_failures():
+    with _stdout_errors():
         sys.stdout.flush()
 
 
@@ -113,12 +113,12 @@ def can_print(text: str) -> bool:
 def _write(text: str) -> None:
     if _quiet:
         return
-    with _as_failures():
+    with _stdout_errors():
         sys.stdout.write(text)
 
 
 @contextmanager
-def _as_failures() -> Iterator[None]:
+def _stdout_errors() -> Iterator[None]:
     """Turn an error of stdout into a Failure (exit 5); if the reader has gone, drop the rest of the output."""
     try:
         yield
@@ -138,7 +138,7 @@ def drop_output() -> None:
 
 
 def print_failure(error: BaseException) -> int:
-    """Print an error to stderr and return its exit code: a Failure's own, 5 system, 6 memory, 70 a bug."""
+    """Print an error to stderr and return its exit code: a Failure's own, 5 for the system, 6 for memory, 70 a bug."""
     if was_interrupted(error):
         print_error("interrupted; nothing was left half-written")
         return INTERRUPTED
@@ -150,7 +150,7 @@ def print_failure(error: BaseException) -> int:
 
 
 def _as_failure(error: BaseException) -> Failure:
-    """Return the Failure that an error of Python, of the system or of a library means to the user."""
+    """Return the Failure for an error of Python, of the system or of a library."""
     from resnetgen.errors import Code, Exit, fail
 
     match error:
