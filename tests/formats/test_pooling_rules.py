@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx.shape_inference import infer_shapes
 
-from resnetgen.errors import Failure
+from resnetgen.errors import Failure, Source
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.model.schema import parse_prototxt
-from resnetgen.formats.caffe.read import read_graph
+from resnetgen.formats.caffe.lift import lift
+from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.ops import AvgPool, BlurPool, MaxPool, Op, Shape
@@ -110,11 +110,13 @@ layer {{ name: "pool" type: "Pooling" bottom: "data" top: "pool" pooling_param {
     ],
 )
 def test_what_a_prototxt_leaves_out_is_caffe_s_default(param: str, op: Op) -> None:
-    assert read_graph(parse_prototxt(NET.format(param=param), "net.prototxt")).nodes[-1].op == op
+    assert lift(parse(Source("net.prototxt", NET.format(param=param)))).graph.nodes[-1].op == op
 
 
-@pytest.mark.parametrize("param", ["pool: STOCHASTIC kernel_size: 3", "pool: MAX global_pooling: true"])
-def test_a_pooling_without_a_word(param: str) -> None:
+@pytest.mark.parametrize(
+    ("param", "kind"), [("pool: STOCHASTIC kernel_size: 3", "STOCHASTIC"), ("global_pooling: true", "global MAX")]
+)
+def test_a_pooling_without_a_word(param: str, kind: str) -> None:
     with pytest.raises(Failure) as caught:
-        read_graph(parse_prototxt(NET.format(param=param), "net.prototxt"))
-    assert caught.value.problems[0].message.endswith("the IR has no word for this pooling")
+        lift(parse(Source("net.prototxt", NET.format(param=param))))
+    assert caught.value.problems[0].message == f"unsupported layer: Pooling pool: {kind} pooling"

@@ -16,18 +16,19 @@ from google.protobuf import text_format
 from msgspec.structs import replace
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import Exit, Failure, Source
 from resnetgen.formats.caffe.emit import write_caffemodel
 from resnetgen.formats.caffe.layers import Layer, Weight
-from resnetgen.formats.caffe.model.schema import message, parse_prototxt
-from resnetgen.formats.caffe.read import read_graph as read_prototxt
+from resnetgen.formats.caffe.lift import Lifted, lift
+from resnetgen.formats.caffe.model.read import parse
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
 from resnetgen.formats.onnx.decode import read_graph
 from resnetgen.formats.onnx.read import read_file
 from resnetgen.formats.onnx.validate import validate
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.canonical import canonical, differences, shortest
-from resnetgen.ir.graph import Graph
+from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import AvgPool, MaxPool
 from support.helpers import (
     CaffeModel,
@@ -525,47 +526,80 @@ FLAT = 'layer { name: "f" type: "Flatten" bottom: "g" top: "f" } '
 NORM = 'layer { name: "n" type: "BatchNorm" bottom: "data" top: "n" batch_norm_param { use_global_stats: true } } '
 
 
-def scale(*bottoms: str, param: str = "", top: str = "s") -> str:
+RELUS = (
+    'layer { name: "q" type: "ReLU" bottom: "r_0" top: "q" } '
+    'layer { name: "e" type: "Eltwise" bottom: "r_1" bottom: "q" top: "e" }'
+)
+SPLIT = (
+    'layer { name: "r" type: "ReLU" bottom: "data" top: "r" } '
+    'layer { name: "s" type: "Split" bottom: "r" top: "r_0" top: "r_1" } '
+)
+SHARED = "".join(
+    f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" param {{ name: "w" }}'
+    " convolution_param { num_output: 4 kernel_size: 1 bias_term: false } } "
+    for name, bottom in (("a", "data"), ("b", "a"))
+)
+
+
+def scale(*bottoms: str, param: str = "", top: str = "s", name: str = "s") -> str:
     reads = " ".join(f'bottom: "{blob}"' for blob in bottoms)
-    return f'layer {{ name: "s" type: "Scale" {reads} top: "{top}" scale_param {{ {param} }} }} '
+    return f'layer {{ name: "{name}" type: "Scale" {reads} top: "{top}" scale_param {{ {param} }} }} '
 
 
 FOREIGN_CAFFE = [
     # A prototxt, and the nodes that it means or the message of its refusal.
     (NORM + scale("n", param="bias_term: true"), "s=batchnorm(data)"),
     (NORM + scale("n", param="bias_term: true", top="n"), "s=batchnorm(data)"),
-    (NORM + scale("n"), "is not the second half of a norm"),
-    (NORM, "BatchNorm without a Scale: n"),
-    (NORM + 'layer { name: "r" type: "ReLU" bottom: "n" top: "r" } ' + scale("n"), "r reads n before its Scale"),
-    (scale("data", param="bias_term: true"), "is not the second half of a norm"),
-    (GATE + FLAT + scale("data", "f", param="axis: 0"), "g=gap(data) s=mul(data g)"),
-    (GATE + scale("data", "g", param="axis: 0"), "scales by what is not flattened"),
-    (GATE + FLAT + scale("data", "f", param="axis: 0 bias_term: true"), "is not the second half of a norm"),
+    (NORM + scale("n"), "s=batchnorm(data) without beta"),
+    (NORM, "n=batchnorm(data) without gamma beta"),
+    (NORM.replace("use_global_stats: true", ""), "n=batchnorm(data) without gamma beta"),
+    (NORM.replace("use_global_stats: true", "use_global_stats: false"), "it uses the statistics of its batch"),
     (
-        GATE + FLAT + scale("data", "f", param="axis: 0") + scale("s", "f", param="axis: 0"),
-        "f is a part",
+        NORM + 'layer { name: "r" type: "ReLU" bottom: "n" top: "r" } ' + scale("n", param="bias_term: true"),
+        "n=batchnorm(data) without gamma beta r=relu(n) s=batchnorm(data)",
     ),
-    (GATE + GATE, "two layers are called g"),
+    (scale("data", param="bias_term: true"), "it is neither part of a norm nor a gate"),
+    (GATE + FLAT + scale("data", "f", param="axis: 0"), "g=gap(data) s=mul(data g)"),
+    (GATE + scale("data", "g", param="axis: 0"), "it is neither part of a norm nor a gate"),
+    (GATE + FLAT + scale("data", "f", param="axis: 0 bias_term: true"), "it is neither part of a norm nor a gate"),
+    (
+        GATE + FLAT + scale("data", "f", param="axis: 0") + scale("s", "f", param="axis: 0", name="t"),
+        "g=gap(data) s=mul(data g) t=mul(s g)",
+    ),
+    (GATE + GATE.replace('bottom: "data"', 'bottom: "g"'), "two layers are called g"),
     ('layer { name: "data" type: "ReLU" bottom: "data" top: "r" }', "two layers are called data"),
     ('layer { name: "r" type: "ReLU" bottom: "data" top: "data" } ', "r=relu(data)"),
-    ('layer { name: "r" type: "ReLU" bottom: "data" top: "a" top: "b" } ', "too many tops"),
-    ('layer { name: "r" type: "ReLU" top: "a" } ', "no bottom at all"),
-    ('layer { name: "r" type: "ReLU" bottom: "x" top: "a" } ', "a bottom that no layer writes"),
-    ('layer { name: "r" type: "PReLU" bottom: "data" top: "a" } ', "no word for the PReLU layer r"),
+    ('layer { name: "r" type: "ReLU" bottom: "data" top: "a" top: "b" } ', "1 bottoms and 2 tops"),
+    ('layer { name: "r" type: "ReLU" top: "a" } ', "0 bottoms and 1 tops"),
+    ('layer { name: "r" type: "ReLU" bottom: "x" top: "a" } ', "reads x, which nothing before it writes"),
+    ('layer { name: "r" type: "PReLU" bottom: "data" top: "a" } ', "unsupported layer: PReLU r"),
     ('layer { name: "p" type: "Pooling" bottom: "data" top: "p" } ', "the kernel is 0"),
+    ('layer { name: "r" type: "ReLU" bottom: "data" top: "r" relu_param { leak: 1 } } ', "its field relu_param.leak"),
+    ('force: 3 layer { name: "r" type: "ReLU" bottom: "data" top: "r" } ', "unsupported field: force"),
+    (SPLIT + RELUS, "r=relu(data) q=relu(r) e=add(r q)"),
+    (SHARED, "it shares the blob w with another layer"),
 ]
 
 
 @pytest.mark.parametrize(("text", "meaning"), FOREIGN_CAFFE, ids=[meaning for _, meaning in FOREIGN_CAFFE])
 def test_what_layers_mean(text: str, meaning: str) -> None:
-    net = parse_prototxt(HEAD + text, "net.prototxt")
-    if "=" not in meaning:
-        with pytest.raises(Failure, match=re.escape(meaning)) as caught:
-            read_prototxt(net)
-        assert caught.value.exit is Exit.MODEL
-    else:
-        nodes = read_prototxt(net).nodes[1:]
-        assert " ".join(f"{one.name}={one.op.keyword}({' '.join(one.inputs)})" for one in nodes) == meaning
+    def nodes() -> str:
+        lifted = lift(parse(Source("net.prototxt", HEAD + text)))
+        return " ".join(_shown(node, lifted) for node in lifted.graph.nodes[1:])
+
+    if "=" in meaning:
+        assert nodes() == meaning
+        return
+    with pytest.raises(Failure, match=re.escape(meaning)) as caught:
+        nodes()
+    assert caught.value.exit is Exit.MODEL
+    assert caught.value.problems[0].span
+
+
+def _shown(node: Node, lifted: Lifted) -> str:
+    missing = [one.name for one in lifted.graph.parameters(node) if (node.name, one.name) not in lifted.blobs]
+    without = f" without {' '.join(one for one in missing)}" if missing else ""
+    return f"{node.name}={node.op.keyword}({' '.join(node.inputs)}){without}".replace("without mean variance", "")
 
 
 def layer(net: Any, name: str) -> Any:

@@ -10,10 +10,14 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.formats.caffe.emit import CaffePlan
-from resnetgen.formats.caffe.model.schema import message, parse_prototxt
-from resnetgen.formats.caffe.read import read_graph
+from resnetgen.formats.caffe.lift import Lifted, lift
+from resnetgen.formats.caffe.model.attributes import plain
+from resnetgen.formats.caffe.model.fields import fields_of
+from resnetgen.formats.caffe.model.read import of_fields
+from resnetgen.formats.caffe.model.schema import message
+from resnetgen.formats.caffe.model.text import parse
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
@@ -26,18 +30,28 @@ from resnetgen.wire.fields import Field, Truncated, field_bytes, fields
 def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]:
     """Return the differences between the prototxt and the graph; empty if they agree."""
     try:
-        net = parse_prototxt(path.read_text(encoding="utf-8"), path.name)
-        found = read_graph(net)
+        source = Source(path.name, path.read_text(encoding="utf-8"))
+        fields = parse(source).fields
+        model = of_fields(fields, source)
+        lifted = lift(model)
     except Failure as failure:
         return [problem.message for problem in failure.problems]
     except UnicodeDecodeError as error:
         return [f"it is not UTF-8 text: {error}"]
-    lines = differences(_as_text(graph), found, planned.names)
-    if tuple(net.input_dim) != planned.net.dims:
-        lines.append(f"the input is {tuple(net.input_dim)}, not {planned.net.dims}")
-    if net != planned.message():
+    lines = differences(_as_text(graph), lifted.graph, planned.names) + _without_blobs(lifted)
+    if model.image != planned.net.dims:
+        lines.append(f"the input is {model.image}, not {planned.net.dims}")
+    expected = fields_of(planned.message(), Span(source, 0, 0))
+    if plain(fields, "NetParameter") != plain(expected, "NetParameter"):
         lines.append("the file says something else than was planned")
     return lines
+
+
+def _without_blobs(lifted: Lifted) -> list[str]:
+    """Return the parameters that no layer of the file has a blob for."""
+    graph = lifted.graph
+    parameters = ((node.name, parameter.name) for node in graph.nodes for parameter in graph.parameters(node))
+    return [f"no layer has the {name} of {node}" for node, name in parameters if (node, name) not in lifted.blobs]
 
 
 def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int]) -> list[str]:

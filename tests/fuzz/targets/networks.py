@@ -10,9 +10,10 @@ from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
 from resnetgen.comparison import prototxt
-from resnetgen.errors import Exit
-from resnetgen.formats.caffe.model.schema import message, parse_prototxt
-from resnetgen.formats.caffe.read import read_graph
+from resnetgen.errors import Exit, Source
+from resnetgen.formats.caffe.lift import lift
+from resnetgen.formats.caffe.model.read import parse
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.onnx import decode
 from resnetgen.formats.onnx.read import read_file
 from resnetgen.formats.values import show
@@ -67,7 +68,7 @@ def parse_for_caffe(data: bytes, folder: Path) -> None:
     path = folder / "net.prototxt"
     path.write_bytes(data)
     net = caffe.load(path, path.with_suffix(".caffemodel"), None)
-    read_graph(parse_prototxt(net.text, net.shown))
+    lift(parse(Source(net.shown, net.text)))
 
 
 def prototxt_seeds() -> list[bytes]:

@@ -90,6 +90,21 @@ def value_of(group: list[Field], known: Known) -> Value:
     return typed(_only(group), known)
 
 
+def plain(fields: tuple[Field, ...], message: str) -> dict[str, object]:
+    """Return the values of all fields as they are written, without their places: equal for files that say the same."""
+    found: dict[str, object] = {}
+    for name, group in grouped(fields).items():
+        known = known_fields(message).get(name) if message else None
+        found[name] = [_plain(field, known) for field in group]
+    return found
+
+
+def _plain(field: Field, known: Known | None) -> object:
+    if isinstance(field.value, Message):
+        return plain(field.value.fields, known.message if known else "")
+    return typed(field, known) if known else foreign(field.value)
+
+
 def default_of(path: str) -> Value | None:
     """Return the default of a layer's attribute, such as 1 for `convolution_param.stride`; None if it has none."""
     message = "LayerParameter"

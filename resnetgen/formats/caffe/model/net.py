@@ -42,8 +42,12 @@ class Layer(Struct, frozen=True):
 
     def __getitem__(self, name: str) -> Value | None:
         """Return a parameter of the layer's type, such as `stride`, or its default; None if it has none."""
-        path = f"{param_field(self.type)}.{name}"
+        path = self.path(name)
         return self.attributes.get(path, default_of(path))
+
+    def path(self, name: str) -> str:
+        """Return the path of a parameter of the layer's type: `convolution_param.stride`."""
+        return f"{param_field(self.type)}.{name}"
 
 
 class Model(Struct, frozen=True, dict=True):

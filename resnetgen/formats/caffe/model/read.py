@@ -25,13 +25,18 @@ def load(path: Path) -> Model:
 
 def parse(source: Source) -> Model:
     """Return the net of a text. Raises Failure like load."""
-    return _Reader(source).model(text.parse(source).fields)
+    return of_fields(text.parse(source).fields, source)
+
+
+def of_fields(fields: tuple[Field, ...], source: Source) -> Model:
+    """Return the net of the fields of a NetParameter. Raises Failure like load."""
+    return _Reader(source).model(fields)
 
 
 def of_message(net: Any, name: str) -> Model:
     """Return the net of a NetParameter, such as a caffemodel's; its layers have no places. Raises Failure like load."""
     source = Source(name, "")
-    return _Reader(source).model(fields_of(net, Span(source, 0, 0)))
+    return of_fields(fields_of(net, Span(source, 0, 0)), source)
 
 
 _STRUCTURE = ("name", "type", "bottom", "top", "include", "exclude", "param")
