@@ -82,12 +82,12 @@ class Network(Struct, frozen=True):
 
     def to_prototxt(self, **options: Any) -> str:
         """Return the prototxt as text. Options: batch, dialect, as in `save`. Raises UsageError and SpecError."""
-        from resnetgen.formats.caffe import emit
+        from resnetgen.formats.caffe import write
 
         refuse_unknown(options, _IN_CAFFE, "to_prototxt")
         chosen = FormatOptions(**format_values(options))
         dialect = chosen.dialect or Dialect.BVLC
-        return emit.plan(self.graph, self.names, chosen.batch, with_weights=False, dialect=dialect).text
+        return write.plan(self.graph, self.names, chosen.batch, with_weights=False, dialect=dialect).text
 
     def request(self, weights: TracedWeights, options: FormatOptions, stem: str) -> Request:
         """Return the request to write this network in a format; `stem` is the base name of the files."""

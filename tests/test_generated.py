@@ -13,7 +13,7 @@ import pytest
 
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
-from resnetgen.formats.caffe import emit
+from resnetgen.formats.caffe import write
 from resnetgen.ir.text import dump
 from resnetgen.manifest import MANIFEST
 from resnetgen.spec.find import bundled
@@ -64,7 +64,7 @@ def texts(name: str) -> dict[str, str]:
     found = {
         "ir.txt": dump(net.graph),
         "preprocess.json": f"{net.spec.preprocess.to_json()}\n" if net.spec.preprocess else "",
-        "prototxt": emit.plan(net.graph, net.names, None, with_weights=False).text,
+        "prototxt": write.plan(net.graph, net.names, None, with_weights=False).text,
     }
     return {f"{name}/{net.spec.stem}.{ending}": text for ending, text in found.items() if text}
 

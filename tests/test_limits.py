@@ -16,7 +16,7 @@ from resnetgen.comparison import load
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.expand import network
 from resnetgen.expand.builder import Builder
-from resnetgen.formats.caffe import emit
+from resnetgen.formats.caffe import write
 from resnetgen.formats.caffe.model import text
 from resnetgen.ir.ops import Input
 from resnetgen.labels import MAX_LABELS, read_labels
@@ -72,7 +72,7 @@ def test_the_largest_net_that_is_built_can_be_read() -> None:
     for name in ("resnet50_gn", "resnet1202_cifar"):
         graph = bundled(name)
         nodes = len(graph.nodes)
-        written = emit.plan(graph, None, None, with_weights=False).text.encode()
+        written = write.plan(graph, None, None, with_weights=False).text.encode()
         assert text.count_words(written) / nodes * 20_000 < text.MAX_WORDS
         assert written.count(b"\n") / nodes * 20_000 < text.MAX_LINES
 

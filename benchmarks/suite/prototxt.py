@@ -16,14 +16,13 @@ from benchmarks.measure import Bench, in_turn, stopwatch
 def figures(bench: Bench) -> Iterator[Result]:
     from google.protobuf import text_format
 
-    from resnetgen.formats.caffe.emit import plan
-    from resnetgen.formats.caffe.render import render
+    from resnetgen.formats.caffe.write import plan, render
     from resnetgen.network import compile_spec
 
     gc.disable()  # as cli.run does
     network = compile_spec("resnet152")
     planned = plan(network.graph, network.names, batch=None, with_weights=False)
-    message = planned.message()
+    message = planned.message
     assert text_format.Parse(render(planned.net), type(message)()) == message
 
     def ours() -> float:

@@ -78,11 +78,11 @@ def convert(
 
 def _write_caffemodel(stage: Staging, name: str, network: Network, read: Pretrained, progress: Progress) -> str:
     """Write a caffemodel; return the shown name of the naming of its layers."""
-    from resnetgen.formats.caffe import emit, validate
+    from resnetgen.formats.caffe import validate, write
 
-    planned = emit.plan(network.graph, network.names, None, with_weights=True)
+    planned = write.plan(network.graph, network.names, None, with_weights=True)
     with progress.task(name, planned.payload) as advance:
-        checksums = emit.write_caffemodel(planned, read.weights, stage.path(name), advance, stage.create)
+        checksums = write.write_caffemodel(planned, read.weights, stage.path(name), advance, stage.create)
     require_equal(name, validate.validate_caffemodel(stage.path(name), planned, checksums))
     return Naming(network.spec.names.text if network.spec.names else None, {}).shown
 

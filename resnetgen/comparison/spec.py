@@ -14,8 +14,8 @@ from resnetgen.comparison import Difference, Net, prototxt
 from resnetgen.comparison import compare as compare_nets
 from resnetgen.comparison.lines import unified_diff
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.emit import CaffePlan, plan
 from resnetgen.formats.caffe.model.text import read
+from resnetgen.formats.caffe.write import CaffePlan, plan
 from resnetgen.network import Network, compile_spec
 from resnetgen.spec.find import is_spec
 

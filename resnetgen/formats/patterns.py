@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any, Protocol, TypeAlias
 
-from resnetgen.frozen import Frozen
+from msgspec import Struct
+
 from resnetgen.ir.ops import Op, Shape
 
 Output: TypeAlias = Hashable
@@ -41,19 +42,19 @@ class Net(Protocol):
         """Return the shape of an output without the batch axis; of a constant the whole shape."""
 
 
-class Leaf(Frozen):
+class Leaf(Struct, frozen=True):
     """Any output that is no constant; the same one wherever its name is repeated."""
 
     name: str
 
 
-class Constant(Frozen):
+class Constant(Struct, frozen=True):
     """Values that are part of what the op is."""
 
     name: str
 
 
-class Weight(Frozen):
+class Weight(Struct, frozen=True):
     """Values that are a parameter of the op."""
 
     name: str
@@ -99,7 +100,7 @@ class Call:
                 yield one.name
 
 
-class Match(Frozen):
+class Match(Struct, frozen=True):
     """Layers and outputs that a pattern's names are bound to."""
 
     net: Net
@@ -115,7 +116,7 @@ class Match(Frozen):
         return self.net.value(self.parts[part], name)
 
 
-class Pattern(Frozen):
+class Pattern(Struct, frozen=True):
     root: Call
     """The last layer, with those before it as its inputs."""
     build: Callable[[Match], Op | None]

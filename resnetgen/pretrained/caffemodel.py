@@ -14,10 +14,9 @@ from resnetgen.comparison.prototxt import of_model
 from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.heads import read_heads
+from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.model.read import of_message
-from resnetgen.formats.caffe.model.schema import parse_prototxt
-from resnetgen.formats.caffe.render import render
-from resnetgen.formats.caffe.translate import translate
+from resnetgen.formats.caffe.write import net_message
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Pair
 from resnetgen.pretrained.differences import structure_differences
@@ -64,8 +63,8 @@ def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: froz
 
 
 def _of_spec(graph: Graph, naming: Naming, dialect: Dialect, names: set[str], has_edges: bool) -> Structure:
-    net = translate(graph, load_name_map(naming.world) if naming.world else None, 1, dialect)
-    made = _structure(_prepared(parse_prototxt(render(net), "the prototxt"), has_edges), graph, names)
+    net = lower(graph, load_name_map(naming.world) if naming.world else None, 1, dialect)
+    made = _structure(_prepared(net_message(net), has_edges), graph, names)
     owners = {layer.name: graph[layer.node] for layer in net.layers}
     nodes = {at: owners[record.name] for at, record in enumerate(made.net.records) if record.name in owners}
     return replace(made, nodes=nodes)

@@ -10,9 +10,9 @@ from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.emit import MAX_PROTOBUF, CaffePlan
 from resnetgen.formats.caffe.model.schema import parse_prototxt
 from resnetgen.formats.caffe.model.text import Message, Scalar, parse, read
+from resnetgen.formats.caffe.write import MAX_PROTOBUF, CaffePlan
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import BatchNorm

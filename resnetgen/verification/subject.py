@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.emit import CaffePlan, plan
+from resnetgen.formats.caffe.write import CaffePlan, plan
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.weights.names import NameMap

@@ -17,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure
-from resnetgen.formats.caffe.translate import translate
+from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.formats.onnx.lower import Names
 from resnetgen.formats.onnx.validate import validate
@@ -650,7 +650,7 @@ IN_PLACE = [
 
 @pytest.mark.parametrize(("net", "node", "blob"), IN_PLACE, ids=lambda value: value if isinstance(value, str) else "")
 def test_in_place(net: Graph, node: str, blob: str) -> None:
-    tops = {layer.node: layer.tops[-1] for layer in translate(net, None).layers}
+    tops = {layer.node: layer.tops[-1] for layer in lower(net, None).layers}
     assert tops[node] == blob
 
 

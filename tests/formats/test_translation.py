@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure, Source
-from resnetgen.formats.caffe.emit import write_caffemodel
-from resnetgen.formats.caffe.layers import Layer, Weight
 from resnetgen.formats.caffe.lift import Lifted, lift
+from resnetgen.formats.caffe.lower_ops import Layer, Weight
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
+from resnetgen.formats.caffe.write import write_caffemodel
 from resnetgen.formats.onnx.decode import read_graph
 from resnetgen.formats.onnx.read import read_file
 from resnetgen.formats.onnx.validate import validate

@@ -13,7 +13,7 @@ from resnetgen.deploy.config import Serving, configure
 from resnetgen.deploy.labels import read_labels
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.translate import translate
+from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.validate import validate_prototxt
 from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower import FloatTypes, Names
@@ -108,7 +108,7 @@ def test_the_one_error() -> None:
 def test_several_inputs() -> None:
     two = of_nodes(NODES[0], Node("other", Input((3, 8, 8)), ()), Node("add", Add(), ("data", "other")))
     assert two.inputs == ("data", "other")
-    for use in (lambda: two.input, lambda: translate(two, None), lambda: write_onnx(two, random_weights(two), Path())):
+    for use in (lambda: two.input, lambda: lower(two, None), lambda: write_onnx(two, random_weights(two), Path())):
         with pytest.raises(Failure, match=r"tiny has 2 inputs \(data, other\); only a network of one"):
             use()
 
@@ -206,7 +206,7 @@ def test_caffe_on_opencv(tmp_path: Path) -> None:
 
 def test_caffe_refuses_an_output_that_is_read() -> None:
     with pytest.raises(Failure) as caught:
-        translate(PYRAMID, None)
+        lower(PYRAMID, None)
     assert caught.value.exit is Exit.SPEC
     assert "the tops that no layer reads, but conv2_x/conv1 reads conv1/act1" in str(caught.value)
 

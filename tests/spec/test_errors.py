@@ -16,7 +16,7 @@ from ruamel.yaml.reader import Reader
 
 from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span
 from resnetgen.expand import expand
-from resnetgen.formats.caffe.emit import plan
+from resnetgen.formats.caffe.write import plan
 from resnetgen.ir.graph import Graph
 from resnetgen.paths import LIBRARY, SPECS
 from resnetgen.spec.find import short_path

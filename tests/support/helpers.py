@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.expand import expand
-from resnetgen.formats.caffe import emit as caffe
+from resnetgen.formats.caffe import write as caffe
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.onnx import write as onnx
 from resnetgen.ir import ops

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from onnx import numpy_helper
 
 from resnetgen.backends.onnxruntime import Device
-from resnetgen.formats.caffe.layers import Weight
+from resnetgen.formats.caffe.lower_ops import Weight
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.ir.ops import BatchNorm, Conv, Fc
 from resnetgen.verification import Expected, Report, Settings, caffe, verify_sides

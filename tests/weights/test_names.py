@@ -8,8 +8,8 @@ import re
 import pytest
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span
-from resnetgen.formats.caffe.emit import plan
-from resnetgen.formats.caffe.translate import translate
+from resnetgen.formats.caffe.lower import lower
+from resnetgen.formats.caffe.write import plan
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Add, Conv, Fc, Relu
 from resnetgen.spec.yaml import Scalar, parse
@@ -48,7 +48,7 @@ def test_authors_prototxts_need_their_own_map(network: str, names: str, digest: 
 
 
 def names_of(network: str, names: str) -> dict[str, tuple[str, ...]]:
-    return translate(bundled(network), load_name_map(names)).names
+    return lower(bundled(network), load_name_map(names)).names
 
 
 PLACES = [
@@ -116,7 +116,7 @@ def test_top_before_bottom() -> None:
         ("resnet101", "msra-deep", 1 + 2 * 33),
         ("resnet152", "msra-deep", 1 + 2 * 50),
     ]:
-        layers = translate(bundled(network), load_name_map(names)).layers
+        layers = lower(bundled(network), load_name_map(names)).layers
         first = [layer for layer in layers if layer.top_first]
         assert len(first) == expected
         assert {layer.type for layer in first} <= {"ReLU"}
@@ -125,7 +125,7 @@ def test_top_before_bottom() -> None:
 
 def test_names_are_the_layers() -> None:
     """The plan's names, the prototxt's layers and the input's blob are the same set."""
-    net = translate(bundled("resnet50"), load_name_map("msra"))
+    net = lower(bundled("resnet50"), load_name_map("msra"))
     assert {name for layers in net.names.values() for name in layers} == {layer.name for layer in net.layers} | {
         net.input
     }

@@ -8,7 +8,7 @@ import pytest
 
 from resnetgen.build.job import Job
 from resnetgen.build.options import Options
-from resnetgen.formats.caffe import emit as caffe
+from resnetgen.formats.caffe import write as caffe
 from resnetgen.formats.onnx.write import OnnxOptions, plan, write
 from resnetgen.ir.ops import ChannelPad, Conv
 from resnetgen.network import Network, compile_spec

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from resnetgen.formats.caffe.layers import Weight
-from resnetgen.formats.caffe.translate import translate
+from resnetgen.formats.caffe.lower import lower
+from resnetgen.formats.caffe.lower_ops import Weight
 from resnetgen.ir.graph import Graph
 from resnetgen.weights.assign import Naming
 from resnetgen.weights.names import load_name_map
@@ -15,7 +15,7 @@ def blob_naming(graph: Graph, world: str | None) -> Naming:
     Raises Failure (exit 3) if the map does not name a node, or Caffe cannot express one.
     """
     found, fixed = {}, set()
-    for layer in translate(graph, load_name_map(world) if world else None).layers:
+    for layer in lower(graph, load_name_map(world) if world else None).layers:
         for number, blob in enumerate(layer.blobs):
             name = f"{layer.name}.{number}"
             if isinstance(blob, Weight):

@@ -13,7 +13,7 @@ from resnetgen.staging.files import Staging
 from resnetgen.weights.names import NameMap
 
 if TYPE_CHECKING:  # imports protobuf and jinja2, needed only if the format is written
-    from resnetgen.formats.caffe.emit import CaffePlan
+    from resnetgen.formats.caffe.write import CaffePlan
 
 
 class CaffeFormat:
@@ -29,9 +29,9 @@ class CaffeFormat:
 
     def check(self, graph: Graph, names: NameMap | None, dialect: str) -> None:
         """Raise Failure (exit 3) for a network that the dialect cannot express."""
-        from resnetgen.formats.caffe.translate import translate
+        from resnetgen.formats.caffe.lower import lower
 
-        translate(graph, names, 1, Dialect(dialect))
+        lower(graph, names, 1, Dialect(dialect))
 
 
 class CaffeFiles(Files):
@@ -42,14 +42,14 @@ class CaffeFiles(Files):
     def plan(self) -> None:
         """Translate the graph. Raises Failure: exit 3 for what the dialect cannot express, exit 6 for too large a
         caffemodel."""
-        from resnetgen.formats.caffe import emit
+        from resnetgen.formats.caffe import write
 
         request, options = self._request, self._request.options
         dialect = options.dialect or Dialect.BVLC
-        self._planned = emit.plan(request.graph, request.names, options.batch, options.weights, dialect)
+        self._planned = write.plan(request.graph, request.names, options.batch, options.weights, dialect)
 
     def write(self, stage: Staging, progress: Progress) -> None:
-        from resnetgen.formats.caffe import emit, validate
+        from resnetgen.formats.caffe import validate, write
 
         request, planned = self._request, self._planned
         assert planned, "plan comes first"
@@ -61,5 +61,5 @@ class CaffeFiles(Files):
         if not request.options.weights:
             return
         with progress.task(model, planned.payload) as advance:
-            checksums = emit.write_caffemodel(planned, request.weights, stage.path(model), advance, stage.create)
+            checksums = write.write_caffemodel(planned, request.weights, stage.path(model), advance, stage.create)
         require_equal(model, validate.validate_caffemodel(stage.path(model), planned, checksums))

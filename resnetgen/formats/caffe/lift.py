@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from msgspec import Struct
+
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.lift_ops import Layers, layer_op
 from resnetgen.formats.caffe.model.net import INPUT, Layer, Model, Output
 from resnetgen.formats.caffe.patterns import PATTERNS
 from resnetgen.formats.patterns import Leaf, Pattern, match
-from resnetgen.frozen import Frozen
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import Input, Op, OpError, Shape
 
@@ -25,7 +26,7 @@ BLOBS = {
 """Type of a layer -> parameters of the op that its blobs are, in their order."""
 
 
-class Lifted(Frozen):
+class Lifted(Struct, frozen=True):
     graph: Graph
     batch: int
     """Number of images in the input."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
+
+from msgspec.structs import replace
 
 from resnetgen.formats.caffe.lift_ops import Layers, pair, pooling
 from resnetgen.formats.patterns import Call, Leaf, Match, Pattern

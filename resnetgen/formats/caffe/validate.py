@@ -11,13 +11,13 @@ from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
-from resnetgen.formats.caffe.emit import CaffePlan
 from resnetgen.formats.caffe.lift import Lifted, lift
 from resnetgen.formats.caffe.model.attributes import plain
 from resnetgen.formats.caffe.model.fields import fields_of
 from resnetgen.formats.caffe.model.read import of_fields
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.caffe.model.text import parse
+from resnetgen.formats.caffe.write import CaffePlan
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
@@ -41,7 +41,7 @@ def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]
     lines = differences(_as_text(graph), lifted.graph, planned.names) + _without_blobs(lifted)
     if model.image != planned.net.dims:
         lines.append(f"the input is {model.image}, not {planned.net.dims}")
-    expected = fields_of(planned.message(), Span(source, 0, 0))
+    expected = fields_of(planned.message, Span(source, 0, 0))
     if plain(fields, "NetParameter") != plain(expected, "NetParameter"):
         lines.append("the file says something else than was planned")
     return lines
@@ -57,9 +57,10 @@ def _without_blobs(lifted: Lifted) -> list[str]:
 def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int]) -> list[str]:
     """Return the differences between the caffemodel and the prototxt, and the checksums of the weights as drawn; empty
     if they agree."""
-    net = planned.message()
-    layers = list(net.layer)
-    del net.layer[:]
+    net = type(planned.message)()
+    net.CopyFrom(planned.message)
+    layers = list(planned.message.layer)
+    net.ClearField("layer")
     try:
         rest, found = read_caffemodel(path)
     except Failure as failure:

@@ -1,6 +1,6 @@
 """Writers of safetensors and npz files, streamed: only one tensor is in memory at a time.
 
-formats/caffe/emit.py writes caffemodels, together with their prototxt.
+formats/caffe/write.py writes caffemodels, together with their prototxt.
 """
 
 from __future__ import annotations

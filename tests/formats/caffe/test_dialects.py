@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from resnetgen.errors import Exit, Failure, Source
-from resnetgen.formats.caffe import emit
+from resnetgen.formats.caffe import write
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.layers import Fixed
 from resnetgen.formats.caffe.lift import lift
+from resnetgen.formats.caffe.lower_ops import Fixed
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.ir.graph import Graph
@@ -151,7 +151,7 @@ REFUSED = {
 def test_what_cannot_be_said_exactly_is_refused(row: str, dialect: Dialect) -> None:
     net = cells(row, "4x10x12")
     with pytest.raises(Failure) as caught:
-        emit.plan(net, None, 1, True, dialect)
+        write.plan(net, None, 1, True, dialect)
     (problem,) = caught.value.problems
     message, hint = REFUSED[row, dialect]
     assert message in problem.message
@@ -173,9 +173,9 @@ input: 4x5x5
 blocks: {{two: {{branches: {{a: "gap | flatten", b: "gap | flatten | sigmoid"}}, merge: add, after: norm}}}}
 stages: {{s: {cells}}}
 """)
-    emit.plan(net, None, 1, True, Dialect.BVLC)
+    write.plan(net, None, 1, True, Dialect.BVLC)
     with pytest.raises(Failure, match="merges a norm wrongly"):
-        emit.plan(net, None, 1, True, Dialect.OPENCV)
+        write.plan(net, None, 1, True, Dialect.OPENCV)
 
 
 # What the reader must not take for something else
@@ -219,9 +219,9 @@ def test_changes_are_noticed(case: str, tmp_path: Path) -> None:
 def test_a_mistaken_fixed_blob_is_noticed(row: str, tmp_path: Path) -> None:
     """The validator computes for itself what stands in a fixed convolution."""
     net = cells(row, "4x11x11")
-    planned = emit.plan(net, None, 1, True, Dialect.BVLC_1_0)
+    planned = write.plan(net, None, 1, True, Dialect.BVLC_1_0)
     path = tmp_path / "planned.caffemodel"
-    assert validate_caffemodel(path, planned, emit.write_caffemodel(planned, random_weights(net), path)) == []
+    assert validate_caffemodel(path, planned, write.write_caffemodel(planned, random_weights(net), path)) == []
 
     def turned(blob: Any) -> Any:
         return replace(blob, fill=lambda shape: blob.fill(shape) + np.float32(0.5)) if isinstance(blob, Fixed) else blob
@@ -229,12 +229,12 @@ def test_a_mistaken_fixed_blob_is_noticed(row: str, tmp_path: Path) -> None:
     layers = tuple(replace(one, blobs=tuple(map(turned, one.blobs))) for one in planned.net.layers)
     mistaken = replace(planned, net=replace(planned.net, layers=layers))
     path = tmp_path / "mistaken.caffemodel"
-    assert validate_caffemodel(path, planned, emit.write_caffemodel(mistaken, random_weights(net), path))
+    assert validate_caffemodel(path, planned, write.write_caffemodel(mistaken, random_weights(net), path))
 
 
 def test_half_said_is_an_error() -> None:
     graph = cells("gap | channelconv | mish")
-    text = emit.plan(graph, None, 1, True).text
+    text = write.plan(graph, None, 1, True).text
     layers = text.split("layer {")
     for last in range(2, len(layers) + 1):
         net = parse(Source("net.prototxt", "layer {".join(layers[:last])))

@@ -10,9 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.formats.caffe import layers
+from resnetgen.formats.caffe import lower_ops
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.layers import Enum, Layer, Layers, Params, Weight
+from resnetgen.formats.caffe.lower_ops import Enum, Layer, Layers, Params, Weight
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import OpError
@@ -30,7 +30,7 @@ class CaffeNet(Struct, frozen=True):
     """Node -> names of its layers; input -> name of its blob."""
 
 
-def translate(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect = Dialect.BVLC) -> CaffeNet:
+def lower(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect = Dialect.BVLC) -> CaffeNet:
     """Translate a graph. Raises Failure (exit 3) for a node that the dialect cannot express exactly, or that the name
     map does not name."""
     for name in graph.outputs:
@@ -89,28 +89,28 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
         case ops.Input():
             return ()
         case ops.Conv():
-            return layers.convolution(op)
+            return lower_ops.convolution(op)
         case ops.ChannelConv():
-            return layers.channelconv(op, shapes[0])
+            return lower_ops.channelconv(op, shapes[0])
         case ops.BatchNorm():
             _check_norm(graph, node, dialect)
-            return layers.batchnorm(op)
+            return lower_ops.batchnorm(op)
         case ops.GroupNorm():
-            return layers.groupnorm(op, shapes[0], batch, dialect)
+            return lower_ops.groupnorm(op, shapes[0], batch, dialect)
         case ops.Lrn():
             if op.k != 1 and not dialect.lrn_k:
                 raise _refuse(node, dialect, f"computes with k=1, not k={op.k}", "--dialect bvlc can, or write k=1")
-            return layers.lrn(op)
+            return lower_ops.lrn(op)
         case ops.Relu():
             return (Layer("ReLU", in_place=True),)
         case ops.LeakyRelu():
             return (Layer("ReLU", (("negative_slope", op.slope),), in_place=True),)
         case ops.Relu6():
-            return layers.relu6(dialect)
+            return lower_ops.relu6(dialect)
         case ops.Silu():
-            return layers.silu(dialect)
+            return lower_ops.silu(dialect)
         case ops.Mish():
-            return layers.mish()
+            return lower_ops.mish()
         case ops.Gelu():
             hint = "no dialect can; --target onnx --opset 20 can, and silu is near it"
             raise _refuse(node, dialect, "it has no layer for the error function", hint)
@@ -120,21 +120,21 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
             return (Layer("Sigmoid", in_place=True),)
         case ops.MaxPool():
             _check_rounding(graph, node, op, dialect)
-            return layers.pooling(op, "MAX", shapes[0], dialect)
+            return lower_ops.pooling(op, "MAX", shapes[0], dialect)
         case ops.AvgPool(same=True):
-            return layers.same_average(op)
+            return lower_ops.same_average(op)
         case ops.AvgPool():
             if op.exclude_pad and op.pad != (0, 0):
                 hint = "no dialect can: leave out exclude_pad, or pad nothing"
                 raise _refuse(node, dialect, "its padding always counts in the mean", hint)
             _check_rounding(graph, node, op, dialect)
-            return layers.pooling(op, "AVE", shapes[0], dialect)
+            return lower_ops.pooling(op, "AVE", shapes[0], dialect)
         case ops.GlobalAvgPool():
             return (Layer("Pooling", (("pool", Enum("AVE")), ("global_pooling", True))),)
         case ops.BlurPool():
-            return layers.blurpool(op, shapes[0])
+            return lower_ops.blurpool(op, shapes[0])
         case ops.ChannelPad():
-            return layers.channelpad(op, shapes[0])
+            return lower_ops.channelpad(op, shapes[0])
         case ops.Flatten():
             return (Layer("Flatten"),)
         case ops.Fc():
@@ -148,7 +148,7 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
         case ops.Mul():
             if shapes[0] == shapes[1]:
                 return (Layer("Eltwise", (("operation", Enum("PROD")),)),)
-            return layers.gate("1", "0") if shapes[0][1:] == (1, 1) else layers.gate("0", "1")
+            return lower_ops.gate("1", "0") if shapes[0][1:] == (1, 1) else lower_ops.gate("0", "1")
         case ops.Concat():
             return (Layer("Concat"),)
         case _:
