@@ -11,11 +11,13 @@ from msgspec.structs import replace
 
 from resnetgen.comparison import Record, Value, Word
 from resnetgen.comparison.prototxt import of_model
-from resnetgen.errors import Failure
+from resnetgen.errors import Failure, Source, Span
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.heads import read_heads
 from resnetgen.formats.caffe.lower import lower
-from resnetgen.formats.caffe.model.read import of_message
+from resnetgen.formats.caffe.model.caffemodel import read_layers
+from resnetgen.formats.caffe.model.fields import fields_of
+from resnetgen.formats.caffe.model.read import of_fields
+from resnetgen.formats.caffe.model.text import Field, Kind, Message, Scalar
 from resnetgen.formats.caffe.write import net_message
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Pair
@@ -25,6 +27,7 @@ from resnetgen.pretrained.structure import Structure, most_layers, require_few_r
 from resnetgen.weights.assign import Naming
 from resnetgen.weights.names import load_name_map
 
+_SOURCE = Source("the caffemodel", "")
 _PASSED = frozenset({"Dropout", "Flatten", "Split"})
 _OF_SIZES = (
     "convolution_param.num_output",
@@ -41,15 +44,15 @@ def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: froz
     Layers without parameters of their type are skipped: a file may be stripped to its blobs. The stages `drawn` are
     ignored. Raises Failure (exit 4) for a network that cannot be read.
     """
-    heads = read_heads(path, most_layers(graph))
-    require_few_reads(sum(len(layer.bottom) + len(layer.top) for layer in heads.layer), most_layers(graph))
-    has_edges = any(layer.bottom for layer in heads.layer)
-    net = _prepared(heads, has_edges)
-    if not net.layer:
+    layers = read_layers(path, most_layers(graph))
+    require_few_reads(sum(len(_texts(layer, "bottom", "top")) for layer in layers), most_layers(graph))
+    has_edges = any(_texts(layer, "bottom") for layer in layers)
+    fields = _prepared(layers, has_edges)
+    if not fields:
         return []
     kept = [name for name, (node, _) in naming.names.items() if graph[node].path.stage not in drawn]
     names = {name.rpartition(".")[0] for name in kept}
-    file = _structure(net, graph, names)
+    file = _structure(fields, graph, names)
     if not has_edges:
         names = {*file.anchors.values()}
     found = []
@@ -64,40 +67,40 @@ def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: froz
 
 def _of_spec(graph: Graph, naming: Naming, dialect: Dialect, names: set[str], has_edges: bool) -> Structure:
     net = lower(graph, load_name_map(naming.world) if naming.world else None, 1, dialect)
-    made = _structure(_prepared(net_message(net), has_edges), graph, names)
+    layers = tuple(field for field in fields_of(net_message(net), Span(_SOURCE, 0, 0)) if field.name == "layer")
+    made = _structure(_prepared(layers, has_edges), graph, names)
     owners = {layer.name: graph[layer.node] for layer in net.layers}
     nodes = {at: owners[record.name] for at, record in enumerate(made.net.records) if record.name in owners}
     return replace(made, nodes=nodes)
 
 
-def _prepared(net: Any, has_edges: bool) -> Any:
+def _prepared(layers: tuple[Field, ...], has_edges: bool) -> tuple[Field, ...]:
     """Return the net that was run: a caffemodel has the layers of one phase, and may lack its inputs."""
-    made = type(net)()
+    dropped = {"include", "exclude", "param"} if has_edges else {"include", "exclude", "param", "bottom", "top"}
+    kept: list[Field] = []
     written: set[str] = set()
     inputs: dict[str, None] = {}
-    for layer in net.layer:
-        if not layer.type or (not has_edges and not _says(layer)):
+    for layer in layers:
+        assert isinstance(layer.value, Message)
+        fields = tuple(field for field in layer.value.fields if field.name not in dropped)
+        # Without edges only layers that have the parameters of their type are compared.
+        if not any(_texts(layer, "type")) or not (has_edges or any(field.name.endswith("_param") for field in fields)):
             continue
-        head = made.layer.add()
-        head.CopyFrom(layer)
-        for field in ("include", "exclude", "param"):
-            head.ClearField(field)
-        if not has_edges:
-            head.ClearField("bottom")
-            head.ClearField("top")
-        inputs |= dict.fromkeys(blob for blob in head.bottom if blob not in written)
-        written |= {*head.top}
-    made.input.extend(inputs)
-    return made
+        kept.append(Field("layer", Message(fields), layer.span))
+        if has_edges:
+            inputs |= dict.fromkeys(blob for blob in _texts(layer, "bottom") if blob not in written)
+            written |= {*_texts(layer, "top")}
+    return (*(Field("input", Scalar(Kind.STRING, blob), Span(_SOURCE, 0, 0)) for blob in inputs), *kept)
 
 
-def _says(layer: Any) -> bool:
-    """Return True if a layer has the parameters of its type."""
-    return any(field.name.endswith("_param") for field, _ in layer.ListFields())
+def _texts(layer: Field, *names: str) -> list[str]:
+    """Return the texts of some fields of a layer."""
+    fields = layer.value.fields if isinstance(layer.value, Message) else ()
+    return [field.value.text for field in fields if field.name in names and isinstance(field.value, Scalar)]
 
 
-def _structure(net: Any, graph: Graph, names: set[str]) -> Structure:
-    found = of_model(of_message(net, "the caffemodel"))
+def _structure(fields: tuple[Field, ...], graph: Graph, names: set[str]) -> Structure:
+    found = of_model(of_fields(fields, _SOURCE))
     records = found.records
     anchors = {at: one.name for at, one in enumerate(records) if one.name in names and not one.is_input}
     whole, exact = whole_kernels(graph), exact_windows(graph)

@@ -19,6 +19,8 @@ _STORED = {
 }
 
 DTYPES = tuple(_STORED)
+MAX_RANK = 16
+"""Limit of axes of a tensor; a convolution's weight has 4, and numpy allows 64."""
 
 
 def width(dtype: str) -> int:
@@ -42,3 +44,9 @@ def loaded(values: Values, dtype: str) -> Values:
         bits <<= 16
         return bits.view(np.float32)
     return values.astype(dtype, copy=False)
+
+
+def show_shape(shape: tuple[int, ...]) -> str:
+    """Return a shape as text for an error; one that is absurdly long is cut."""
+    dims = [str(dim) if abs(dim) < 10**20 else "..." for dim in shape[: MAX_RANK + 1]]
+    return "x".join(dims) or "a single value"

@@ -290,16 +290,22 @@ def test_a_model_of_another_exporter(tmp_path: Path) -> None:
         assert [line.endswith(said) for line in found] == [True] if said else found == ()
 
 
-def test_a_caffemodel_of_2014_is_said_not_to_be_compared(tmp_path: Path) -> None:
-    from support.checkpoint_files import legacy_blob, v1_layer
-
+def test_a_caffemodel_of_2014_is_compared(tmp_path: Path) -> None:
+    """Its layers are read as those of today."""
     word = spec(tmp_path, "use: std\nname: tiny\nnames: null\ninput: 3x4x4\nstages: {s: gap | fc 2}\n")
-    blobs = (legacy_blob(np.ones((2, 3), np.float32)), legacy_blob(np.ones(2, np.float32)))
-    (tmp_path / "old.caffemodel").write_bytes(v1_layer("s/fc", 14, *blobs))
-    (said,) = warnings(tmp_path / "old.caffemodel", word)
-    assert said == (
-        "the structure of old.caffemodel was not compared with the spec's: its layers are of Caffe's layout of 2014"
-    )
+    old = message("NetParameter")()
+    old.layers.add(name="pool", type="POOLING", bottom=["data"], top=["pool"]).pooling_param.global_pooling = True
+    fc = old.layers.add(name="s/fc", type="INNER_PRODUCT", bottom=["pool"], top=["fc"])
+    fc.inner_product_param.num_output = 2
+    for shape, count in (((1, 1, 2, 3), 6), ((1, 1, 1, 2), 2)):
+        fc.blobs.add(**dict(zip(("num", "channels", "height", "width"), shape, strict=True)), data=[1.0] * count)
+    path = tmp_path / "old.caffemodel"
+    path.write_bytes(old.SerializeToString())
+    (said,) = warnings(path, word)
+    assert said.endswith("built otherwise: s/gap (spec0.yaml:5): pool MAX there, AVE in the spec")
+    old.layers[0].pooling_param.pool = old.layers[0].pooling_param.AVE
+    path.write_bytes(old.SerializeToString())
+    assert warnings(path, word) == ()
 
 
 def test_a_structure_beyond_the_limit_is_said_not_to_be_compared(
@@ -309,7 +315,7 @@ def test_a_structure_beyond_the_limit_is_said_not_to_be_compared(
     graph = compile_spec(own).graph
     model, caffe = write_onnx(graph, Ones(graph), tmp_path), write_caffe(graph, Ones(graph), tmp_path)
     monkeypatch.setattr("resnetgen.formats.onnx.read.MAX_STRUCTURE", 1000)
-    monkeypatch.setattr("resnetgen.formats.caffe.heads.MAX_HEADS", 1000)
+    monkeypatch.setattr("resnetgen.formats.caffe.model.caffemodel.MAX_HEADS", 1000)
     for path in (model.path, caffe.caffemodel):
         (said,) = warnings(path, own)
         assert said.startswith(f"the structure of {path.name} was not compared with the spec's: its ")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -13,9 +12,9 @@ from msgspec.structs import replace
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.formats.caffe.lift import Lifted, lift
 from resnetgen.formats.caffe.model.attributes import plain
+from resnetgen.formats.caffe.model.caffemodel import Caffemodel
 from resnetgen.formats.caffe.model.fields import fields_of
 from resnetgen.formats.caffe.model.read import of_fields
-from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.caffe.model.text import parse
 from resnetgen.formats.caffe.write import CaffePlan
 from resnetgen.ir import ops
@@ -24,7 +23,8 @@ from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
 from resnetgen.weights.source import Array, Key, checksum
 from resnetgen.weights.sums import Sum, Sums
-from resnetgen.wire.fields import Field, Truncated, field_bytes, fields
+from resnetgen.wire.access import Ranges
+from resnetgen.wire.fields import Field, Truncated
 
 
 def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]:
@@ -142,52 +142,27 @@ def read_caffemodel(path: Path) -> tuple[Any, list[tuple[Any, list[Blob]]]]:
     """Return a net without layers, and each layer without blobs with the shape and checksum of each blob. Values are
     not kept.
 
-    Raises Failure: exit 4 for a truncated file, and for a blob whose size does not match its shape; exit 5 if it cannot
-    be read.
+    Raises Failure: exit 4 for a truncated file, and for a blob that is not as Caffe writes it; exit 5 if it cannot be
+    read.
     """
+    ranges = Ranges(path)
     try:
-        with path.open("rb") as file, Sums() as sums:
-            end = file.seek(0, 2)
-            net, layers = message("NetParameter")(), []
-            for field in fields(file, 0, end):
-                if field.number == 100 and field.is_delimited:
-                    layers.append(_layer(path, file, field, sums))
-                else:
-                    net.MergeFromString(field_bytes(file, field))
+        with ranges.open() as file, Sums() as sums:
+            reader = Caffemodel(ranges, file)
+            layers = [
+                (reader.parsed(layer.layout, layer.rest), [_begin(reader, blob, sums) for blob in layer.blobs])
+                for layer in reader.layers()
+            ]
+            net = reader.parsed("NetParameter", reader.rest)
             return net, [(head, [(shape, check()) for shape, check in blobs]) for head, blobs in layers]
     except (Truncated, DecodeError) as error:
         what = f"{path}: it is no caffemodel, or only a part of one: {error}"
         raise fail(Exit.MODEL, Code.BAD_MODEL, what) from None
-    except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror}") from None
 
 
-def _layer(path: Path, file: BinaryIO, field: Field, sums: Sums) -> tuple[Any, list[tuple[Shape, Sum]]]:
-    layer = message("LayerParameter")()
-    blobs = []
-    for inner in fields(file, field.start, field.end):
-        if inner.number == 7 and inner.is_delimited:
-            blobs.append(_blob(path, file, inner, sums))
-        else:
-            layer.MergeFromString(field_bytes(file, inner))
-    return layer, blobs
-
-
-def _blob(path: Path, file: BinaryIO, field: Field, sums: Sums) -> tuple[Shape, Sum]:
-    head = message("BlobProto")()
-    check: Sum = int
-    size = 0
-    for inner in fields(file, field.start, field.end):
-        if inner.number != 5 or not inner.is_delimited:
-            head.MergeFromString(field_bytes(file, inner))
-            continue
-        if size:
-            raise Truncated("a blob holds its data twice")
-        size = inner.end - inner.start
-        check = sums.begin(path, inner.start, inner.end)
-    shape = tuple(head.shape.dim)
-    if size != 4 * prod(shape):
-        raise Truncated(f"a blob of shape {shape} holds {size} bytes")
-    if [field.name for field, _ in head.ListFields()] != ["shape"]:
-        raise Truncated("a blob holds more than its shape and its data")
-    return shape, check
+def _begin(reader: Caffemodel, field: Field, sums: Sums) -> tuple[Shape, Sum]:
+    """Return the shape of a blob, and begin to compute its checksum."""
+    blob = reader.blob(field, "a blob")
+    if not blob.is_plain:
+        raise Truncated("a blob holds more or less than its shape and its data")
+    return blob.shape, sums.begin(reader.ranges.path, *blob.values.place())

@@ -10,12 +10,10 @@ from msgspec import Struct, field
 
 from resnetgen.errors import Failure
 from resnetgen.wire.access import Place, Ranges
-from resnetgen.wire.dtypes import Values, width
+from resnetgen.wire.dtypes import MAX_RANK, Values, show_shape, width
 
 MAX_TENSORS = 100_000
 """Limit per file; ResNet-152 has 932, and a network of 20,000 nodes about 60,000."""
-MAX_RANK = 16
-"""Limit of axes; a convolution's weight has 4, and numpy allows 64."""
 MAX_NAME = 1024
 """Limit in characters; the longest names of common libraries have about 100."""
 _REUSE = 4
@@ -78,7 +76,7 @@ class Contents(Struct):
             raise self.refuse(f"the tensor {entry.name!r} has no sensible shape", place)
         # A tensor without elements may claim anything for its other axes, and numpy multiplies those.
         if prod(max(dim, 1) for dim in entry.shape) * width(entry.dtype) > max(self.capacity, _SLACK):
-            what = f"the tensor {entry.name!r} claims {shown(entry.shape)}, more than the file can hold"
+            what = f"the tensor {entry.name!r} claims {show_shape(entry.shape)}, more than the file can hold"
             raise self.refuse(what, place)
         self._named += entry.nbytes
         if self._named > _REUSE * self.capacity + _SLACK:
@@ -115,9 +113,3 @@ class Checkpoint:
     def checksum(self) -> str:
         """Read the whole file and return its SHA-256."""
         return self._ranges.sha256()
-
-
-def shown(shape: tuple[int, ...]) -> str:
-    """Return a shape as text for an error; one that is absurdly long is cut."""
-    dims = [str(dim) if abs(dim) < 10**20 else "..." for dim in shape[: MAX_RANK + 1]]
-    return "x".join(dims) or "a single value"

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from resnetgen.weights.checkpoint.archive import Member, inflating, verify
-from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry
+from resnetgen.weights.checkpoint.entry import Contents, Entry
 from resnetgen.wire.access import Ranges
-from resnetgen.wire.dtypes import DTYPES, Order, Values, loaded, stored
+from resnetgen.wire.dtypes import DTYPES, MAX_RANK, Order, Values, loaded, stored
 
 SUFFIX = ".npy"
 _MAX_HEADER = 2048

@@ -11,9 +11,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from resnetgen.errors import Failure
-from resnetgen.weights.checkpoint.entry import MAX_RANK, Contents, Entry, shown
+from resnetgen.weights.checkpoint.entry import Contents, Entry
 from resnetgen.weights.external import beside
 from resnetgen.wire.access import Place, Ranges
+from resnetgen.wire.dtypes import MAX_RANK, show_shape
 from resnetgen.wire.fields import MAX_VARINT, Field, Truncated
 from resnetgen.wire.messages import Messages
 from resnetgen.wire.repeated import Repeated, Varints
@@ -159,7 +160,7 @@ class _Reader:
 
     def _add_piece(self, entry: Entry, tensor: _Tensor, ranges: Ranges, start: int, end: int) -> None:
         if end - start != entry.nbytes:
-            raise self._refuse(tensor, f"of {shown(entry.shape)} {entry.dtype} holds {end - start:,} bytes")
+            raise self._refuse(tensor, f"of {show_shape(entry.shape)} {entry.dtype} holds {end - start:,} bytes")
         if end > ranges.size:
             raise self._refuse(tensor, f"ends beyond {ranges.path.name}, which has {ranges.size:,} bytes")
         load = partial(ranges.array, start, entry.dtype, entry.shape)
@@ -167,13 +168,13 @@ class _Reader:
 
     def _add_repeated(self, entry: Entry, tensor: _Tensor, values: Repeated) -> None:
         if values.elements != entry.elements:
-            raise self._refuse(tensor, f"of {shown(entry.shape)} holds {values.elements:,} values")
+            raise self._refuse(tensor, f"of {show_shape(entry.shape)} holds {values.elements:,} values")
         start, end = values.place()
         self.contents.add(replace(entry, start=start, end=end), partial(values.load, self._ranges, entry.shape))
 
     def _add_varints(self, entry: Entry, tensor: _Tensor, values: Varints) -> None:
         if not entry.elements <= values.nbytes <= MAX_VARINT * entry.elements:
-            raise self._refuse(tensor, f"of {shown(entry.shape)} holds its values in {values.nbytes:,} bytes")
+            raise self._refuse(tensor, f"of {show_shape(entry.shape)} holds its values in {values.nbytes:,} bytes")
         self.contents.add(entry, partial(values.load, self._ranges, entry.dtype, entry.shape))
 
     def _refuse(self, tensor: _Tensor, what: str) -> Failure:

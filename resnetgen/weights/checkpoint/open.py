@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from resnetgen.weights.checkpoint import caffemodel, npz, onnx, safetensors, torch
+from resnetgen.weights.checkpoint import npz, onnx, safetensors, torch
 from resnetgen.weights.checkpoint.archive import read_members
 from resnetgen.weights.checkpoint.entry import Checkpoint, Contents
 from resnetgen.weights.checkpoint.foreign import HEAD, kind
@@ -55,16 +55,19 @@ def _archive(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
 
 def _message(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
     """Detect the format by the fields of the outermost message; both formats may be in fragments, in any order."""
+    from resnetgen.formats.caffe.model.caffemodel import is_layer, is_old_layer  # imports protobuf
+    from resnetgen.weights.checkpoint import caffemodel
+
     why = ""
     has_old_layer = has_version = False
     with ranges.open() as file:
         try:
             for field in Messages(ranges, file).fields(0, ranges.size):
-                if caffemodel.is_layer(field):
+                if is_layer(field):
                     return "caffemodel", lambda: caffemodel.read(ranges)
                 if onnx.is_graph(field):
                     return "onnx", lambda: onnx.read(ranges)
-                has_old_layer |= caffemodel.is_old_layer(field)
+                has_old_layer |= is_old_layer(field)
                 has_version |= field.number == 1 and not field.is_delimited
         except Truncated as error:
             why = f": {error}"

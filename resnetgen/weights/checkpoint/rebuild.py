@@ -11,9 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from resnetgen.weights.checkpoint.entry import MAX_RANK
 from resnetgen.weights.checkpoint.pickled import IGNORED, BadPickle, Call, load
-from resnetgen.wire.dtypes import DTYPES
+from resnetgen.wire.dtypes import DTYPES, MAX_RANK
 
 _STORAGES = {
     "DoubleStorage": "float64",

@@ -12,9 +12,9 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from resnetgen.weights.checkpoint.entry import MAX_RANK, MAX_TENSORS, Contents, Entry, shown
+from resnetgen.weights.checkpoint.entry import MAX_TENSORS, Contents, Entry
 from resnetgen.wire.access import Ranges
-from resnetgen.wire.dtypes import width
+from resnetgen.wire.dtypes import MAX_RANK, show_shape, width
 
 MAX_HEADER = 16 << 20
 """Limit in bytes: the header of a hundred thousand tensors is smaller. The format's own library allows 100 MB."""
@@ -107,7 +107,7 @@ def _entry(ranges: Ranges, name: str, value: Any, data: int) -> Entry:
     if not start <= end <= ranges.size:
         raise ranges.refuse(f"{called} ends beyond the file, which has {ranges.size:,} bytes", (start, end))
     if end - start != prod(shape) * width(dtype):
-        raise ranges.refuse(f"{called} of {shown(tuple(shape))} {dtype} holds {end - start:,} bytes", (start, end))
+        raise ranges.refuse(f"{called} of {show_shape(tuple(shape))} {dtype} holds {end - start:,} bytes", (start, end))
     return Entry(name, dtype, tuple(shape), start, end)
 
 

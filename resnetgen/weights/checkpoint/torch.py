@@ -14,12 +14,12 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from resnetgen.weights.checkpoint.archive import Member, read_member, verify
-from resnetgen.weights.checkpoint.entry import Contents, Entry, shown
+from resnetgen.weights.checkpoint.entry import Contents, Entry
 from resnetgen.weights.checkpoint.pickled import BadPickle
 from resnetgen.weights.checkpoint.rebuild import UNTYPED, Tensor, rebuild
 from resnetgen.weights.checkpoint.states import choose, unwrap
 from resnetgen.wire.access import Ranges
-from resnetgen.wire.dtypes import Order, Values, loaded, stored, width
+from resnetgen.wire.dtypes import Order, Values, loaded, show_shape, stored, width
 
 PICKLE = "data.pkl"
 MAX_PICKLE = 16 << 20
@@ -78,7 +78,7 @@ class _Reader:
         held = member.size // size
         span = _span(tensor)
         if prod(tensor.shape) > held or tensor.offset + span > held:
-            what = f"{called} of {shown(tensor.shape)} takes more than its storage of {held:,} elements"
+            what = f"{called} of {show_shape(tensor.shape)} takes more than its storage of {held:,} elements"
             raise self._ranges.refuse(what, member.place)
         start = member.start + tensor.offset * size
         place = (start, start + span * size) if _is_contiguous(tensor) else (0, 0)

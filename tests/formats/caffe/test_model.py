@@ -10,7 +10,7 @@ from resnetgen.formats.caffe.model.net import Model
 from resnetgen.formats.caffe.model.read import of_message
 from resnetgen.formats.caffe.model.read import parse as parse_model
 from resnetgen.formats.caffe.model.schema import message, parse_prototxt
-from resnetgen.formats.caffe.model.upgrade import _TYPES
+from resnetgen.formats.caffe.model.upgrade import TYPES
 from resnetgen.formats.values import Word
 from support.places import DATA as FILES
 
@@ -105,9 +105,9 @@ def test_a_message_of_2014_is_its_text() -> None:
 
 def test_every_type_of_2014_has_its_name_of_today() -> None:
     words = message("V1LayerParameter").DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name
-    assert words.keys() - _TYPES.keys() == {"NONE"}
+    assert words.keys() - TYPES.keys() == {"NONE"}
     # Caffe derives no name from the other, so they agree but for capitals, underscores and one word.
-    assert [old for old, new in _TYPES.items() if old.replace("_", "").lower() != new.lower()] == ["SOFTMAX_LOSS"]
+    assert [old for old, new in TYPES.items() if old.replace("_", "").lower() != new.lower()] == ["SOFTMAX_LOSS"]
 
 
 @pytest.mark.parametrize(

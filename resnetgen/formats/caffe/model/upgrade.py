@@ -9,7 +9,7 @@ from resnetgen.formats.caffe.model.fields import typed
 from resnetgen.formats.caffe.model.schema import known_fields
 from resnetgen.formats.caffe.model.text import Field, Kind, Message, Scalar
 
-_TYPES = {
+TYPES = {
     "ABSVAL": "AbsVal",
     "ACCURACY": "Accuracy",
     "ARGMAX": "ArgMax",
@@ -77,13 +77,13 @@ def upgraded(layer: Field) -> Field:
 def type_of(field: Field) -> str:
     """Return the type of a V1 layer as it is called today. Raises Failure (exit 4) for an unknown one."""
     name = str(getattr(typed(field, known_fields("V1LayerParameter")["type"]), "text", ""))
-    if name not in _TYPES:
+    if name not in TYPES:
         raise _unknown(name, field)
-    return _TYPES[name]
+    return TYPES[name]
 
 
 def _unknown(name: str, field: Field) -> Failure:
-    message, hint = f"no type of a V1 layer is called {name[:200]}", did_you_mean(name, _TYPES)
+    message, hint = f"no type of a V1 layer is called {name[:200]}", did_you_mean(name, TYPES)
     return fail(Exit.MODEL, Code.UNSUPPORTED, message, field.span, hint)
 
 
