@@ -84,7 +84,7 @@ def guarded(target: Target) -> Iterator[Guard]:
 
 
 def _hang(number: int, frame: FrameType | None) -> None:
-    raise Hang(f"more than {SECONDS:g} s")
+    raise Hang("it took longer than it may")
 
 
 def _in_use() -> int:

@@ -6,12 +6,10 @@ import time
 
 from fuzz.guard import Fault, Guard
 
-_SECONDS = 15
-
 
 def shrunk(fault: Fault, guard: Guard) -> Fault:
     """Leaves out pieces, ever shorter ones, for as long as that changes something and there is time."""
-    end = time.monotonic() + _SECONDS
+    end = time.monotonic() + guard.target.shrink_seconds
     size = len(fault.data) // 2
     while size:
         at = 0

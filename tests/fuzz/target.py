@@ -42,6 +42,8 @@ class Target:
     """Characters of a refusal."""
     seconds: float | None = None
     """Of the processor, for one input; None: those of the guard."""
+    shrink_seconds: float = 15
+    """For making a faulty input smaller."""
 
     @property
     def seeds(self) -> Sequence[bytes]:
