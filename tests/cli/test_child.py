@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from resnetgen.cli import needs_child
+from support.work import wait_until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no child processes of this kind here")
 
@@ -89,7 +90,7 @@ def test_ctrl_z_stops_both() -> None:
     started.send_signal(signal.SIGTSTP)
     _, status = os.waitpid(started.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
-    assert any(state(child) == "T" for _ in range(100_000)), "it goes on"  # the signal takes a moment to arrive
+    wait_until(lambda: state(child) == "T")  # the signal takes a moment to arrive
     started.send_signal(signal.SIGCONT)
     out, _ = started.communicate("\n")
     assert out == "done\n"

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from support.work import PATIENCE
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no such signals and child processes here")
 
 _WRAPPED = """
@@ -63,7 +65,7 @@ run()
         [sys.executable, "-c", code, *words],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         env={**os.environ, "PYTHONPATH": path},
     )
     assert "Traceback" not in found.stderr

@@ -63,11 +63,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shell(folder: Path, line: str, streams: str = "") -> subprocess.CompletedProcess[str]:
+GONE = "| no one"
+"""Redirection into a pipe whose reader has gone before the program starts."""
+
+
+def shell(
+    folder: Path, line: str, streams: str = "", program: str = "-m resnetgen.cli"
+) -> subprocess.CompletedProcess[str]:
     """Run a command line of the program with its streams redirected; the code is the program's, also before a pipe."""
-    program = f"{sys.executable} -m resnetgen.cli {line} {streams}"
-    script = f"{program}; exit ${{PIPESTATUS[0]}}"
-    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=folder, env=os.environ)
+    stdout = subprocess.PIPE
+    if streams == GONE:
+        reading, stdout = os.pipe()
+        os.close(reading)
+    script = f"{sys.executable} {program} {line} {streams.replace(GONE, '')}; exit ${{PIPESTATUS[0]}}"
+    command = ["bash", "-c", script]
+    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=folder, env=os.environ)
+    if streams == GONE:
+        os.close(stdout)
+        done.stdout = ""
+    return done
 
 
 def assert_no_traceback(done: subprocess.CompletedProcess[str]) -> None:
@@ -87,10 +101,15 @@ def test_an_answer_that_is_lost_is_exit_5(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", marked(ANSWERING))
 def test_a_reader_that_has_gone_is_no_failure(name: str, folder: Path) -> None:
-    for streams in ("| true", "| head -1", "| head -c 1"):
+    for streams in (GONE, "| head -1", "| head -c 1"):
         done = shell(folder, ANSWERING[name], streams)
         assert_no_traceback(done)
         assert (done.returncode, done.stderr) == (0, ""), streams
+
+
+def test_a_program_that_does_not_handle_a_reader_that_has_gone_fails(folder: Path) -> None:
+    """Negative control of the test above."""
+    assert "BrokenPipeError" in shell(folder, "'print(1)'", GONE, program="-c").stderr
 
 
 @pytest.mark.parametrize("name", marked(ANSWERING))
@@ -102,7 +121,7 @@ def test_a_stderr_that_fails_is_passed_over(name: str, folder: Path) -> None:
         assert name == "predict, as a request" or done.stdout == said
 
 
-@pytest.mark.parametrize("streams", ["", "| true", "| head -c 1", "2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("streams", ["", GONE, "| head -c 1", "2>&-", "2>/dev/full"])
 def test_a_difference_is_exit_1_whoever_reads(streams: str, folder: Path) -> None:
     done = shell(folder, "diff tiny.yaml wide.yaml", streams)
     assert done.returncode == Exit.DIFFERENT
@@ -114,7 +133,7 @@ def test_a_difference_that_nobody_is_told_of_is_exit_5(streams: str, folder: Pat
     assert shell(folder, "diff tiny.yaml wide.yaml", streams).returncode == Exit.IO
 
 
-@pytest.mark.parametrize("streams", [">&-", "2>&-", ">/dev/full", "2>/dev/full", "| true", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">/dev/full", "2>/dev/full", GONE, "<&- >&- 2>&-"])
 def test_an_error_keeps_its_exit_code(streams: str, folder: Path) -> None:
     assert shell(folder, "summary none.yaml", streams).returncode == Exit.IO
     assert shell(folder, "nonsense", streams).returncode == Exit.USAGE
@@ -124,7 +143,7 @@ def test_an_error_keeps_its_exit_code(streams: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", marked(PUBLISHING))
 def test_what_was_published_stays_and_a_lost_report_is_a_warning(name: str, folder: Path, tmp_path: Path) -> None:
-    for streams in (">&-", ">/dev/full", "| true", "2>&-", "2>/dev/full", "<&- >&- 2>&-"):
+    for streams in (">&-", ">/dev/full", GONE, "2>&-", "2>/dev/full", "<&- >&- 2>&-"):
         place = tmp_path / streams.replace("/", "_").replace(" ", "_")
         place.mkdir()
         for file in ("tiny.yaml", "weights.npz"):

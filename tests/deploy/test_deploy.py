@@ -16,10 +16,12 @@ from resnetgen.build.options import Options
 from resnetgen.deploy import triton
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx import write as onnx_writer
+from resnetgen.staging import locks
 from resnetgen.staging.files import Staging
 from support.deployed import MODEL, TINY, TRITON
 from support.helpers import Run
 from support.triton_config import differences
+from support.work import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +103,7 @@ def _deploy_at_once(seed: int, barrier: Any, retries: bool, codes: Any) -> None:
 
     def together(*args: Any) -> None:
         if not waited:
-            waited.append(barrier.wait(60))
+            waited.append(barrier.wait(PATIENCE))
         try:
             real(*args)
         except FileExistsError:
@@ -110,6 +112,7 @@ def _deploy_at_once(seed: int, barrier: Any, retries: bool, codes: Any) -> None:
             raise
 
     Staging.publish_folder = together  # type: ignore[method-assign]
+    locks.MAX_WAIT = PATIENCE
     try:
         triton.deploy("tiny.yaml", Options(output_dir=Path("repository"), seed=seed), triton.Wanted())
         codes.put(Exit.DONE)
@@ -125,9 +128,9 @@ def test_deploys_at_the_same_time_give_a_version_each(run: Run, retries: bool) -
     running = [context.Process(target=_deploy_at_once, args=(seed, barrier, retries, codes)) for seed in seeds]
     for process in running:
         process.start()
-    ended = sorted(codes.get(timeout=120) for _ in running)
+    ended = sorted(codes.get(timeout=PATIENCE) for _ in running)
     for process in running:
-        process.join(60)
+        process.join(PATIENCE)
     models = {path.parent.name: path.read_bytes() for path in MODEL.rglob("model.onnx")}
     if not retries:
         assert (ended, models.keys()) == ([Exit.DONE, Exit.IO, Exit.IO], {"1"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -14,6 +15,9 @@ import numpy as np
 import pytest
 
 from resnetgen.wire import access
+
+PATIENCE = 600
+"""Seconds after which a process is taken for one that hangs: so long that no outcome depends on them."""
 
 
 class TooMuchWork(BaseException):
@@ -57,6 +61,14 @@ def lines_run(function: Callable[[], object], folder: str = "") -> int:
     with count_lines(folder) as lines:
         function()
     return lines.count
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for what another process brings about, however long it takes to run."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, "it hangs"
+        time.sleep(0.01)
 
 
 # Memory
