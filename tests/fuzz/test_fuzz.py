@@ -8,12 +8,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
-from msgspec.structs import replace
 
 if sys.platform != "linux":
     pytest.skip("memory is limited and measured as Linux does it", allow_module_level=True)
