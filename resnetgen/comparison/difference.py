@@ -91,6 +91,10 @@ class Difference(Struct, frozen=True):
     equal_layers: int
     suggest_ignoring_names: bool = False
 
+    def __repr__(self) -> str:
+        result = "equal" if self.equal else f"{len(self.layers)} layers differ"
+        return f"<Difference {self.a} and {self.b}: {result}>"
+
     @property
     def equal(self) -> bool:
         return not (self.net or self.layers or self.only_a or self.only_b)

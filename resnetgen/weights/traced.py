@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.weights.source import Array, Weights
 
 
@@ -32,6 +33,11 @@ class TracedWeights:
     def tensor(self, node: str, parameter: str) -> Array:
         """Return a parameter of a node: a new C-contiguous float32 array.
 
-        `parameter` is weight, bias, gamma, beta, mean or variance.
+        `parameter` is weight, bias, gamma, beta, mean or variance. Raises UsageError for a node or a parameter that
+        does not exist.
         """
-        return self.source.tensor(node, parameter)
+        try:
+            return self.source.tensor(node, parameter)
+        except KeyError:
+            message = f"no node {node!r} has a parameter {parameter!r}"
+            raise fail(Exit.USAGE, Code.BAD_NAME, message, hint="network.graph.nodes has the names of all") from None
