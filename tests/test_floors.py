@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,15 +63,23 @@ def floor(path: str) -> int:
     return next(i for name in names for i, rooms in enumerate(FLOORS) if name in rooms)
 
 
-def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> list[tuple[str, ast.stmt]]:
+    found: list[tuple[str, ast.stmt]] = []
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node) for alias in node.names)
+            found += [(alias.name, node) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             if node.module == "resnetgen":
-                yield from ((f"resnetgen.{alias.name}", node) for alias in node.names)
+                found += [(f"resnetgen.{alias.name}", node) for alias in node.names]
             else:
-                yield node.module, node
+                found.append((node.module, node))
+    return found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=room)
@@ -133,7 +141,7 @@ def test_the_reader_of_a_format_shares_little_with_its_emitter(
 
 @pytest.mark.parametrize("path", [p for p in MODULES if not room(p).startswith("cli/")], ids=room)
 def test_only_the_command_line_prints_or_exits(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in ("print", "exit", "sys.exit", "quit"), f"{room(path)}:{node.lineno} calls {called}"

@@ -253,7 +253,7 @@ CASES = "".join("    - {if: 0, then: relu}\n" for _ in range(500))
     ids=["names", "parameters", "cases", "an expression"],
 )
 def test_what_calls_evaluate_is_counted(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block of few nodes may hold much that each call computes."""
+    """A block of few nodes may hold much that each call computes. The limit is 200 characters for each node allowed."""
     done, evaluate = 0, network.evaluate
 
     def counted(*given: Any) -> int | float:
@@ -262,10 +262,11 @@ def test_what_calls_evaluate_is_counted(block: str, tmp_path: Path, monkeypatch:
         return evaluate(*given)
 
     monkeypatch.setattr(network, "evaluate", counted)
-    spec = f"use: std\ninput: 3x8x8\nblocks:\n  b:\n   {block}stages: {{a: b() x 19000}}\n"
-    message = refusal(lambda: compiled(tmp_path / "net.yaml", spec))
-    assert "evaluates more than 4,000,000 characters of rows and blocks that it repeats and calls" in message
-    assert done < 2_000_000
+    spec = f"use: std\ninput: 3x8x8\nblocks:\n  b:\n   {block}stages: {{a: b() x 1900}}\n"
+    (path := tmp_path / "net.yaml").write_text(spec)
+    message = refusal(lambda: compile_spec(str(path), max_nodes=2000))
+    assert "evaluates more than 400,000 characters of rows and blocks that it repeats and calls" in message
+    assert done < 200_000
 
 
 def test_labels_are_counted_before_they_are_divided(tmp_path: Path) -> None:

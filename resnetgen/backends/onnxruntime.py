@@ -184,6 +184,8 @@ def _session(model: Path | bytes, device: Device, beside: Path | None, folder: P
     engine = load_engine()
     options = engine.SessionOptions()
     options.log_severity_level = 4
+    # A model runs once or twice here: threads that spin between its nodes cost more than they gain.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "run")
     if beside:

@@ -38,6 +38,7 @@ SPECS = [
     "timm/resnet50_gn",
     "timm/resnetblur18",
     "timm/seresnet18",
+    "timm/test_resnet",
 ]
 NET = """
 use: std
@@ -82,7 +83,7 @@ def warnings(path: Path, word: str, **source: Any) -> tuple[str, ...]:
 # Nothing is said of a file that was built from the spec
 
 
-SMALL = ("resnet20_cifar", "torchvision/resnet18")
+SMALL = ("resnet20_cifar", "timm/test_resnet")
 """The others take seconds each."""
 
 
@@ -116,8 +117,14 @@ def test_a_model_with_its_preprocessing_or_in_fp16_is_taken_in_silence(tmp_path:
 
 
 def test_another_size_of_image_is_no_other_network(tmp_path: Path) -> None:
-    for word in ("timm/resnetblur18", "timm/resnet50_gn", "torchvision/resnet18"):
-        network = compile_spec(word, input_size="3x160x192")
+    """Sizes of outputs, of a blur and of the groups of a group norm follow from that of the image."""
+    for words, others in (
+        ("", ""),
+        ("maxpool 3x3", "blurpool /2 | maxpool 3x3"),
+        ("batchnorm eps=1e-5", "groupnorm 2"),
+    ):
+        word = spec(tmp_path, NET.replace(words, others))
+        network = compile_spec(word, input_size="3x33x21")
         model = write_onnx(network.graph, Ones(network.graph), tmp_path)
         assert warnings(model.path, word) == ()
         caffe = write_caffe(network.graph, Ones(network.graph), tmp_path, network.names)

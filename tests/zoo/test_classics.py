@@ -54,14 +54,20 @@ PRINTED = {
 }
 SMALL = {
     # An input, and what a child of the spec says.
-    "darknet53": ("3x64x64", ""),
+    "darknet53": (
+        "3x64x64",
+        "stages: {conv5: '3x3, 128, /2 | [1x1, 64; 3x3, 128] x2', conv6: '3x3, 256, /2 | [1x1, 128; 3x3, 256] x2'}",
+    ),
     "d2l_resnet18": ("1x32x32", ""),
     "wrn_28_10": ("3x16x16", "params: {n: 1, k: 2}"),
     "preact_resnet164": ("3x16x16", "params: {n: 2}"),
     "resnet20_cifar": ("3x17x16", "params: {n: 1}"),
-    "googlenet": ("3x64x64", "stages: {head: gap | fc 10}"),
+    "googlenet": ("3x48x48", "stages: {head: gap | fc 10}"),
     "resnext29_8x64d": ("3x8x8", "params: {C: 2, d: 4}"),
-    "resnet50_gn": ("3x33x33", ""),
+    "resnet50_gn": (
+        "3x33x33",
+        "stages: {conv4_x: '[1x1, 64; 3x3, 64; 1x1, 256] x2 /2', conv5_x: '[1x1, 64; 3x3, 64; 1x1, 256] x2 /2'}",
+    ),
 }
 
 
