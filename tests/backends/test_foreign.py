@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
-import subprocess
-import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ from resnetgen.verification import Settings
 from resnetgen.verification.comparison import Agreement, Distance
 from resnetgen.verification.spec import Verified, verify_files
 from support.foreign_models import CLASSES, MODELS, content
-from support.helpers import Result, Run
+from support.helpers import Run
+from support.processes import Program, warm_program
 
 MAY_CRASH = {
     "strings",
@@ -94,14 +94,11 @@ def put(name: str) -> None:
     Path("served/preprocess.json").write_text(json.dumps(PREPROCESS | {"interpolation": "bilinear"}))
 
 
-def command(run: Run, apart: bool, *args: str) -> Result:
-    """Run the program, in a process of its own where it may crash."""
-    if not apart:
-        return run(*args)
-    path = os.pathsep.join(sys.path)
-    program = [sys.executable, "-W", "error::RuntimeWarning", "-m", "resnetgen.cli", *args]
-    made = subprocess.run(program, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False)
-    return Result(made.returncode, made.stdout, made.stderr)
+@pytest.fixture(scope="module")
+def program() -> Iterator[Program]:
+    modules = ("onnx", "onnxruntime", "PIL.Image", "resnetgen.predict", "resnetgen.verification.spec")
+    with warm_program(*modules, warnings="error::RuntimeWarning") as program:
+        yield program
 
 
 def test_every_model_has_its_codes() -> None:
@@ -110,10 +107,9 @@ def test_every_model_has_its_codes() -> None:
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("name", MODELS)
-def test_exit_codes(name: str, folder: Path, run: Run) -> None:
+def test_exit_codes(name: str, folder: Path, run: Run, program: Program) -> None:
     put(name)
     verified, predicted = CODES[name]
-    apart = name in MAY_CRASH
     two = ("--on", "onnxruntime", "--on", "copy.onnx", "--batch", "3")
     for code, args in (
         (verified, ("verify", "served/model.onnx", "--layers")),
@@ -124,7 +120,7 @@ def test_exit_codes(name: str, folder: Path, run: Run) -> None:
         (None, ("build", "tiny.yaml", "--weights", "served/model.onnx")),
     ):
         # No engine runs for the last two.
-        result = command(run, apart and args[0] in ("verify", "predict"), *args)
+        result = (program if name in MAY_CRASH and args[0] in ("verify", "predict") else run)(*args)
         assert result.code in ({0, 2, 3, 4, 5, 6, 7} if code is None else {code}), (args, result.err)
         assert result.err.count("error[") >= (result.code != 0), args
         assert all(line.startswith(("error", "warning", " ", "...")) for line in result.err.splitlines()), result.err
@@ -194,10 +190,10 @@ def test_a_difference_inside_a_foreign_model_still_fails(folder: Path) -> None:
         ("maps", "seq(map(int64,tensor(float)))"),
     ],
 )
-def test_an_output_that_is_no_tensor_of_numbers(name: str, kind: str, folder: Path, run: Run) -> None:
+def test_an_output_that_is_no_tensor_of_numbers(name: str, kind: str, folder: Path, program: Program) -> None:
     """It is refused by its type before anything runs: the binding would crash the process."""
     put(name)
-    result = command(run, True, "verify", "served/model.onnx")
+    result = program("verify", "served/model.onnx")
     assert (result.code, result.out) == (4, "")
     assert result.err.splitlines()[0] == (
         f"error[bad-model]: served/model.onnx: its output y is a {kind}, which cannot be compared or ranked"
