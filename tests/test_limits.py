@@ -19,6 +19,7 @@ from resnetgen.expand.builder import Builder
 from resnetgen.formats.caffe import write
 from resnetgen.formats.caffe.model import text
 from resnetgen.ir.ops import Input
+from resnetgen.ir.path import NodePath
 from resnetgen.labels import MAX_LABELS, read_labels
 from resnetgen.manifest import read
 from resnetgen.network import compile_spec
@@ -225,14 +226,14 @@ def test_a_name_is_found_at_once_however_many_there_are() -> None:
     """The second `relu` is relu2: not every number is tried anew."""
     builder, tried = Builder(Input((3, 8, 8)), 20_000), 0
 
-    class Taken(set[str]):
+    class Taken(set[tuple[NodePath, str]]):
         def __contains__(self, path: object) -> bool:
             nonlocal tried
             tried += 1
             return super().__contains__(path)
 
     builder._taken = Taken()
-    names = [builder.path("a", "relu") for _ in range(1000)]
+    names = [str(builder.path(NodePath("a"), "relu")) for _ in range(1000)]
     assert names[:2] + names[-1:] == ["a/relu", "a/relu2", "a/relu1000"]
     assert tried < 3000
 
