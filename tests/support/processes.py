@@ -34,7 +34,7 @@ for line in sys.stdin:
 
 
 class Program:
-    """Calls run the program in a process of its own in the working folder; its code is negative if a signal ended it."""
+    """A call runs the program in the working folder. Its code is negative if a signal ended the process."""
 
     def __init__(self, server: subprocess.Popen[str], folder: Path) -> None:
         self._server = server
