@@ -36,7 +36,7 @@ FLOORS = (
     {"__main__"},
 )
 HEAVY = {
-    "onnx": {"formats/onnx", "network", "weights", "verification", "backends/reference", "precision/quantise"},
+    "onnx": {"formats/onnx", "network", "weights", "verification", "backends/onnx_evaluator", "precision/quantise"},
     "onnxruntime": {"backends/onnxruntime", "precision/quantise"},
     "jinja2": {"render", "formats/caffe/write"},
     "rich": {"cli"},

@@ -1,8 +1,8 @@
 """Verification by execution: the same images on two or more backends, compared tensor by tensor.
 
-The reference runs the spec's network, translated to ONNX anew with its norms unfolded and its weights drawn anew. So a
-wrong fold, a changed weight or a wrong runtime shows, and the first layer that differs is named. An op that is
-translated to ONNX wrongly is wrong on both sides; the Caffe files on OpenCV come from another translation.
+The reference computes the spec's network by the formulas of its ops, with its norms unfolded and its weights drawn
+anew, in float64. It shares no code with any format: an op that is translated wrongly, a wrong fold, a changed weight or
+a wrong runtime shows, and the first layer that differs is named.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def verify_against_spec(
     """
     device = settings.device()
     side = OnnxSide(f"onnxruntime:{device.provider}", model, device)
-    reference = ReferenceSide.of_network(REFERENCE, Expected(graph, weights, None))
+    reference = ReferenceSide(REFERENCE, Expected(graph, weights, None))
     return verify_sides(model.name, [reference, side], settings, preprocess=preprocess)
 
 

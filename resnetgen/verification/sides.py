@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +10,13 @@ import numpy as np
 import onnx
 from msgspec import Struct, field
 
-from resnetgen.backends import onnxruntime, opencv, reference
+from resnetgen.backends import interpreter, onnx_evaluator, onnxruntime, opencv
+from resnetgen.backends.interpreter import Interpreter
 from resnetgen.backends.onnxruntime import CUDA, FLOATS, Device, Provider, Session
-from resnetgen.formats.onnx.write import MAX_PROTOBUF, OnnxOptions, plan, write
+from resnetgen.formats.onnx.lower import Names, output_names
+from resnetgen.formats.onnx.write import MAX_PROTOBUF
 from resnetgen.inputs import read_bytes
+from resnetgen.ir.ops import BatchNorm
 from resnetgen.verification import arrays, models
 from resnetgen.verification.caffe import CaffeFiles
 from resnetgen.verification.inputs import Format, Part
@@ -154,6 +156,44 @@ class OnnxSide:
 
 
 class ReferenceSide:
+    """Backend that computes a spec's network by the formulas of its ops: float64, no norm folded, no format between.
+
+    Its output is called as in the ONNX model of a build.
+    """
+
+    folds = True
+    tolerance = TOLERANCE
+    batch = None
+
+    def __init__(self, name: str, network: Expected) -> None:
+        """Draw or read the network's weights. Raises Failure if they are missing."""
+        self.name = name
+        self.graph = graph = network.graph
+        self.interpreter = Interpreter(graph, network.weights)
+        self.format = Format(graph.shapes[graph.input.name], np.dtype(np.float32))
+        outputs = output_names(graph, Names())
+        self._called = {node.name: outputs.get(node.name, node.name) for node in graph.nodes}
+        self.norms = {
+            self._called[node.inputs[0]]: self._called[node.name]
+            for node in graph.nodes
+            if isinstance(node.op, BatchNorm)
+        }
+        self.places = {self._called[node]: place for node, place in network.places.items()}
+
+    def run(self, part: Part, inner: bool) -> Values:
+        graph = self.graph
+        found = self.interpreter.run({graph.input.name: part.data}, None if inner else graph.outputs)
+        with np.errstate(over="ignore"):  # a value beyond float32 becomes Inf, as on the other side
+            values = {node: value.astype(np.float32) for node, value in found.items() if node not in graph.inputs}
+        outputs = {self._called[node]: values.pop(node) for node in graph.outputs}
+        return Values(outputs, values if inner else {})
+
+    def facts(self) -> Facts:
+        what = f"spec {self.graph.name}, unfolded, by the formulas of its ops"
+        return Facts(self.name, what, interpreter.version(), "float64", self.batch)
+
+
+class EvaluatorSide:
     """Backend that runs a model on onnx's reference evaluator: numpy, node by node, with all tensors at once."""
 
     folds = True
@@ -170,16 +210,7 @@ class ReferenceSide:
         self.places = _places(proto)
 
     @classmethod
-    def of_network(cls, name: str, network: Expected) -> ReferenceSide:
-        """Translate the spec's network to ONNX, with unfolded norms and its weights."""
-        with tempfile.TemporaryDirectory(prefix="resnetgen-reference-", ignore_cleanup_errors=True) as folder:
-            path = Path(folder) / "reference.onnx"
-            write(plan(network.graph, OnnxOptions()), network.weights, path)
-            what = f"spec {network.graph.name}, unfolded, on onnx's reference evaluator"
-            return cls(name, onnx.load(str(path)), what)
-
-    @classmethod
-    def of_file(cls, name: str, path: Path) -> ReferenceSide:
+    def of_file(cls, name: str, path: Path) -> EvaluatorSide:
         """Load the model of a file, from any source. Raises Failure (exit 4) if it cannot be read."""
         proto = models.read_model(path)
         models.load_external(proto, path)
@@ -187,7 +218,7 @@ class ReferenceSide:
 
     def run(self, part: Part, inner: bool) -> Values:
         graph = self.proto.graph
-        found = reference.run_reference(self.proto, {self._input: part.data})
+        found = onnx_evaluator.run_model(self.proto, {self._input: part.data})
         outputs = require_numbers(self.what, {value.name: found.get(value.name) for value in graph.output})
         if not inner:
             return Values(outputs)
@@ -199,7 +230,7 @@ class ReferenceSide:
 
     def facts(self) -> Facts:
         numpy = f"numpy {np.__version__}"
-        return Facts(self.name, self.what, reference.version(), numpy, self.batch, not_compared=self._not_compared)
+        return Facts(self.name, self.what, onnx_evaluator.version(), numpy, self.batch, not_compared=self._not_compared)
 
 
 class CaffeSide:

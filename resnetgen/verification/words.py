@@ -8,7 +8,7 @@ from resnetgen.backends.onnxruntime import Provider
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.verification import arrays, caffe
 from resnetgen.verification.settings import Settings
-from resnetgen.verification.sides import CaffeSide, OnnxSide, ReferenceSide, SavedSide, Side
+from resnetgen.verification.sides import CaffeSide, EvaluatorSide, OnnxSide, ReferenceSide, SavedSide, Side
 from resnetgen.verification.subject import Subject
 
 REFERENCE = "reference"
@@ -41,9 +41,9 @@ def open_side(word: str, subject: Subject, settings: Settings) -> Side:
 
 def _reference(subject: Subject) -> Side:
     if subject.network:
-        return ReferenceSide.of_network(REFERENCE, subject.network)
+        return ReferenceSide(REFERENCE, subject.network)
     try:
-        return ReferenceSide.of_file(REFERENCE, subject.file("onnx"))
+        return EvaluatorSide.of_file(REFERENCE, subject.file("onnx"))
     except Failure:
         message = f"the spec of {subject.name} is not known, so there is no reference"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="name two sides: --on opencv --on MODEL.onnx") from None

@@ -16,6 +16,7 @@ import onnx
 import pytest
 from msgspec.structs import replace
 
+from resnetgen.backends.interpreter import Interpreter
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
@@ -280,6 +281,8 @@ def agrees_on_onnx(net: Graph, folder: Path, opset: int = 17) -> None:
     data = image(net, batch=2)
     wanted = expected(net, random_weights(net), data)
     assert net.shapes[net.output.name] == wanted.shape[1:]
+    formulas = Interpreter(net, random_weights(net)).run({"data": data}, net.outputs)
+    assert error(formulas[net.output.name], wanted) < 1e-12
     for model in onnx_models(net, folder, opset):
         assert validate(model.path, model.graph, model.plan, model.options, model.checksums) == []
         onnx.checker.check_model(str(model.path), full_check=True)

@@ -16,7 +16,7 @@ from resnetgen.ir.ops import VOCABULARY, BaseOp, Moments, Op
 PACKAGE = Path(__file__).parents[2] / "resnetgen"
 OPS = PACKAGE / "ir" / "ops"
 CLASSES = {op.__name__: op for op in VOCABULARY.values()}
-METHODS = ("moments",)
+METHODS = ("moments", "compute")
 """Methods that each op must define for itself; a default would be wrong silently."""
 
 

@@ -185,10 +185,10 @@ def on_onnxruntime(model: Path | bytes, data: Array) -> Array:
 def on_reference_evaluator(model: Path, data: Array) -> Array:
     from onnx import load as load_model
 
-    from resnetgen.backends.reference import run_reference
+    from resnetgen.backends.onnx_evaluator import run_model
 
     proto = load_model(str(model))
-    return run_reference(proto, {proto.graph.input[0].name: data})[proto.graph.output[0].name]
+    return run_model(proto, {proto.graph.input[0].name: data})[proto.graph.output[0].name]
 
 
 def on_opencv(prototxt: Path | str, caffemodel: Path, data: Array, fusion: bool = True) -> Array:

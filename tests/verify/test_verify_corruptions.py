@@ -113,7 +113,7 @@ class Once:
 
 @pytest.fixture(scope="module")
 def reference() -> Side:
-    return Once(ReferenceSide.of_network("reference", NETWORK))
+    return Once(ReferenceSide("reference", NETWORK))
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ def test_paths_of_caffe_files(folder: Path) -> None:
     """Beside each other, apart, or alone; a bundled spec is found by the manifest."""
     build(["resnet20_cifar"], BOTH)
     path = "generated/resnet20_cifar/resnet20_cifar.prototxt"
-    assert check(word=path).sides[0].file == "spec CIFAR ResNet-20, unfolded, on onnx's reference evaluator"
+    assert check(word=path).sides[0].file == "spec CIFAR ResNet-20, unfolded, by the formulas of its ops"
     moved = folder / "elsewhere.caffemodel"
     Path(path).with_suffix(".caffemodel").rename(moved)
     failure = refused("onnxruntime", path, word="resnet20_cifar")

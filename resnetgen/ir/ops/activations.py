@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import erf, sqrt
 from typing import ClassVar
 
-from resnetgen.ir.ops.base import BaseOp, Moments, fraction
+import numpy as np
+
+from resnetgen.ir.ops.base import BaseOp, Float64, Moments, fraction
 
 
 class Relu(BaseOp, frozen=True):
@@ -14,6 +17,9 @@ class Relu(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(_half(inputs[0]).second, is_positive=True)
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return np.maximum(inputs[0], 0)
 
 
 class LeakyRelu(BaseOp, frozen=True):
@@ -28,6 +34,9 @@ class LeakyRelu(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(inputs[0].second * (1 + self.slope**2) / 2, inputs[0].is_positive)
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return np.where(inputs[0] >= 0, inputs[0], self.slope * inputs[0])
+
 
 class Relu6(BaseOp, frozen=True):
     """min(max(x, 0), 6)."""
@@ -36,6 +45,9 @@ class Relu6(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(_half(inputs[0]).second, is_positive=True)
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return np.clip(inputs[0], 0, 6)
 
 
 class Silu(BaseOp, frozen=True):
@@ -46,6 +58,10 @@ class Silu(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return _half(inputs[0])
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        out: Float64 = inputs[0] / (1 + np.exp(-inputs[0]))
+        return out
+
 
 class Mish(BaseOp, frozen=True):
     """x * tanh(ln(1 + exp(x))) (Misra 2019)."""
@@ -54,6 +70,9 @@ class Mish(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return _half(inputs[0])
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return inputs[0] * np.tanh(np.logaddexp(0, inputs[0]))
 
 
 class Gelu(BaseOp, frozen=True):
@@ -64,6 +83,9 @@ class Gelu(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return _half(inputs[0])
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return inputs[0] * (1 + _erf(inputs[0] / sqrt(2))) / 2
+
 
 class Sigmoid(BaseOp, frozen=True):
     """1 / (1 + exp(-x))."""
@@ -72,6 +94,9 @@ class Sigmoid(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(0.3, inputs[0].is_positive)
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return 1 / (1 + np.exp(-inputs[0]))
 
 
 class Softmax(BaseOp, frozen=True):
@@ -82,7 +107,17 @@ class Softmax(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(0.3, inputs[0].is_positive)
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        powers = np.exp(inputs[0] - inputs[0].max(axis=1, keepdims=True))  # the same quotient, without overflow
+        total: Float64 = powers / powers.sum(axis=1, keepdims=True)
+        return total
+
 
 def _half(x: Moments) -> Moments:
     """Return the moments behind a ReLU or its like: half of the square, or all of it where no value is negative."""
     return Moments(x.second / (1 if x.is_positive else 2), x.is_positive)
+
+
+def _erf(x: Float64) -> Float64:
+    """Return the error function of each value; numpy has none."""
+    return np.fromiter(map(erf, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)

@@ -8,6 +8,8 @@ from functools import cache
 from math import gcd, prod
 from typing import ClassVar, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
@@ -16,6 +18,7 @@ from resnetgen.errors import Code
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[int, int]
 """Height and width, in this order."""
+Float64: TypeAlias = npt.NDArray[np.float64]
 
 MAX_CHANNELS = 1_000_000
 MAX_EXTENT = 65_536
@@ -75,6 +78,14 @@ class BaseOp(Struct, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         """Return the moments of the output from those of the inputs. Weights have variance 2 / fan_in."""
         raise NotImplementedError(f"{self.keyword} has no moments")
+
+    @abstractmethod
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        """Return the output by the op's formula, in float64. All tensors have the batch axis first.
+
+        `weights`: the parameters by name. The inputs are not changed; the output may be a view of one.
+        """
+        raise NotImplementedError(f"{self.keyword} has no formula")
 
 
 @cache

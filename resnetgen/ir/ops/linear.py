@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from math import prod
 from typing import ClassVar
 
+import numpy as np
 from msgspec.structs import force_setattr
 
 from resnetgen.errors import Code
 from resnetgen.ir.ops.base import (
     MAX_CHANNELS,
     BaseOp,
+    Float64,
     Moments,
     OpError,
     Pair,
@@ -23,6 +25,7 @@ from resnetgen.ir.ops.base import (
     in_range,
     show,
 )
+from resnetgen.ir.ops.windows import pad_image, per_channel, shifts
 
 
 class Conv(BaseOp, frozen=True):
@@ -88,6 +91,23 @@ class Conv(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(2 * inputs[0].second)
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        (x,), weight = inputs, weights["weight"]
+        (top, left), (_, *size) = self.padding, self.shape(x.shape[1:])
+        x = pad_image(x, (top, top), (left, left))
+        kernels = weight.reshape(self.groups, self.out_channels // self.groups, -1)
+        out = np.empty((len(x), self.out_channels, *size))
+        for image, result in zip(x, out, strict=True):  # one at a time: the columns of a batch may not fit into memory
+            columns = self._columns(image, (size[0], size[1]))
+            np.matmul(kernels, columns, out=result.reshape(self.groups, kernels.shape[1], -1))
+        return out + per_channel(weights["bias"], out) if self.bias else out
+
+    def _columns(self, image: Float64, size: Pair) -> Float64:
+        """Return the values under the kernel of each group for each pixel of the output: groups x kernel x pixels."""
+        seen = list(shifts(image[np.newaxis], self.kernel, self.stride, size, self.dilation))
+        by_channel = np.stack([one[0] for one in seen], axis=1) if len(seen) > 1 else seen[0][0]
+        return by_channel.reshape(self.groups, -1, size[0] * size[1])
+
 
 class Fc(BaseOp, frozen=True):
     """Fully connected layer: weight @ x + bias. An image is flattened first.
@@ -114,6 +134,10 @@ class Fc(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(2 * inputs[0].second)
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        out = inputs[0].reshape(len(inputs[0]), -1) @ weights["weight"].T
+        return out + weights["bias"] if self.bias else out
 
 
 class ChannelConv(BaseOp, frozen=True):
@@ -161,3 +185,9 @@ class ChannelConv(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(2 * inputs[0].second)
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        (x,), kernel = inputs, weights["weight"].ravel()
+        channels, before = x.shape[1], len(kernel) // 2
+        padded = np.pad(x, ((0, 0), (before, before), (0, 0), (0, 0)))
+        return sum((value * padded[:, at : at + channels] for at, value in enumerate(kernel)), np.zeros_like(x))

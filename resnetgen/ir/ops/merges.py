@@ -5,8 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import ClassVar
 
+import numpy as np
+
 from resnetgen.errors import Code
-from resnetgen.ir.ops.base import BaseOp, Moments, OpError, Shape, any_positive, show
+from resnetgen.ir.ops.base import BaseOp, Float64, Moments, OpError, Shape, any_positive, show
 
 
 class Add(BaseOp, frozen=True):
@@ -28,6 +30,9 @@ class Add(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(sum(x.second for x in inputs), any_positive(inputs))
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return sum(inputs[1:], inputs[0])
+
 
 class Mul(BaseOp, frozen=True):
     """Product of two inputs; one of them may be a gate with one value per channel, (channels, 1, 1)."""
@@ -48,6 +53,9 @@ class Mul(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(prod(x.second for x in inputs), any_positive(inputs))
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return inputs[0] * inputs[1]
+
 
 class Concat(BaseOp, frozen=True):
     """Inputs concatenated along the channels."""
@@ -67,3 +75,6 @@ class Concat(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(max(x.second for x in inputs), any_positive(inputs))
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return np.concatenate(inputs, axis=1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from resnetgen.errors import Code
 from resnetgen.ir.ops.base import (
     MAX_CHANNELS,
     BaseOp,
+    Float64,
     Moments,
     OpError,
     Parameter,
@@ -18,6 +21,7 @@ from resnetgen.ir.ops.base import (
     in_range,
     show,
 )
+from resnetgen.ir.ops.windows import per_channel
 
 
 class BatchNorm(BaseOp, frozen=True):
@@ -40,6 +44,11 @@ class BatchNorm(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(1.25)
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        (x,) = inputs
+        gamma, beta, mean, variance = (per_channel(weights[p], x) for p in ("gamma", "beta", "mean", "variance"))
+        return gamma * (x - mean) / np.sqrt(variance + self.eps) + beta
 
 
 class GroupNorm(BaseOp, frozen=True):
@@ -72,6 +81,13 @@ class GroupNorm(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(1.25)
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        (x,) = inputs
+        groups = x.reshape(len(x), self.groups, -1)
+        mean, variance = groups.mean(axis=2, keepdims=True), groups.var(axis=2, keepdims=True)
+        normed: Float64 = ((groups - mean) / np.sqrt(variance + self.eps)).reshape(x.shape)
+        return per_channel(weights["gamma"], x) * normed + per_channel(weights["beta"], x)
+
 
 class Lrn(BaseOp, frozen=True):
     """x / (k + alpha / size * sum of x^2 over the `size` channels around each) ^ beta; local response normalisation.
@@ -100,3 +116,10 @@ class Lrn(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return inputs[0]
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        (x,), around = inputs, self.size // 2
+        squares = np.pad(x * x, ((0, 0), (around, around), (0, 0), (0, 0)))
+        total = sum((squares[:, at : at + x.shape[1]] for at in range(self.size)), np.zeros_like(x))
+        out: Float64 = x / (self.k + self.alpha / self.size * total) ** self.beta
+        return out

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import ClassVar
 
+import numpy as np
 from msgspec.structs import replace
 
 from resnetgen.errors import Code
-from resnetgen.ir.ops.base import BaseOp, Moments, OpError, Pair, Shape, as_image, check_window, show
+from resnetgen.ir.ops.base import BaseOp, Float64, Moments, OpError, Pair, Shape, as_image, check_window, show
+from resnetgen.ir.ops.windows import pad_image, shifts
 
 
 class Pool(BaseOp, frozen=True):
@@ -69,6 +72,17 @@ class Pool(BaseOp, frozen=True):
         k, s, p = self.kernel[axis], self.stride[axis], self.pad[axis]
         return max(0, (self.windows(size, axis) - 1) * s + k - size - 2 * p)
 
+    def pads(self, axis: int) -> Pair:
+        """Return the number of padded elements before and after an axis."""
+        return (self.pad[axis], self.pad[axis])
+
+    def _shifts(self, x: Float64, beyond: float) -> Iterator[Float64]:
+        """Yield the values under each element of the kernel in all windows, and `beyond` outside of the image."""
+        ends = [self.pads(axis)[1] + self.overhang(size, axis) for axis, size in enumerate(x.shape[2:])]
+        height, width = ((self.pads(axis)[0], end) for axis, end in enumerate(ends))
+        _, *size = self.shape(x.shape[1:])
+        return shifts(pad_image(x, height, width, beyond), self.kernel, self.stride, (size[0], size[1]))
+
 
 def rounded_up(op: Pool) -> Pool:
     """Return the same pooling with `ceil` set, as Caffe rounds."""
@@ -82,6 +96,9 @@ class MaxPool(Pool, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return inputs[0]
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return reduce(np.maximum, self._shifts(inputs[0], -np.inf))
 
 
 class AvgPool(Pool, frozen=True):
@@ -107,15 +124,29 @@ class AvgPool(Pool, frozen=True):
     def windows(self, size: int, axis: int) -> int:
         return size if self.same else super().windows(size, axis)
 
+    def overhang(self, size: int, axis: int) -> int:
+        return 0 if self.same else super().overhang(size, axis)
+
     def pads(self, axis: int) -> Pair:
-        """Return the number of padding zeros that count before and after an axis."""
         if self.same:
             before = (self.kernel[axis] - 1) // 2
             return (before, self.kernel[axis] - 1 - before)
-        return (self.pad[axis], self.pad[axis])
+        return super().pads(axis)
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(inputs[0].second / 2, inputs[0].is_positive)
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        (x,) = inputs
+        counts = [self._counts(size, axis) for axis, size in enumerate(x.shape[2:])]
+        return reduce(np.add, self._shifts(x, 0)) / np.outer(*counts)
+
+    def _counts(self, size: int, axis: int) -> Float64:
+        """Return the number of elements of each window along an axis that count."""
+        (before, after), k = self.pads(axis), self.kernel[axis]
+        starts = np.arange(self.windows(size, axis)) * self.stride[axis] - before
+        first, end = (0, size) if self.exclude_pad else (-before, size + after)
+        return np.asarray(np.minimum(starts + k, end) - np.maximum(starts, first), np.float64)
 
 
 class GlobalAvgPool(BaseOp, frozen=True):
@@ -128,6 +159,10 @@ class GlobalAvgPool(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return Moments(inputs[0].second / 2, inputs[0].is_positive)
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        mean: Float64 = inputs[0].mean(axis=(2, 3), keepdims=True)
+        return mean
 
 
 class BlurPool(BaseOp, frozen=True):
@@ -152,3 +187,10 @@ class BlurPool(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return inputs[0]
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        (x,) = inputs
+        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect")
+        rows = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
+        blurred = rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]
+        return blurred[:, :, :: self.stride[0], :: self.stride[1]] / 16

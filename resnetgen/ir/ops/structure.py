@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from math import prod
 from typing import ClassVar
 
+import numpy as np
+
 from resnetgen.errors import Code
 from resnetgen.ir.ops.base import (
     MAX_CHANNELS,
     MAX_EXTENT,
     BaseOp,
+    Float64,
     Moments,
     OpError,
     Pair,
@@ -23,7 +26,7 @@ from resnetgen.ir.ops.base import (
 
 
 class Input(BaseOp, frozen=True):
-    """The network's input, an image of float32."""
+    """The network's input, an image of float32; `compute` takes it as the only input."""
 
     keyword: ClassVar[str] = "input"
     arity: ClassVar[int | None] = 0
@@ -39,6 +42,9 @@ class Input(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return Moments()
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return inputs[0]
+
 
 class Dropout(BaseOp, frozen=True):
     """Identity at inference. `ratio` is the fraction of values that training sets to zero."""
@@ -52,6 +58,9 @@ class Dropout(BaseOp, frozen=True):
     def moments(self, *inputs: Moments) -> Moments:
         return inputs[0]
 
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return inputs[0]
+
 
 class Flatten(BaseOp, frozen=True):
     """(channels, height, width) -> (channels * height * width,), in this order."""
@@ -63,6 +72,9 @@ class Flatten(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return inputs[0]
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        return inputs[0].reshape(len(inputs[0]), -1)
 
 
 class ChannelPad(BaseOp, frozen=True):
@@ -95,3 +107,8 @@ class ChannelPad(BaseOp, frozen=True):
 
     def moments(self, *inputs: Moments) -> Moments:
         return inputs[0]
+
+    def compute(self, *inputs: Float64, **weights: Float64) -> Float64:
+        x = inputs[0][:, :, :: self.stride[0], :: self.stride[1]]
+        before = self.before(x.shape[1])
+        return np.pad(x, ((0, 0), (before, self.out_channels - before - x.shape[1]), (0, 0), (0, 0)))

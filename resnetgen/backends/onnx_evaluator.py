@@ -43,7 +43,7 @@ class BatchNormalization(OpRun):
         return ((gamma * (x - mean) / np.sqrt(variance + epsilon) + beta).astype(x.dtype),)
 
 
-def run_reference(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, Array]:
+def run_model(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[Any]]) -> dict[str, Array]:
     """Return every tensor of the model by name, for one input.
 
     In a model of others a value may be a list, a scalar, or an array of a type that numpy lacks. Raises Failure: exit 4
