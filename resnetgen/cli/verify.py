@@ -126,9 +126,9 @@ def verify(model: str, as_json: bool, layers: bool, **values: Any) -> None:
     """Run a network on several backends and compare the layers.
 
     Exit code 7: they differ. For a SPEC, the files that `build` wrote are run: the .onnx on ONNX Runtime (the default),
-    the .prototxt and .caffemodel on OpenCV. The reference translates the spec to ONNX again, with its norms unfolded
-    and its weights drawn again, and runs on onnx's reference evaluator. For MODEL.onnx and NET.prototxt the spec is the
-    bundled one that the file names; without one, the reference runs the file itself.
+    the .prototxt and .caffemodel on OpenCV. The reference computes the spec's network in float64 by the formulas of its
+    ops, with its norms unfolded and its weights drawn again. For MODEL.onnx and NET.prototxt the spec is the bundled
+    one that the file names; without one, the reference runs the file itself on onnx's reference evaluator.
 
     In a narrow terminal columns are left out, in this order: batch, engine; mean, tensors, top-5, images, batch,
     cosine, top-1; of --layers mean, cosine, at. --json has all.
