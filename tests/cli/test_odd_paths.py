@@ -6,7 +6,6 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,31 +36,14 @@ def test_a_model_whose_path_is_not_utf8(run: Run) -> None:
 
 
 def test_open_files_run_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary folder cannot be removed then, which is no second error."""
+    """The reference needs no file: `verify` makes no temporary folder, which could not be removed then."""
     assert run("build", "tiny.yaml").code == 0
 
-    def open_nothing(path: object, *_: object, **__: object) -> int:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
-
-    def remove_nothing(path: object, ignore_errors: bool = False, onerror: Any = None, onexc: Any = None) -> None:
-        """Report the error as Python 3.11 does, or as later ones do."""
-        if ignore_errors:
-            return
-        error = _raised(open_nothing, path)
-        if onexc:
-            onexc(os.open, path, error[1])
-        else:
-            onerror(os.open, path, error)
+    def make_nothing(*_: object, **__: object) -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patch:
-        patch.setattr("resnetgen.verification.sides.write", open_nothing)
-        patch.setattr("shutil.rmtree", remove_nothing)
+        patch.setattr("tempfile.mkdtemp", make_nothing)
+        patch.setattr("tempfile.mkstemp", make_nothing)
         result = run("verify", "tiny.yaml")
-    assert (result.code, result.err.count("error[")) == (5, 1)
-
-
-def _raised(call: Any, path: object) -> Any:
-    try:
-        call(path)
-    except OSError:
-        return sys.exc_info()
+    assert (result.code, result.err) == (0, "")
