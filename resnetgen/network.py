@@ -191,9 +191,9 @@ def compile_spec(
     return _network(_at(loaded, input_size), max_nodes)
 
 
-def compile_block(row: str, input_size: str) -> Network:
+def compile_block(row: str, input_size: str, max_nodes: int = MAX_NODES) -> Network:
     """Compile a row on its own: `compile_block("[3x3, 256; 3x3, 256]", "256x56x56")`. Raises Failure."""
-    return _network(load_block(row, input_size), MAX_NODES)
+    return _network(load_block(row, input_size), max_nodes)
 
 
 def compile_all(

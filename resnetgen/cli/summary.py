@@ -38,17 +38,18 @@ def summary(
     In a narrow terminal columns are left out: FLOPs, activations, norm, biases, blocks, weights, output, in this order.
     """
     from resnetgen.network import compile_block, compile_spec
-    from resnetgen.summary import summarise
 
     if (spec is None) == (block is None):
         raise click.UsageError("give a SPEC, or --block with --input")
-    if block is not None and input_size is None:
+    if block is None:
+        network = compile_spec(str(spec), params, max_nodes, input_size)
+    elif input_size is None:
         raise click.UsageError("--block needs --input, such as 256x56x56")
-    if block and input_size:
-        compiled = compile_block(block, input_size)
+    elif params:
+        raise click.UsageError("--set is for a SPEC; write the numbers into --block")
     else:
-        compiled = compile_spec(str(spec), params, max_nodes, input_size)
-    result = summarise(compiled.spec, compiled.graph)
+        network = compile_block(block, input_size, max_nodes)
+    result = network.summary()
     if as_json:
         print_json(result.to_json())
     else:
