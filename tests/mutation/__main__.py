@@ -18,7 +18,7 @@ from tests import Baseline, import_libraries, measure, try_tests
 
 # The test files of each room; of their tests, those run that reach a mutant's statement.
 _EXPANDED = "errors row_refusals rows spec_language spec_edges stride_takers sizes ops names limits graph_text"
-_CHECKPOINTS = "checkpoint checkpoint_claims checkpoint_hostile"
+_CHECKPOINTS = "checkpoint checkpoint_claims checkpoint_hostile checkpoint_pickles checkpoint_messages"
 _DEPLOYED = "deploy deploy_config deploy_manifest deploy_onnxruntime deploy_texts deploy_kserve deploy_ranges"
 ROOMS = {
     "spec": f"yaml {_EXPANDED} grammar schemas preprocess preprocess_json cli inputs",
@@ -28,7 +28,7 @@ ROOMS = {
     "precision": "precision quantise precision_deploy half ranges",
     "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges pretrained",
     "deploy": f"{_DEPLOYED} precision_deploy labels profiles",
-    "diff": "diff diff_fields diff_structure diff_work cli foreign",
+    "diff": "diff diff_text diff_nets diff_fields diff_structure diff_work cli foreign",
 }
 
 
