@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @main.command()
 @click.argument("folder", type=FilePath())
-@click.option("--name", help="Of the model in URLs.  [default: the spec's]")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: one that is free.")
+@click.option("--name", help="Name of the model in URLs.  [default: the spec's name]")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 for a free one.")
 def serve(folder: Path, name: str | None, port: int) -> None:
-    """Try a model that `build` or `deploy --server onnxruntime` wrote: the v2 protocol on this machine alone.
+    """Serve a model of `build` or `deploy --server onnxruntime` by the v2 protocol, on this machine only.
 
-    Answers what Triton and KServe answer to the same request, `classification` with labels among it. Ctrl-C ends it.
+    It answers the requests that Triton and KServe answer, `classification` with labels included. Ctrl-C ends it.
     """
     from resnetgen.serve import serve as run
 

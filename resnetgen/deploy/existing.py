@@ -1,11 +1,11 @@
-"""Check of a model that is already in a repository: whether a version may be added to it, and its number."""
+"""Check of a model that is already in a repository, and the number of its next version."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnetgen.deploy.config import CONFIG, MARK
+from resnetgen.deploy.config import CONFIG, FIRST_LINE
 from resnetgen.deploy.ranges import RANGES
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.formats.caffe.model.text import Field, Message, Scalar, parse, read
@@ -18,15 +18,15 @@ _INTERFACE = ("input", "output")
 
 def next_version(model: Path) -> int:
     """Return the newest version plus one, or 1 for a new model. Raises Failure (exit 5) if there is none left."""
-    standing = [path.name for path in model.iterdir()] if model.is_dir() else []
-    newest = max((int(name) for name in standing if name.isascii() and name.isdigit()), default=0)
+    names = [path.name for path in model.iterdir()] if model.is_dir() else []
+    newest = max((int(name) for name in names if name.isascii() and name.isdigit()), default=0)
     if newest >= RANGES["version"].largest:
-        message = f"{model} holds version {newest}, and Triton can read no higher one"
+        message = f"{model} has version {newest}, and Triton reads no higher version"
         raise fail(Exit.IO, Code.OUTPUT, message, hint="--model-version with a free number, or --name")
     return newest + 1
 
 
-def changed(model: Path, texts: dict[str, str]) -> dict[str, str]:
+def changed_texts(model: Path, texts: dict[str, str]) -> dict[str, str]:
     """Return the texts that differ from the existing files."""
     return {name: text for name, text in texts.items() if (model / name).read_bytes() != text.encode()}
 
@@ -34,17 +34,17 @@ def changed(model: Path, texts: dict[str, str]) -> dict[str, str]:
 def require_compatible(model: Path, config: str, labels: str | None) -> None:
     """Require a model of resnetgen with the inputs, outputs and labels of the new version. Raises Failure (exit 5)."""
     if not (model / CONFIG).is_file():
-        raise fail(Exit.IO, Code.OUTPUT, f"{model} stands there and has no {CONFIG}", hint=_HINT)
+        raise fail(Exit.IO, Code.OUTPUT, f"{model} exists and has no {CONFIG}", hint=_HINT)
     source = read(model / CONFIG)
-    if not source.text.startswith(MARK):
-        raise _refused(Span(source, 0, len(source.line(1))), "a model that resnetgen did not write stands there")
+    if not source.text.startswith(FIRST_LINE):
+        raise _refused(Span(source, 0, len(source.line(1))), "this model was not written by resnetgen")
     old, new = parse(source), parse(Source(CONFIG, config))
     for name in _INTERFACE:
         is_other = _plain(_fields(old, name)) != _plain(_fields(new, name))
         if is_other and (place := next(iter(_fields(old, name)), None)):
-            raise _refused(place.span, f"the model that stands there has another {name} than the new version")
+            raise _refused(place.span, f"the existing model has another {name} than the new version")
         if is_other:
-            raise _refused(Span(source, 0, 1), f"the model that stands there has no {name}")
+            raise _refused(Span(source, 0, 1), f"the existing model has no {name}")
     path = model / LABELS
     if labels is not None and not (path.is_file() and path.read_bytes() == labels.encode()):
         # Labels are shared by all versions: other labels would rename the classes of the versions in service.

@@ -17,7 +17,7 @@ MODEL = f"{STEM}.onnx"
 
 
 @contextmanager
-def planned(network: Network, options: Options, progress: Progress) -> Iterator[Job]:
+def plan_model(network: Network, options: Options, progress: Progress) -> Iterator[Job]:
     """Plan a job; everything that can be refused is refused. Raises Failure."""
     job = Job(network, weights_of(network, options), options, progress, STEM)
     job.begin()

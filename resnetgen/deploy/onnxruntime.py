@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from resnetgen import manifest
 from resnetgen.build.options import Built, Options
 from resnetgen.deploy.labels import read_labels
-from resnetgen.deploy.model import MODEL, planned
+from resnetgen.deploy.model import MODEL, plan_model
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.labels import LABELS
 from resnetgen.network import compile_spec
@@ -35,7 +35,7 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
     if spec.preprocess:
         said = json.loads(spec.preprocess.to_json()) | {"embedded": options.embed_preprocess}
         texts[PREPROCESS] = json.dumps(said) + "\n"
-    with planned(network, options, progress or Quiet()) as job, staging(beside(folder)) as stage:
+    with plan_model(network, options, progress or Quiet()) as job, staging(beside(folder)) as stage:
         job.write(stage)
         for name, text in texts.items():
             stage.write_text(name, text)
@@ -43,7 +43,7 @@ def deploy(word: str, options: Options, labels: Path | None = None, progress: Pr
         stage.write_text(manifest.MANIFEST, manifest.text(spec, entries))
         _publish(stage, folder)
     built = job.built({folder / name: entry for name, entry in entries.items()})
-    unsaid = () if spec.preprocess else (f"{spec.title} says nothing of preprocessing: images are taken as they are",)
+    unsaid = () if spec.preprocess else (f"{spec.title} has no preprocessing: images are used unchanged",)
     return replace(built, warnings=(*built.warnings, *unsaid))
 
 

@@ -40,17 +40,17 @@ RANGES = {
     "latest": ServerField("--latest", 1, UINT32, "version_policy.latest.num_versions, a uint32"),
     "version": ServerField("--model-version", 1, INT64, "the name of a version's directory, an int64"),
     "gpus": ServerField("--gpus", 1, INT64, "nvidia.com/gpu, a quantity"),
-    "least": ServerField("--min-replicas", 0, INT32, "minReplicas, an int32"),
-    "most": ServerField("--max-replicas", 1, INT32, "maxReplicas, an int32"),
-    "target": ServerField("--scale-target", 1, INT32, "scaleTarget, an int32"),
+    "min_replicas": ServerField("--min-replicas", 0, INT32, "minReplicas, an int32"),
+    "max_replicas": ServerField("--max-replicas", 1, INT32, "maxReplicas, an int32"),
+    "scale_target": ServerField("--scale-target", 1, INT32, "scaleTarget, an int32"),
 }
 
 
-def require_in_range(**given: int | Sequence[int] | None) -> None:
+def require_in_range(**numbers_by_name: int | Sequence[int] | None) -> None:
     """Check numbers by their names in RANGES; None is a field that is not set. Raises Failure (exit 2)."""
     from resnetgen.errors import Code, Exit, fail  # imported here because `--help` reads the table and must start fast
 
-    for name, numbers in given.items():
+    for name, numbers in numbers_by_name.items():
         allowed = RANGES[name]
         for number in (numbers,) if isinstance(numbers, int) else numbers or ():
             if not allowed.smallest <= number <= allowed.largest:

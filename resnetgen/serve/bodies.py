@@ -19,7 +19,7 @@ class LimitedBodies:
 
     def __init__(self, app: App, limit: int, seconds: float = BODY_SECONDS) -> None:
         self._app, self._limit, self._seconds = app, limit, seconds
-        self._most = max(limit, HELD_BYTES)
+        self._max_held = max(limit, HELD_BYTES)
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,7 +27,7 @@ class LimitedBodies:
             return await self._app(scope, receive, send)
         body = _Body(self)
         try:
-            self._look_at_headers(scope)
+            self._check_headers(scope)
             try:
                 async with asyncio.timeout(self._seconds):
                     is_whole = await body.read(receive)
@@ -45,12 +45,12 @@ class LimitedBodies:
         """Count bytes of a body that has `total` bytes so far. Raises RequestError above a limit."""
         if total > self._limit:
             raise RequestError(f"the body is larger than {self._limit:,} bytes, the limit for this model", _TOO_LARGE)
-        if self._held + size > self._most:
-            text = f"the bodies of all requests together are larger than {self._most:,} bytes: ask again later"
+        if self._held + size > self._max_held:
+            text = f"the bodies of all requests together are larger than {self._max_held:,} bytes: ask again later"
             raise RequestError(text, _BUSY)
         self._held += size
 
-    def _look_at_headers(self, scope: Scope) -> None:
+    def _check_headers(self, scope: Scope) -> None:
         """Refuse a body by its stated length before a byte of it is read, and one that is compressed."""
         for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > self._limit:

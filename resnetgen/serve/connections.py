@@ -47,7 +47,7 @@ class Connection(H11Protocol):
         super().__init__(*args, **kwargs)
         self._head_timer = _Timer(self.loop, HEAD_SECONDS, lambda: self.transport.close())
         self._stall_timer = _Timer(self.loop, STALL_SECONDS, lambda: self.transport.abort())
-        self._since = self.loop.time()
+        self._waiting_since = self.loop.time()
         """Time at which the server began to wait for the request."""
 
     @property
@@ -73,7 +73,7 @@ class Connection(H11Protocol):
         self._watch()
 
     def on_response_complete(self) -> None:
-        self._since = self.loop.time()
+        self._waiting_since = self.loop.time()
         super().on_response_complete()
         self._watch()
 
@@ -109,4 +109,4 @@ class Connection(H11Protocol):
         connections = [each for each in self.connections if each.is_open]
         if len(connections) > MAX_CONNECTIONS:
             waiting = [each for each in connections if each.awaits_request]
-            min(waiting, key=lambda each: each._since).transport.close()
+            min(waiting, key=lambda each: each._waiting_since).transport.close()

@@ -22,13 +22,13 @@ class LoopbackHosts:
         self._allowed = {f"{name}:{port}".encode() for name in _NAMES}
         if port == _HTTP_PORT:
             self._allowed |= {name.encode() for name in _NAMES}
-        self._hint = f"ask http://127.0.0.1:{port}"
+        self._hint = f"use http://127.0.0.1:{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             hosts = [value for name, value in scope["headers"] if name == b"host"]
             if len(hosts) != 1 or hosts[0].lower() not in self._allowed:
-                said = b", ".join(hosts).decode("latin-1") or "none"
-                text = f"only loopback names are answered, not the host {said}: {self._hint}"
+                shown = b", ".join(hosts).decode("latin-1") or "none"
+                text = f"the host must be a loopback name, not {shown}: {self._hint}"
                 return await RequestError(text, _MISDIRECTED).send(send)
         return await self._app(scope, receive, send)

@@ -13,7 +13,7 @@ from resnetgen.errors import Failure
 from resnetgen.predict import Served
 from resnetgen.serve.asgi import RequestError
 from resnetgen.serve.protocol import InferenceRequest, RequestedOutput, decode_request
-from resnetgen.serve.tensors import Tensor, classify
+from resnetgen.serve.tensors import TensorSpec, classify
 
 _PLATFORM = "onnxruntime_onnx"
 """Triton's name of the platform."""
@@ -26,8 +26,8 @@ class Model:
     def __init__(self, name: str, served: Served, session: Session) -> None:
         """Run the model once: this chooses kernels, and ends the session's profile. Raises Failure."""
         self.name, self._labels, self._session = name, served.labels, session
-        self.input = Tensor.of(session.input)
-        self.outputs = {value.name: Tensor.of(value) for value in session.given}
+        self.input = TensorSpec.of(session.input)
+        self.outputs = {value.name: TensorSpec.of(value) for value in session.given}
         session.run(self.input.smallest)
 
     @property

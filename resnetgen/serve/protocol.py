@@ -18,7 +18,7 @@ class RequestedInput(Struct):
     shape: Annotated[list[int], Meta(max_length=MAX_RANK)]
     datatype: str
     data: list[Any]
-    """Values, flat or nested; `Tensor.read` checks them."""
+    """Values, flat or nested; `TensorSpec.read` checks them."""
 
 
 class RequestedOutput(Struct):

@@ -106,8 +106,8 @@ def _listen(port: int) -> socket.socket:
         listener.bind((LOOPBACK, port))
     except OSError as error:
         listener.close()
-        message = f"port {port} of {LOOPBACK} cannot be taken: {error.strerror}"
-        raise fail(Exit.IO, Code.OUTPUT, message, hint="--port names another; 0 takes one that is free") from None
+        message = f"cannot listen on {LOOPBACK}:{port}: {error.strerror}"
+        raise fail(Exit.IO, Code.OUTPUT, message, hint="--port with another port, or 0 for a free one") from None
     return listener
 
 
@@ -115,5 +115,5 @@ def _require_url_name(name: str) -> str:
     """Return a name that can be part of a URL. Raises Failure (exit 2) for others."""
     if not name or "/" in name or name in (".", "..") or len(name) > _MAX_NAME or not name.isprintable():
         hint = f"--name with letters, digits, _, - and ., {_MAX_NAME} at most"
-        raise fail(Exit.USAGE, Code.BAD_NAME, f"no model can be served as {name!r}", hint=hint)
+        raise fail(Exit.USAGE, Code.BAD_NAME, f"invalid model name in a URL: {name!r}", hint=hint)
     return name

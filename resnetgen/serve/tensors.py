@@ -16,11 +16,11 @@ from resnetgen.serve.asgi import RequestError
 ANY = -1
 _NUMBERS = {int, float}
 """Python types of JSON numbers."""
-_KINDS = {"FP32": np.float32, "FP16": np.float16, "UINT8": np.uint8}
+_DTYPES = {"FP32": np.float32, "FP16": np.float16, "UINT8": np.uint8}
 
 
-class Tensor(Struct, frozen=True):
-    """An input or an output of a model."""
+class TensorSpec(Struct, frozen=True):
+    """Name, type and shape of an input or an output of a model."""
 
     name: str
     datatype: str
@@ -28,10 +28,10 @@ class Tensor(Struct, frozen=True):
     """Shape with the batch; ANY for a dynamic dimension."""
 
     @classmethod
-    def of(cls, value: Any) -> Tensor:
+    def of(cls, value: Any) -> TensorSpec:
         """Return the tensor that ONNX Runtime describes. Raises Failure (exit 4) for an unsupported type."""
         if value.type not in DATATYPES:
-            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{value.name} is a {value.type}, which is not served")
+            raise fail(Exit.MODEL, Code.BAD_MODEL, f"unsupported type of {value.name}: {value.type}")
         shape = tuple(size if isinstance(size, int) else ANY for size in value.shape)
         return cls(value.name, DATATYPES[value.type], shape)
 
@@ -43,7 +43,7 @@ class Tensor(Struct, frozen=True):
     @property
     def smallest(self) -> npt.NDArray[Any]:
         """Zeros in the smallest shape that the model takes."""
-        return np.zeros([1 if size == ANY else size for size in self.shape], _KINDS[self.datatype])
+        return np.zeros([1 if size == ANY else size for size in self.shape], _DTYPES[self.datatype])
 
     def read(self, name: str, datatype: str, shape: list[int], data: Any) -> npt.NDArray[Any]:
         """Return the values that a client sent for this input. Raises RequestError if they do not fit."""
@@ -51,10 +51,10 @@ class Tensor(Struct, frozen=True):
             raise RequestError(f"unexpected input '{name}': the model takes '{self.name}'")
         if datatype != self.datatype:
             raise RequestError(f"input '{name}' has datatype {datatype}, the model takes {self.datatype}")
-        fits = len(shape) == len(self.shape) and all(
-            size > 0 and wanted in (size, ANY) for size, wanted in zip(shape, self.shape, strict=True)
+        is_allowed = len(shape) == len(self.shape) and all(
+            size > 0 and own in (size, ANY) for size, own in zip(shape, self.shape, strict=True)
         )
-        if not fits:
+        if not is_allowed:
             raise RequestError(f"input '{name}' has shape {shape}, the model takes {list(self.shape)}")
         values = self._numbers(data)
         if values.size != prod(shape):
@@ -64,22 +64,22 @@ class Tensor(Struct, frozen=True):
     def _numbers(self, data: Any) -> npt.NDArray[Any]:
         """Return JSON's numbers, flat or nested, in the tensor's type. Raises RequestError for values that it cannot
         hold."""
-        refused = RequestError(f"the data of input '{self.name}' are no numbers")
+        not_numbers = RequestError(f"the data of input '{self.name}' are not numbers")
         if not isinstance(data, list) or not set(map(type, data)) <= _NUMBERS:
             # Nested, or invalid. Converted to objects first: numpy would make each of several texts as long as the
             # longest.
             data = np.array(data, dtype=object)
             if not set(map(type, data.ravel())) <= _NUMBERS:
-                raise refused
+                raise not_numbers
         try:
-            given = np.array(data, dtype=np.float64)
+            doubles = np.array(data, dtype=np.float64)
         except OverflowError:  # an integer too large for a float
-            raise refused from None
+            raise not_numbers from None
         with np.errstate(over="ignore", invalid="ignore"):
-            values = given.astype(_KINDS[self.datatype])
-        holds = np.isfinite(values) if values.dtype.kind == "f" else values == given
-        if not holds.all():
-            raise RequestError(f"the data of input '{self.name}' hold a value that is no {self.datatype}")
+            values = doubles.astype(_DTYPES[self.datatype])
+        is_exact = np.isfinite(values) if values.dtype.kind == "f" else values == doubles
+        if not is_exact.all():
+            raise RequestError(f"the data of input '{self.name}' have a value outside {self.datatype}")
         return values
 
 

@@ -73,7 +73,7 @@ def test_a_version_is_added_and_none_is_changed(run: Run) -> None:
     before = everything()
     result = run(*TRITON, *labels, "--model-version", "2")
     assert result.code == Exit.IO
-    assert "repository/tiny/2 stands there, and a version is never changed" in result.err
+    assert "repository/tiny/2 exists, and versions are never changed" in result.err
     assert "hint: leave out --model-version for the next one that is free\n" in result.err
     assert everything() == before
 
@@ -114,7 +114,7 @@ def _deploy_at_once(seed: int, barrier: Any, retries: bool, codes: Any) -> None:
     Staging.publish_folder = together  # type: ignore[method-assign]
     locks.MAX_WAIT = PATIENCE
     try:
-        triton.deploy("tiny.yaml", Options(output_dir=Path("repository"), seed=seed), triton.Wanted())
+        triton.deploy("tiny.yaml", Options(output_dir=Path("repository"), seed=seed), triton.ModelOptions())
         codes.put(Exit.DONE)
     except Failure as failure:
         codes.put(failure.exit)
@@ -154,15 +154,15 @@ def test_external_data_lies_in_the_model_s_own_folder(run: Run, monkeypatch: pyt
 FOREIGN: dict[str, tuple[Callable[[], object], str]] = {
     "another's": (
         lambda: (MODEL / "config.pbtxt").write_text('name: "tiny"\n'),
-        "repository/tiny/config.pbtxt:1:1: error[output]: a model that resnetgen did not write stands there",
+        "repository/tiny/config.pbtxt:1:1: error[output]: this model was not written by resnetgen",
     ),
     "no config": (
         lambda: (MODEL / "config.pbtxt").unlink(),
-        "error[output]: repository/tiny stands there and has no config.pbtxt",
+        "error[output]: repository/tiny exists and has no config.pbtxt",
     ),
     "another input": (
         lambda: (MODEL / "config.pbtxt").write_text((MODEL / "config.pbtxt").read_text().replace("16, 16", "32, 32")),
-        "repository/tiny/config.pbtxt:6:1: error[output]: the model that stands there has another input",
+        "repository/tiny/config.pbtxt:6:1: error[output]: the existing model has another input",
     ),
     "other labels": (
         lambda: (MODEL / "labels.txt").write_text("dog\ncat\nhen\nyak\n"),
@@ -200,12 +200,16 @@ def test_a_full_disk_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (("--name", "a/b"), Exit.USAGE, "error[bad-name]: Triton takes no model called 'a/b'"),
-        (("--name", ".."), Exit.USAGE, "error[bad-name]: Triton takes no model called '..'"),
-        (("--batch", "2", "--max-batch", "8"), Exit.USAGE, "a batch fixed at 2 leaves nothing to batch up to 8"),
+        (("--name", "a/b"), Exit.USAGE, "error[bad-name]: invalid model name for Triton: 'a/b'"),
+        (("--name", ".."), Exit.USAGE, "error[bad-name]: invalid model name for Triton: '..'"),
+        (
+            ("--batch", "2", "--max-batch", "8"),
+            Exit.USAGE,
+            "--max-batch 8 needs a batch that can vary, and --batch fixes it at 2",
+        ),
         (("--preferred-batch", "4"), Exit.USAGE, "a preferred batch of 4 is above --max-batch 0"),
         (("--queue-delay", "9", "--max-batch", "1"), Exit.USAGE, "waits for a batch to fill, and --max-batch is 1"),
-        (("--tensorrt", "fp16"), Exit.USAGE, "TensorRT runs on a GPU alone"),
+        (("--tensorrt", "fp16"), Exit.USAGE, "TensorRT runs on GPUs only"),
         (("--labels", "none.txt"), Exit.IO, "error[missing-file]: no such file: none.txt"),
         (("--labels", "few.txt"), Exit.IO, "few.txt:2:1: error[labels]: 2 labels for 4 classes (tiny.yaml:7, head/"),
         (("--labels", "many.txt"), Exit.IO, "many.txt:5:1: error[labels]: 6 labels for 4 classes (tiny.yaml:7, head/"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnetgen import render
-from resnetgen.deploy.config import Config, Device, Precision, Serving, Tensor
+from resnetgen.deploy.config import Config, InstanceKind, Serving, TensorConfig, TensorRTPrecision
 from resnetgen.deploy.ranges import RANGES
 from resnetgen.paths import TEMPLATES
 from support import triton_config
@@ -139,14 +139,14 @@ NAMES = st.text(st.characters(blacklist_categories=("C", "Z")), min_size=1, max_
         preferred=st.lists(st.integers(*RANGES["preferred"]), max_size=3).map(tuple),
         queue_delay=st.integers(*RANGES["queue_delay"]),
         instances=st.integers(*RANGES["instances"]),
-        device=st.sampled_from(Device),
-        tensorrt=st.none() | st.sampled_from(Precision),
+        device=st.sampled_from(InstanceKind),
+        tensorrt=st.none() | st.sampled_from(TensorRTPrecision),
         latest=st.integers(*RANGES["latest"]),
     ),
 )
 def test_any_values_in_their_ranges_are_read_back(names: tuple[str, str], dims: list[int], serving: Serving) -> None:
     """Names with quotes and backslashes among them, and the largest numbers."""
-    tensors = [Tensor(name, "TYPE_FP32", tuple(dims)) for name in names]
+    tensors = [TensorConfig(name, "TYPE_FP32", tuple(dims)) for name in names]
     config = triton_config.parse(Config("net", tensors[0], tensors[1], None, serving).render())
     assert [(each.name, list(each.dims)) for each in (config.input[0], config.output[0])] == [
         (name, dims) for name in names

@@ -64,7 +64,7 @@ def test_a_folder_for_kserve(run: Run) -> None:
     ("model", "expected"), [("resnet20_cifar", "resnet20-cifar"), ("ResNet.v1.5", "resnet-v1-5"), ("a", "a")]
 )
 def test_the_name_of_a_service_is_the_model_s_as_kubernetes_writes_it(model: str, expected: str) -> None:
-    assert service.service_name(None, model) == expected
+    assert service.choose_service_name(None, model) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,7 @@ def test_two_models_of_one_service(run: Run) -> None:
     before = everything()
     result = run(*KSERVE, "--name", "other")
     assert result.code == Exit.IO
-    assert (
-        "inferenceservice.yaml:5:9: error[output]: the manifest that stands there is of another service" in result.err
-    )
+    assert "inferenceservice.yaml:5:9: error[output]: the existing manifest is of another service" in result.err
     assert "hint: --service tiny serves both models" in result.err
     assert everything() == before
     assert run(*KSERVE, "--name", "other", "--service", "tiny").code == 0
@@ -116,15 +114,15 @@ def test_two_models_of_one_service(run: Run) -> None:
 FOREIGN: dict[str, tuple[Callable[[], object], str]] = {
     "another's": (
         lambda: MANIFEST.write_text("kind: InferenceService\n"),
-        "served/inferenceservice.yaml:1:1: error[output]: a manifest that resnetgen did not write stands there",
+        "served/inferenceservice.yaml:1:1: error[output]: this manifest was not written by resnetgen",
     ),
-    "not text": (lambda: MANIFEST.write_bytes(b"\xff\x00"), "a manifest that resnetgen did not write stands there"),
-    "empty": (lambda: MANIFEST.write_bytes(b""), "a manifest that resnetgen did not write stands there"),
+    "not text": (lambda: MANIFEST.write_bytes(b"\xff\x00"), "this manifest was not written by resnetgen"),
+    "empty": (lambda: MANIFEST.write_bytes(b""), "this manifest was not written by resnetgen"),
     "broken": (
-        lambda: MANIFEST.write_text(f"{service.MARK}\nmetadata: {{name: [\n"),
+        lambda: MANIFEST.write_text(f"{service.FIRST_LINE}\nmetadata: {{name: [\n"),
         "served/inferenceservice.yaml:3:1: error[yaml-syntax]",
     ),
-    "nameless": (lambda: MANIFEST.write_text(f"{service.MARK}\nmetadata: 1\n"), "names no service"),
+    "nameless": (lambda: MANIFEST.write_text(f"{service.FIRST_LINE}\nmetadata: 1\n"), "names no service"),
     "a folder": (lambda: (MANIFEST.unlink(), MANIFEST.mkdir()), "error[missing-file]: cannot read served/inference"),
     "a link to nowhere": (
         lambda: (MANIFEST.unlink(), MANIFEST.symlink_to("x")),
@@ -173,31 +171,34 @@ def test_a_full_disk_leaves_what_stood_there(run: Run, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--storage-uri", "models/tiny"), "KServe fetches nothing from 'models/tiny'"),
-        (("--storage-uri", "file:///models"), "KServe fetches nothing from 'file:///models'"),
-        (("--storage-uri", "s3://"), "KServe fetches nothing from 's3://'"),
-        (("--storage-uri", "pvc:///folder"), "KServe fetches nothing from 'pvc:///folder'"),
-        (("--storage-uri", "s3://a b"), "KServe fetches nothing from 's3://a b'"),
-        (("--storage-uri", "s3://a\n# b"), "KServe fetches nothing from"),
+        (("--storage-uri", "models/tiny"), "KServe cannot fetch a repository from 'models/tiny'"),
+        (("--storage-uri", "file:///models"), "KServe cannot fetch a repository from 'file:///models'"),
+        (("--storage-uri", "s3://"), "KServe cannot fetch a repository from 's3://'"),
+        (("--storage-uri", "pvc:///folder"), "KServe cannot fetch a repository from 'pvc:///folder'"),
+        (("--storage-uri", "s3://a b"), "KServe cannot fetch a repository from 's3://a b'"),
+        (("--storage-uri", "s3://a\n# b"), "KServe cannot fetch a repository from"),
         (("--storage-uri", ""), "--server kserve needs --storage-uri"),
-        (("--service", "Tiny"), "error[bad-name]: KServe takes no service called 'Tiny'"),
-        (("--service", "1a"), "KServe takes no service called '1a'"),
-        (("--service", "a-"), "KServe takes no service called 'a-'"),
+        (("--service", "Tiny"), "error[bad-name]: invalid name of a KServe service: 'Tiny'"),
+        (("--service", "1a"), "invalid name of a KServe service: '1a'"),
+        (("--service", "a-"), "invalid name of a KServe service: 'a-'"),
         (("--service", "a" * 54), "53 at most"),
-        (("--service-account", "a..b"), "no service account of Kubernetes is called 'a..b'"),
-        (("--name", "1.5"), "KServe takes no service called '1-5'"),
-        (("--cpu", "two"), "--cpu is no quantity of Kubernetes: 'two'"),
-        (("--cpu", "0"), "--cpu is no quantity of Kubernetes: '0'"),
-        (("--memory", "4GB"), "--memory is no quantity of Kubernetes: '4GB'"),
-        (("--memory", "1e99Gi"), "--memory is no quantity of Kubernetes"),
+        (("--service-account", "a..b"), "invalid name of a Kubernetes service account: 'a..b'"),
+        (("--name", "1.5"), "invalid name of a KServe service: '1-5'"),
+        (("--cpu", "two"), "--cpu is not a Kubernetes quantity: 'two'"),
+        (("--cpu", "0"), "--cpu is not a Kubernetes quantity: '0'"),
+        (("--memory", "4GB"), "--memory is not a Kubernetes quantity: '4GB'"),
+        (("--memory", "1e99Gi"), "--memory is not a Kubernetes quantity"),
         (("--min-replicas", "4"), "--min-replicas 4 is above --max-replicas 3"),
-        (("--min-replicas", "0", "--autoscaler", "keda"), "keda never goes down to no replica"),
+        (("--min-replicas", "0", "--autoscaler", "keda"), "keda cannot scale to zero replicas"),
         (("--scale-target", "101", "--autoscaler", "hpa"), "--scale-target 101 is a percentage of the CPUs"),
-        (("--gpus", "1"), "--gpus asks for what the model would not use"),
-        (("--name", "a/b"), "Triton takes no model called 'a/b'"),
+        (("--gpus", "1"), "--gpus needs a model that runs on a GPU"),
+        (("--name", "a/b"), "invalid model name for Triton: 'a/b'"),
         (("--server", "triton"), "--storage-uri is for --server kserve"),
         (("--server", "onnxruntime"), "--storage-uri is for --server kserve"),
-        (("--batch", "2", "--max-batch", "8"), "a batch fixed at 2 leaves nothing to batch up to 8"),
+        (
+            ("--batch", "2", "--max-batch", "8"),
+            "--max-batch 8 needs a batch that can vary, and --batch fixes it at 2",
+        ),
     ],
 )
 def test_errors(run: Run, args: tuple[str, ...], message: str) -> None:

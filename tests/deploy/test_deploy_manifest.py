@@ -143,9 +143,9 @@ TEXTS = st.text(st.characters(min_codepoint=ord(" "), max_codepoint=ord("~")), m
     scaling=st.builds(
         Scaling,
         autoscaler=st.sampled_from(Autoscaler),
-        least=st.integers(*RANGES["least"]),
-        most=st.integers(*RANGES["most"]),
-        target=st.integers(*RANGES["target"]),
+        min_replicas=st.integers(*RANGES["min_replicas"]),
+        max_replicas=st.integers(*RANGES["max_replicas"]),
+        scale_target=st.integers(*RANGES["scale_target"]),
     ),
 )
 def test_any_texts_and_numbers_are_read_back(

@@ -42,7 +42,7 @@ def test_a_folder_written_anew_has_nothing_of_the_old_model(run: Run) -> None:
     Path("tiny.yaml").write_text("".join(line for line in TINY.splitlines(True) if "preprocess" not in line))
     result = run(*FOLDER)
     assert result.code == 0
-    assert "warning: tiny says nothing of preprocessing" in result.err
+    assert "warning: tiny has no preprocessing" in result.err
     assert {path.name for path in Path("served").iterdir()} == {"model.onnx", "manifest.json"}
 
 

@@ -11,8 +11,8 @@ from resnetgen.build.options import Options
 from resnetgen.deploy import existing, triton
 from resnetgen.deploy.config import Serving
 from resnetgen.deploy.kserve import deploy as kserve
-from resnetgen.deploy.kserve.service import quantity
-from resnetgen.deploy.kserve.storage import storage_uri
+from resnetgen.deploy.kserve.service import require_quantity
+from resnetgen.deploy.kserve.storage import require_storage_uri
 from resnetgen.deploy.ranges import RANGES, ServerField
 from resnetgen.errors import Exit, Failure
 from support import triton_config
@@ -116,33 +116,33 @@ def test_memory_that_kubernetes_cannot_count_is_refused_as_computed(run: Run) ->
     huge = ("--instances", "2147483647", "--max-batch", "2147483647", "--scale-target", "1")
     result = run(*KSERVE, *huge)
     assert (result.code, result.out) == (Exit.USAGE, "")
-    assert "of memory, more than Kubernetes can count" in result.err
+    assert "of memory, more than Kubernetes can represent" in result.err
     assert [path for path in Path().rglob("*") if path.is_file()] == [Path("tiny.yaml")]
     assert run(*KSERVE, *huge, "--memory", "4Gi").code == 0
 
 
 @pytest.mark.parametrize("given", ["1", "500m", "1.5", "0.001", "9223372036854775807", "7Ei", "4Gi", "1.5Gi", "2k"])
 def test_quantities(given: str) -> None:
-    assert quantity("--cpu", given) == given
+    assert require_quantity("--cpu", given) == given
 
 
 @pytest.mark.parametrize(
     ("model", "wanted", "option"),
     [
-        (triton.Wanted(serving=Serving(max_batch=2**31)), {}, "--max-batch 2147483648"),
-        (triton.Wanted(serving=Serving(max_batch=-1)), {}, "--max-batch -1"),
-        (triton.Wanted(serving=Serving(max_batch=4, preferred=(2, 0))), {}, "--preferred-batch 0"),
-        (triton.Wanted(serving=Serving(instances=9999999999)), {}, "--instances 9999999999"),
-        (triton.Wanted(version=10**26), {}, "--model-version 1000"),
-        (triton.Wanted(version=0), {}, "--model-version 0"),
-        (triton.Wanted(), {"most": 10**22}, "--max-replicas 1000"),
-        (triton.Wanted(), {"target": 0}, "--scale-target 0"),
+        (triton.ModelOptions(serving=Serving(max_batch=2**31)), {}, "--max-batch 2147483648"),
+        (triton.ModelOptions(serving=Serving(max_batch=-1)), {}, "--max-batch -1"),
+        (triton.ModelOptions(serving=Serving(max_batch=4, preferred=(2, 0))), {}, "--preferred-batch 0"),
+        (triton.ModelOptions(serving=Serving(instances=9999999999)), {}, "--instances 9999999999"),
+        (triton.ModelOptions(version=10**26), {}, "--model-version 1000"),
+        (triton.ModelOptions(version=0), {}, "--model-version 0"),
+        (triton.ModelOptions(), {"max_replicas": 10**22}, "--max-replicas 1000"),
+        (triton.ModelOptions(), {"scale_target": 0}, "--scale-target 0"),
     ],
 )
-def test_the_library_refuses_alike(model: triton.Wanted, wanted: dict[str, int], option: str) -> None:
+def test_the_library_refuses_alike(model: triton.ModelOptions, wanted: dict[str, int], option: str) -> None:
     options = Options(output_dir=Path("out"))
     with pytest.raises(Failure) as caught:
-        kserve.deploy("tiny.yaml", options, model, kserve.Wanted(URI, **wanted))  # type: ignore[arg-type]
+        kserve.deploy("tiny.yaml", options, model, kserve.ServiceOptions(URI, **wanted))  # type: ignore[arg-type]
     assert caught.value.exit is Exit.USAGE
     assert f"{option}" in str(caught.value)
     assert "is out of range" in str(caught.value)
@@ -181,7 +181,7 @@ def test_no_version_comes_after_the_last(run: Run, last: int) -> None:
     (Path("out/tiny") / str(last)).mkdir()
     result = run(*TRITON)
     assert (result.code, result.out) == (Exit.IO, "")
-    assert f"out/tiny holds version {last}, and Triton can read no higher one" in result.err
+    assert f"out/tiny has version {last}, and Triton reads no higher version" in result.err
     assert run(*TRITON, "--model-version", "7").code == 0
 
 
@@ -240,14 +240,14 @@ def test_a_batch_of_one_more_than_the_limit_is_found(run: Run, field: str, size:
 def test_a_uri_that_gives_one_file_is_refused(run: Run, uri: str) -> None:
     result = run(*KSERVE[:-1], uri)
     assert (result.code, result.out) == (Exit.USAGE, "")
-    assert f"KServe fetches one file from {uri!r}, and a model repository is a folder" in result.err
+    assert f"KServe would fetch a single file from {uri!r}, but a model repository is a folder" in result.err
     assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("uri", ["http://[", "https://[1/a.zip", "s3://[/a"])
 def test_a_uri_that_is_none(uri: str) -> None:
-    with pytest.raises(Failure, match="KServe fetches nothing from"):
-        storage_uri(uri)
+    with pytest.raises(Failure, match="KServe cannot fetch a repository from"):
+        require_storage_uri(uri)
 
 
 @pytest.mark.parametrize(
@@ -268,4 +268,4 @@ def test_a_uri_that_is_none(uri: str) -> None:
     ],
 )
 def test_a_uri_that_gives_a_folder(uri: str) -> None:
-    assert storage_uri(uri) == uri
+    assert require_storage_uri(uri) == uri

@@ -13,9 +13,9 @@ import onnx
 import pytest
 
 from resnetgen.deploy import ranges
-from resnetgen.deploy.config import DYNAMIC, Config, Precision, Sample, Serving, Tensor
-from resnetgen.deploy.kserve.service import Autoscaler, Scaling, Service, quantity
-from resnetgen.deploy.kserve.storage import storage_uri
+from resnetgen.deploy.config import DYNAMIC, Config, Serving, TensorConfig, TensorRTPrecision, WarmupRequest
+from resnetgen.deploy.kserve.service import Autoscaler, Scaling, Service, require_quantity
+from resnetgen.deploy.kserve.storage import require_storage_uri
 from resnetgen.errors import Failure
 from support.helpers import Run
 from support.kserve_manifest import expected_values
@@ -104,9 +104,9 @@ def test_fields_of_the_servers() -> None:
         "latest": (4294967295, "version_policy.latest.num_versions, a uint32"),
         "version": (9223372036854775807, "the name of a version's directory, an int64"),
         "gpus": (9223372036854775807, "nvidia.com/gpu, a quantity"),
-        "least": (2147483647, "minReplicas, an int32"),
-        "most": (2147483647, "maxReplicas, an int32"),
-        "target": (2147483647, "scaleTarget, an int32"),
+        "min_replicas": (2147483647, "minReplicas, an int32"),
+        "max_replicas": (2147483647, "maxReplicas, an int32"),
+        "scale_target": (2147483647, "scaleTarget, an int32"),
     }
 
 
@@ -127,21 +127,23 @@ def test_the_first_line_marks_what_is_ours(run: Run) -> None:
 def test_what_tensorrt_computes_in(precision: str, run: Run) -> None:
     assert run(*TRITON, "--device", "gpu", "--tensorrt", precision).code == 0
     assert f'value: "{precision.upper()}"' in Path("out/tiny/config.pbtxt").read_text()
-    assert [one.value for one in Precision] == ["fp16", "fp32"]
+    assert [one.value for one in TensorRTPrecision] == ["fp16", "fp32"]
 
 
 @pytest.mark.parametrize(
     ("largest", "dims", "samples"),
     [
-        (0, (DYNAMIC, 3, 8, 8), [Sample("one batch", 0, (1, 3, 8, 8))]),
-        (0, (5, 3, 8, 8), [Sample("one batch", 0, (5, 3, 8, 8))]),
-        (1, (3, 8, 8), [Sample("batch 1", 1, (3, 8, 8))]),
-        (6, (3, 8, 8), [Sample("batch 1", 1, (3, 8, 8)), Sample("batch 6", 6, (3, 8, 8))]),
+        (0, (DYNAMIC, 3, 8, 8), [WarmupRequest("one batch", 0, (1, 3, 8, 8))]),
+        (0, (5, 3, 8, 8), [WarmupRequest("one batch", 0, (5, 3, 8, 8))]),
+        (1, (3, 8, 8), [WarmupRequest("batch 1", 1, (3, 8, 8))]),
+        (6, (3, 8, 8), [WarmupRequest("batch 1", 1, (3, 8, 8)), WarmupRequest("batch 6", 6, (3, 8, 8))]),
     ],
 )
-def test_what_is_run_before_a_server_is_ready(largest: int, dims: tuple[int, ...], samples: list[Sample]) -> None:
+def test_what_is_run_before_a_server_is_ready(
+    largest: int, dims: tuple[int, ...], samples: list[WarmupRequest]
+) -> None:
     """The smallest batch and the largest that Triton will make of requests."""
-    tensor = Tensor("input", "TYPE_FP32", dims)
+    tensor = TensorConfig("input", "TYPE_FP32", dims)
     assert list(Config("net", tensor, tensor, None, Serving(largest)).warmup) == samples
 
 
@@ -203,16 +205,16 @@ def test_what_a_replica_is_to_bear_where_nothing_is_said(autoscaler: str, words:
 )  # fmt: skip
 def test_the_largest_quantity_of_each_unit(suffix: str, unit: int) -> None:
     largest = (2**63 - 1) // unit
-    assert quantity("--memory", f"{largest}{suffix}") == f"{largest}{suffix}"
+    assert require_quantity("--memory", f"{largest}{suffix}") == f"{largest}{suffix}"
     with pytest.raises(Failure):
-        quantity("--memory", f"{largest + 1}{suffix}")
+        require_quantity("--memory", f"{largest + 1}{suffix}")
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"])
 def test_archives_that_kserve_unpacks(ending: str) -> None:
-    assert storage_uri(f"https://host/repository.{ending}") == f"https://host/repository.{ending}"
+    assert require_storage_uri(f"https://host/repository.{ending}") == f"https://host/repository.{ending}"
     with pytest.raises(Failure):
-        storage_uri(f"https://host/repository.{ending}x")
+        require_storage_uri(f"https://host/repository.{ending}x")
 
 
 # ONNX Runtime

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
 from resnetgen.deploy.config import Serving
-from resnetgen.deploy.triton import Wanted, deploy
+from resnetgen.deploy.triton import ModelOptions, deploy
 from resnetgen.formats.caffe.dialect import Dialect
 
 NETS = {
@@ -53,7 +53,7 @@ def config(spec: str) -> bytes:
         folder = Path(work)
         (folder / "net.yaml").write_text(spec)
         (folder / "labels.txt").write_text("a\nb\nc\n")
-        wanted = Wanted(labels=folder / "labels.txt", serving=Serving(max_batch=8))
+        wanted = ModelOptions(labels=folder / "labels.txt", serving=Serving(max_batch=8))
         deploy(str(folder / "net.yaml"), Options(output_dir=folder / "repository"), wanted)
         return (folder / "repository/net/config.pbtxt").read_bytes()
 

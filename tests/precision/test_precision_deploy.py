@@ -62,7 +62,7 @@ def test_fp16_in_and_out(run: Run) -> None:
 
 def test_int8_is_for_a_cpu(run: Run) -> None:
     result = run(*TRITON, *INT8, "--device", "gpu", "--tensorrt", "fp16")
-    assert (result.code, "int8 is written for CPUs" in result.err) == (2, True)
+    assert (result.code, "int8 models are for CPUs" in result.err) == (2, True)
     assert not Path("repository").exists()
 
 

@@ -20,7 +20,7 @@ from resnetgen.backends.images import load_bytes, load_images
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.predict import read_served
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.serve.tensors import ANY, RequestError, Tensor, classify
+from resnetgen.serve.tensors import ANY, RequestError, TensorSpec, classify
 from support.helpers import Run
 
 HOW = Preprocess(Color.RGB, 255, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), 18, (16, 16), Interpolation.BILINEAR)
@@ -95,7 +95,7 @@ def test_what_a_request_has_no_use_for(served: Path, run: Run, option: tuple[str
 
 # Tensors
 
-IMAGE = Tensor("input", "FP32", (ANY, 3, 2, 2))
+IMAGE = TensorSpec("input", "FP32", (ANY, 3, 2, 2))
 ZEROS = [0] * 12
 
 
@@ -110,7 +110,7 @@ def test_numbers_are_taken_flat_and_nested() -> None:
         found = IMAGE.read("input", "FP32", [2, 3, 2, 2], data)
         assert found.dtype == np.float32
         assert np.array_equal(found, wanted)
-    pixels = Tensor("input", "UINT8", (ANY, 2)).read("input", "UINT8", [1, 2], [0, 255.0])
+    pixels = TensorSpec("input", "UINT8", (ANY, 2)).read("input", "UINT8", [1, 2], [0, 255.0])
     assert (pixels.dtype, pixels.tolist()) == (np.uint8, [[0, 255]])
 
 
@@ -125,17 +125,17 @@ def test_numbers_are_taken_flat_and_nested() -> None:
         ("input", "FP32", [-1, 3, 2, 2], ZEROS, "has shape [-1, 3, 2, 2], the model takes"),
         ("input", "FP32", [10**12, 3, 2, 2], ZEROS, "has 12 values, its shape"),
         ("input", "FP32", [1, 3, 2, 2], ZEROS[1:], "has 11 values, its shape [1, 3, 2, 2] holds 12"),
-        ("input", "FP32", [1, 3, 2, 2], ["0"] * 12, "are no numbers"),
-        ("input", "FP32", [1, 3, 2, 2], [True] * 12, "are no numbers"),
-        ("input", "FP32", [1, 3, 2, 2], [[0], [0, 1]], "are no numbers"),
-        ("input", "FP32", [1, 3, 2, 2], {"0": 0}, "are no numbers"),
-        ("input", "FP32", [1, 3, 2, 2], None, "are no numbers"),
-        ("input", "FP32", [1, 3, 2, 2], [10**400, *ZEROS[1:]], "are no numbers"),
-        ("input", "FP32", [1, 3, 2, 2], [[0, "0"] * 6], "are no numbers"),
-        ("input", "FP32", [1, 3, 2, 2], [[0, True] * 6], "are no numbers"),
+        ("input", "FP32", [1, 3, 2, 2], ["0"] * 12, "are not numbers"),
+        ("input", "FP32", [1, 3, 2, 2], [True] * 12, "are not numbers"),
+        ("input", "FP32", [1, 3, 2, 2], [[0], [0, 1]], "are not numbers"),
+        ("input", "FP32", [1, 3, 2, 2], {"0": 0}, "are not numbers"),
+        ("input", "FP32", [1, 3, 2, 2], None, "are not numbers"),
+        ("input", "FP32", [1, 3, 2, 2], [10**400, *ZEROS[1:]], "are not numbers"),
+        ("input", "FP32", [1, 3, 2, 2], [[0, "0"] * 6], "are not numbers"),
+        ("input", "FP32", [1, 3, 2, 2], [[0, True] * 6], "are not numbers"),
         ("input", "FP32", [1, 3, 2, 2], nested(40), "has 0 values, its shape"),
-        ("input", "FP32", [1, 3, 2, 2], nested(900), "are no numbers"),
-        ("input", "FP32", [1, 3, 2, 2], [1e39, *ZEROS[1:]], "a value that is no FP32"),
+        ("input", "FP32", [1, 3, 2, 2], nested(900), "are not numbers"),
+        ("input", "FP32", [1, 3, 2, 2], [1e39, *ZEROS[1:]], "a value outside FP32"),
     ],
 )
 def test_tensors_that_are_refused(name: str, datatype: str, shape: list[int], data: object, said: str) -> None:
@@ -146,8 +146,8 @@ def test_tensors_that_are_refused(name: str, datatype: str, shape: list[int], da
 
 @pytest.mark.parametrize("value", [256, -1, 0.5])
 def test_what_is_no_byte(value: float) -> None:
-    with pytest.raises(RequestError, match="a value that is no UINT8"):
-        Tensor("input", "UINT8", (1, 2)).read("input", "UINT8", [1, 2], [0, value])
+    with pytest.raises(RequestError, match="a value outside UINT8"):
+        TensorSpec("input", "UINT8", (1, 2)).read("input", "UINT8", [1, 2], [0, value])
 
 
 def test_classes() -> None:
@@ -161,9 +161,9 @@ def test_classes() -> None:
 
 def test_what_a_model_takes_and_gives(served: Path) -> None:
     session = Session(read_served(served).model, Device())
-    assert Tensor.of(session.input) == Tensor("input", "FP32", (ANY, 3, 16, 16))
-    assert [Tensor.of(value) for value in session.given] == [Tensor("output", "FP32", (ANY, 4))]
-    assert Tensor.of(session.input).smallest.shape == (1, 3, 16, 16)
+    assert TensorSpec.of(session.input) == TensorSpec("input", "FP32", (ANY, 3, 16, 16))
+    assert [TensorSpec.of(value) for value in session.given] == [TensorSpec("output", "FP32", (ANY, 4))]
+    assert TensorSpec.of(session.input).smallest.shape == (1, 3, 16, 16)
 
 
 # Before it serves
@@ -184,7 +184,7 @@ def test_a_name_that_no_url_has(served: Path, run: Run, monkeypatch: pytest.Monk
     monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
     result = run("serve", "served", "--name", name)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith(f"error[bad-name]: no model can be served as {name!r}")
+    assert result.err.startswith(f"error[bad-name]: invalid model name in a URL: {name!r}")
 
 
 def test_a_port_in_use(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,8 +196,8 @@ def test_a_port_in_use(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch) 
         result = run("serve", "served", "--port", str(port))
     assert (result.code, result.out) == (5, "")
     assert result.err == (
-        f"error[output]: port {port} of 127.0.0.1 cannot be taken: Address already in use\n"
-        "  hint: --port names another; 0 takes one that is free\n"
+        f"error[output]: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+        "  hint: --port with another port, or 0 for a free one\n"
     )
 
 

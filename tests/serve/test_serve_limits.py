@@ -14,7 +14,7 @@ from resnetgen.serve.asgi import Message, Receive, RequestError, Scope, Send
 from resnetgen.serve.bodies import LimitedBodies
 from resnetgen.serve.hosts import LoopbackHosts
 from resnetgen.serve.limits import BATCH_BYTES, FRAME_BYTES, HELD_BYTES, MAX_MESSAGE, VALUE_BYTES, body_limit
-from resnetgen.serve.tensors import ANY, Tensor
+from resnetgen.serve.tensors import ANY, TensorSpec
 
 
 class Application:
@@ -95,7 +95,7 @@ def test_other_hosts_are_not(host: bytes) -> None:
     app = Application()
     client = Client(b"a", headers={b"host": host})
     said = client.ask(LoopbackHosts(app, 8080))
-    assert said.startswith("only loopback names are answered, not the host ")
+    assert said.startswith("the host must be a loopback name, not ")
     assert said.isprintable()
     assert len(said) < MAX_MESSAGE + 50
     assert (client.status, client.read, app.bodies) == (421, 0, [])
@@ -228,6 +228,6 @@ def test_texts_among_the_numbers_take_no_memory(monkeypatch: pytest.MonkeyPatch)
         return found
 
     monkeypatch.setattr(np, "array", array)
-    with pytest.raises(RequestError, match="are no numbers"):
-        Tensor("input", "FP32", (ANY, 1000)).read("input", "FP32", [1, 1000], ["a" * 1_000_000, *[""] * 999])
+    with pytest.raises(RequestError, match="are not numbers"):
+        TensorSpec("input", "FP32", (ANY, 1000)).read("input", "FP32", [1, 1000], ["a" * 1_000_000, *[""] * 999])
     assert max(made) <= 8000

@@ -16,7 +16,7 @@ def test_two_requests_are_computed_at_once() -> None:
     """The others wait, since each takes memory for its numbers and its tensors."""
     from resnetgen.serve.app import create_app
     from resnetgen.serve.limits import MAX_INFERENCES
-    from resnetgen.serve.tensors import Tensor
+    from resnetgen.serve.tensors import TensorSpec
 
     lock, pairs, running, most = Lock(), Barrier(MAX_INFERENCES), 0, 0
 
@@ -30,7 +30,7 @@ def test_two_requests_are_computed_at_once() -> None:
             running -= 1
         return body
 
-    app = create_app(SimpleNamespace(name="net", input=Tensor("input", "FP32", (1,)), infer=infer), 80)  # type: ignore[arg-type]
+    app = create_app(SimpleNamespace(name="net", input=TensorSpec("input", "FP32", (1,)), infer=infer), 80)  # type: ignore[arg-type]
     statuses = []
 
     async def send(message: Any) -> None:

@@ -97,7 +97,7 @@ def test_only_loopback_names_are_answered(serve_server: Server) -> None:
     for host in (f"evil.example:{port}", "evil.example", "127.0.0.1", f"127.0.0.1.evil.example:{port}", "\x80"):
         status, body = call(serve_server, head(serve_server, "GET", "/v2", host=host))
         assert status in (400, 421)
-        assert status == 400 or "only loopback names are answered" in json.loads(body)["error"]
+        assert status == 400 or "the host must be a loopback name" in json.loads(body)["error"]
     status, _ = call(serve_server, head(serve_server, "GET", "http://evil.example/v2"))
     assert status == 404
 
@@ -200,7 +200,7 @@ BLOWN_UP = {
     "many outputs": (question() | {"outputs": [{"name": "output"}] * 500_000}, "an output is requested twice"),
     "many dimensions": (question(shape=[1] * 1_000_000), "Expected `array` of length <= 16"),
     "dimensions that are texts": (question(shape=["a"] * 1_000_000), "Expected `int`, got `str`"),
-    "a long text": (question(data=["a" * 1_000_000] + [""] * 100_000), "are no numbers"),
+    "a long text": (question(data=["a" * 1_000_000] + [""] * 100_000), "are not numbers"),
     "a long name": (question(name="\x1b" * 1_000_000), "unexpected input '"),
     "a long id": (question() | {"id": "a" * 1_000_000}, "Expected `str` of length <= 256"),
     "many levels": (question(data=[[[[1]]]]), "has 1 values, its shape"),

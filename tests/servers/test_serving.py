@@ -46,8 +46,8 @@ def test_a_port_in_use(serve_server: Server, serve_python: str, work: Path) -> N
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stdout) == (5, "")
     assert result.stderr == (
-        f"error[output]: port {serve_server.port} of 127.0.0.1 cannot be taken: Address already in use\n"
-        "  hint: --port names another; 0 takes one that is free\n"
+        f"error[output]: cannot listen on 127.0.0.1:{serve_server.port}: Address already in use\n"
+        "  hint: --port with another port, or 0 for a free one\n"
     )
 
 

@@ -43,8 +43,8 @@ def expected_values(service: Service) -> dict[str, object]:
         f"{annotation}/deploymentMode": scaling.mode,
         f"{predictor}.annotations.resnetgen-model": service.model,
         f"{predictor}.serviceAccountName": service.service_account,
-        f"{predictor}.minReplicas": scaling.least,
-        f"{predictor}.maxReplicas": scaling.most,
+        f"{predictor}.minReplicas": scaling.min_replicas,
+        f"{predictor}.maxReplicas": scaling.max_replicas,
         f"{predictor}.model.modelFormat.name": "triton",
         f"{predictor}.model.protocolVersion": "v2",
         f"{predictor}.model.runtimeVersion": service.runtime_version,
@@ -60,8 +60,8 @@ def expected_values(service: Service) -> dict[str, object]:
         values[f"{metric}.type"] = "Resource"
         values[f"{metric}.resource.name"] = scaling.metric
         values[f"{metric}.resource.target.type"] = "Utilization"
-        values[f"{metric}.resource.target.averageUtilization"] = scaling.target
+        values[f"{metric}.resource.target.averageUtilization"] = scaling.scale_target
     else:
         values[f"{predictor}.scaleMetric"] = scaling.metric
-        values[f"{predictor}.scaleTarget"] = scaling.target
+        values[f"{predictor}.scaleTarget"] = scaling.scale_target
     return {path: value for path, value in values.items() if value is not None}

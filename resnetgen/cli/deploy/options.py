@@ -30,7 +30,7 @@ def in_range(name: str) -> click.IntRange:
     return click.IntRange(*RANGES[name])
 
 
-def refuse_foreign(server: str) -> None:
+def refuse_other_servers(server: str) -> None:
     """Raise a usage error for an option that does not apply to `server`."""
     context = click.get_current_context()
     for option in context.command.params:

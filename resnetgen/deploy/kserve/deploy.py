@@ -9,19 +9,19 @@ from msgspec.structs import replace
 
 from resnetgen.build.options import Built, Options
 from resnetgen.deploy import triton
-from resnetgen.deploy.config import Device, Serving
+from resnetgen.deploy.config import InstanceKind, Serving
 from resnetgen.deploy.kserve.existing import require_same_service
 from resnetgen.deploy.kserve.service import (
     SERVICE,
     Autoscaler,
     Scaling,
     Service,
-    quantity,
+    choose_service_name,
+    require_quantity,
+    require_service_account,
     runtime_version,
-    service_account,
-    service_name,
 )
-from resnetgen.deploy.kserve.storage import storage_uri
+from resnetgen.deploy.kserve.storage import require_storage_uri
 from resnetgen.deploy.ranges import RANGES, require_in_range
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.manifest import Entry
@@ -34,7 +34,7 @@ _CPU_PERCENT = 80
 """Default of KServe."""
 
 
-class Wanted(Struct, frozen=True):
+class ServiceOptions(Struct, frozen=True):
     """Options of the service, besides those of its models."""
 
     storage_uri: str
@@ -45,33 +45,37 @@ class Wanted(Struct, frozen=True):
     """Service account with the secrets of the storage; None for the default of the namespace."""
     cpu: str = "1"
     memory: str | None = None
-    """Memory of a replica; None for the estimate of `memory`."""
+    """Memory of a replica; None for the estimate of `estimate_memory`."""
     gpus: int | None = None
     """Number of GPUs; None for one if the model runs on a GPU."""
     autoscaler: Autoscaler = Autoscaler.KNATIVE
-    least: int = 1
-    most: int = 3
+    min_replicas: int = 1
+    max_replicas: int = 3
     """Largest number of replicas."""
-    target: int | None = None
+    scale_target: int | None = None
     """Load per replica; None for the images that a replica computes at once, or 80 percent of its CPUs."""
 
 
 def deploy(
-    word: str, options: Options, model: triton.Wanted, wanted: Wanted, progress: Progress | None = None
+    spec: str,
+    options: Options,
+    model: triton.ModelOptions,
+    service: ServiceOptions,
+    progress: Progress | None = None,
 ) -> Built:
     """Add a model, or a version of one, to the folder `options.output_dir`, and write the manifest that serves it.
 
     The manifest is replaced after the repository is complete; if that fails, the version is removed. Raises Failure.
     """
-    _refuse(wanted, model.serving)
+    _require_consistent(service, model.serving)
     folder = options.output_dir
-    prepared = triton.prepare(word, replace(options, output_dir=folder / REPOSITORY), model)
-    scaling = Scaling(wanted.autoscaler, wanted.least, wanted.most, _target(wanted, model.serving))
-    name = service_name(wanted.name, prepared.config.name)
+    prepared = triton.prepare(spec, replace(options, output_dir=folder / REPOSITORY), model)
+    target = _scale_target(service, model.serving)
+    scaling = Scaling(service.autoscaler, service.min_replicas, service.max_replicas, target)
+    name = choose_service_name(service.name, prepared.config.name)
     require_same_service(folder / SERVICE, name)
     with triton.staged(prepared, progress or Quiet()) as ready, staging(folder) as stage:
-        service = _service(name, prepared, wanted, scaling, ready)
-        stage.write_text(SERVICE, service.render())
+        stage.write_text(SERVICE, _configure(name, service, scaling, ready).render())
         output = stage.outputs[SERVICE]
         ready.publish()
         stage.publish()
@@ -80,7 +84,7 @@ def deploy(
     return replace(built, files=built.files | {folder / SERVICE: entry})
 
 
-def memory(prepared: triton.Prepared, size: int) -> str:
+def estimate_memory(prepared: triton.PreparedModel, size: int) -> str:
     """Return the memory of a replica in whole GiB.
 
     It is 2 GiB, KServe's default for Triton, and for each instance 4 times the model's files (of `size` bytes) and 4
@@ -93,70 +97,78 @@ def memory(prepared: triton.Prepared, size: int) -> str:
     return f"{2 + ceil(serving.instances * 4 * (size * serving.latest + tensors) / _GIB)}Gi"
 
 
-def _service(name: str, prepared: triton.Prepared, wanted: Wanted, scaling: Scaling, ready: triton.Staged) -> Service:
-    serving = prepared.config.serving
-    resources = {"cpu": wanted.cpu, "memory": wanted.memory or _countable(memory(prepared, ready.bytes))}
-    if serving.device is Device.GPU:
-        resources["nvidia.com/gpu"] = str(wanted.gpus or 1)
+def _configure(name: str, options: ServiceOptions, scaling: Scaling, ready: triton.StagedModel) -> Service:
+    """Return the service of a staged model. Raises Failure (exit 2) if it needs too much memory."""
+    prepared = ready.prepared
+    memory = options.memory or _require_representable(estimate_memory(prepared, ready.bytes))
+    resources = {"cpu": options.cpu, "memory": memory}
+    if prepared.config.serving.device is InstanceKind.GPU:
+        resources["nvidia.com/gpu"] = str(options.gpus or 1)
     model = f"{prepared.config.name}@sha256:{ready.sha256}"
     version = runtime_version(prepared.options.runtime)
-    return Service(name, wanted.storage_uri, model, version, wanted.service_account, scaling, resources)
+    return Service(name, options.storage_uri, model, version, options.service_account, scaling, resources)
 
 
-def _target(wanted: Wanted, serving: Serving) -> int:
+def _scale_target(service: ServiceOptions, serving: Serving) -> int:
     """Return the load of a replica above which another one is started. Raises Failure (exit 2) if it is too large."""
-    if wanted.target or wanted.autoscaler is not Autoscaler.KNATIVE:
-        return wanted.target or _CPU_PERCENT
+    if service.scale_target or service.autoscaler is not Autoscaler.KNATIVE:
+        return service.scale_target or _CPU_PERCENT
     at_once = serving.instances * max(1, serving.max_batch)
-    if at_once > RANGES["target"].largest:
+    if at_once > RANGES["scale_target"].largest:
         message = (
             f"--instances {serving.instances} times --max-batch {serving.max_batch} is too large a target: it becomes "
-            f"{RANGES['target'].field}"
+            f"{RANGES['scale_target'].field}"
         )
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--scale-target {RANGES['target'].largest} or below")
+        raise fail(
+            Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--scale-target {RANGES['scale_target'].largest} or below"
+        )
     return at_once
 
 
-def _countable(computed: str) -> str:
+def _require_representable(computed: str) -> str:
     """Return the computed memory. Raises Failure (exit 2) if Kubernetes cannot represent it."""
     try:
-        return quantity("--memory", computed)
+        return require_quantity("--memory", computed)
     except Failure:
-        message = f"a replica would take {computed} of memory, more than Kubernetes can count"
-        hint = "--max-batch and --instances below, or --memory"
+        message = f"a replica would need {computed} of memory, more than Kubernetes can represent"
+        hint = "a smaller --max-batch or --instances, or --memory"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint) from None
 
 
-def _refuse(wanted: Wanted, serving: Serving) -> None:
-    """Raise Failure (exit 2) for options that contradict each other or are out of range, before anything is
-    network."""
-    require_in_range(gpus=wanted.gpus, least=wanted.least, most=wanted.most, target=wanted.target)
-    storage_uri(wanted.storage_uri)
-    if wanted.service_account:
-        service_account(wanted.service_account)
-    quantity("--cpu", wanted.cpu)
-    if wanted.memory:
-        quantity("--memory", wanted.memory)
-    by_requests = wanted.autoscaler is Autoscaler.KNATIVE
+def _require_consistent(service: ServiceOptions, serving: Serving) -> None:
+    """Require options that agree with each other and are in their ranges. Raises Failure (exit 2)."""
+    require_in_range(
+        gpus=service.gpus,
+        min_replicas=service.min_replicas,
+        max_replicas=service.max_replicas,
+        scale_target=service.scale_target,
+    )
+    require_storage_uri(service.storage_uri)
+    if service.service_account:
+        require_service_account(service.service_account)
+    require_quantity("--cpu", service.cpu)
+    if service.memory:
+        require_quantity("--memory", service.memory)
+    by_requests = service.autoscaler is Autoscaler.KNATIVE
     refusals = (
         (
-            wanted.least > wanted.most,
-            f"--min-replicas {wanted.least} is above --max-replicas {wanted.most}",
-            f"--max-replicas {wanted.least} or above",
+            service.min_replicas > service.max_replicas,
+            f"--min-replicas {service.min_replicas} is above --max-replicas {service.max_replicas}",
+            f"--max-replicas {service.min_replicas} or above",
         ),
         (
-            wanted.least == 0 and not by_requests,
-            f"{wanted.autoscaler} never goes down to no replica",
+            service.min_replicas == 0 and not by_requests,
+            f"{service.autoscaler} cannot scale to zero replicas",
             "--min-replicas 1, or --autoscaler knative",
         ),
         (
-            not by_requests and (wanted.target or 0) > 100,
-            f"--scale-target {wanted.target} is a percentage of the CPUs",
+            not by_requests and (service.scale_target or 0) > 100,
+            f"--scale-target {service.scale_target} is a percentage of the CPUs",
             "100 at most",
         ),
         (
-            bool(wanted.gpus) and serving.device is not Device.GPU,
-            "--gpus asks for what the model would not use",
+            bool(service.gpus) and serving.device is not InstanceKind.GPU,
+            "--gpus needs a model that runs on a GPU",
             "add --device gpu",
         ),
     )

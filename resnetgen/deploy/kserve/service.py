@@ -15,7 +15,7 @@ from resnetgen.profiles import Profile
 from resnetgen.render import template
 
 SERVICE = "inferenceservice.yaml"
-MARK = "# Written by resnetgen, which writes this file anew as long as this line stands first."
+FIRST_LINE = "# Written by resnetgen, which writes this file anew as long as this line stands first."
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 """Rule of KServe, stricter than RFC 1123: the first character is a letter."""
@@ -42,11 +42,12 @@ class Autoscaler(StrEnum):
 
 
 class Scaling(Struct, frozen=True):
+    """Number of replicas, and the load at which another one is started."""
+
     autoscaler: Autoscaler
-    least: int
-    most: int
-    """Largest number of replicas."""
-    target: int
+    min_replicas: int
+    max_replicas: int
+    scale_target: int
     """Load per replica: requests in flight, or percent of its CPUs."""
 
     @property
@@ -61,6 +62,8 @@ class Scaling(Struct, frozen=True):
 
 
 class Service(Struct, frozen=True):
+    """Values of inferenceservice.yaml."""
+
     name: str
     storage_uri: str
     """URI of the repository."""
@@ -76,41 +79,43 @@ class Service(Struct, frozen=True):
 
     def render(self) -> str:
         quoted = {"quoted": json.dumps}  # a JSON string is a valid YAML string
-        return template(f"kserve/{SERVICE}.j2", quoted).render(service=self, scaling=self.scaling, mark=MARK)
+        return template(f"kserve/{SERVICE}.j2", quoted).render(service=self, scaling=self.scaling, mark=FIRST_LINE)
 
 
-def service_name(wanted: str | None, model: str) -> str:
-    """Return the name of the service: the wanted one, or the model's adapted to Kubernetes. Raises Failure (exit 2) if
-    it is invalid."""
-    name = wanted or re.sub("[_.]", "-", model.lower())
+def choose_service_name(requested: str | None, model: str) -> str:
+    """Return the requested name of the service, or the model's name adapted to Kubernetes.
+
+    Raises Failure (exit 2) if it is invalid.
+    """
+    name = requested or re.sub("[_.]", "-", model.lower())
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
-        message = f"KServe takes no service called {name!r}"
+        message = f"invalid name of a KServe service: {name!r}"
         hint = f"--service with a-z, 0-9 and -, a letter first and no - last, {_LONGEST} at most"
         raise fail(Exit.USAGE, Code.BAD_NAME, message, hint=hint)
     return name
 
 
-def service_account(given: str) -> str:
+def require_service_account(text: str) -> str:
     """Return the name of a service account. Raises Failure (exit 2) if it is invalid."""
-    if not _SUBDOMAIN.fullmatch(given) or len(given) > 253:
-        message = f"no service account of Kubernetes is called {given!r}"
+    if not _SUBDOMAIN.fullmatch(text) or len(text) > 253:
+        message = f"invalid name of a Kubernetes service account: {text!r}"
         raise fail(Exit.USAGE, Code.BAD_NAME, message, hint="--service-account with a-z, 0-9, - and .")
-    return given
+    return text
 
 
-def quantity(option: str, given: str) -> str:
+def require_quantity(option: str, text: str) -> str:
     """Return a quantity. Raises Failure (exit 2) if Kubernetes cannot read it, or would change it.
 
     Kubernetes limits quantities to 2^63 - 1 and rounds them to thousandths.
     """
-    found, hint = _QUANTITY.fullmatch(given), "such as 2 or 500m CPUs, 4Gi or 512Mi of memory"
-    if found:
-        value = Fraction(found["number"]) * _SUFFIXES[found["suffix"] or ""]
+    match, hint = _QUANTITY.fullmatch(text), "such as 2 or 500m CPUs, 4Gi or 512Mi of memory"
+    if match:
+        value = Fraction(match["number"]) * _SUFFIXES[match["suffix"] or ""]
         hint = f"above 0, {INT64} at most, in whole thousandths"
-    if not found or not 0 < value <= INT64 or (value * 1000).denominator != 1:
-        message = f"{option} is no quantity of Kubernetes: {given!r}"
+    if not match or not 0 < value <= INT64 or (value * 1000).denominator != 1:
+        message = f"{option} is not a Kubernetes quantity: {text!r}"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
-    return given
+    return text
 
 
 def runtime_version(profile: Profile | None) -> str | None:

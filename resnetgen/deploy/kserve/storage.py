@@ -21,27 +21,27 @@ _ARCHIVES = {
 """Types that KServe unpacks after a download over HTTP, with the compressions that it reads."""
 
 
-def storage_uri(given: str) -> str:
+def require_storage_uri(text: str) -> str:
     """Return the URI. Raises Failure (exit 2) if KServe cannot fetch from it, or would fetch a single file.
 
     The rules are those of KServe's storage initializer, python/storage/kserve_storage/kserve_storage.py in
     kserve/kserve (aaac4e2): over HTTP it clones a Git repository, or fetches one file, and unpacks an archive.
     """
     try:
-        url = urlsplit(given) if _STORAGE.fullmatch(given) else None
+        url = urlsplit(text) if _STORAGE.fullmatch(text) else None
     except ValueError:  # brackets without an address
         url = None
     if url is None:
-        message = f"KServe fetches nothing from {given!r}"
+        message = f"KServe cannot fetch a repository from {text!r}"
         hint = "--storage-uri s3://bucket/folder, gs://bucket/folder or pvc://claim/folder, without spaces"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
     if not _gives_folder(url):
-        message = f"KServe fetches one file from {given!r}, and a model repository is a folder"
+        message = f"KServe would fetch a single file from {text!r}, but a model repository is a folder"
         hint = (
             "the repository's folder, such as s3://bucket/folder, or an archive of it: https://host/repository.tar.gz"
         )
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
-    return given
+    return text
 
 
 def _gives_folder(url: SplitResult) -> bool:
