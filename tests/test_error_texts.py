@@ -66,7 +66,7 @@ TEXTS = {
         "build tiny.yaml",
         70,
         "error[bug]: tiny.onnx, read back, differs from its graph: the ONNX model cannot be read: conv1/conv1 is "
-        "declared with another shape than it has\n"
+        "declared as Nx4x8x8, and is Nx4x6x6\n"
         "  hint: this is a bug of resnetgen; nothing was written. Please report it with the spec\n",
     ),
 }

@@ -16,7 +16,7 @@ from resnetgen import manifest
 from resnetgen.backends.decode import decode
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.model import text as prototxt
-from resnetgen.formats.onnx.read import read_skeleton
+from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.inputs import open_input, read_bytes, read_text
 from resnetgen.labels import read_labels
 from resnetgen.predict import read_folder
@@ -58,7 +58,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "prototxt": ("net.prototxt", prototxt.read),
     "labels": ("labels.txt", lambda path: read_labels(path, 10, "the network")),
     "manifest": (manifest.MANIFEST, lambda path: manifest.read(path.parent)),
-    "ONNX model": ("model.onnx", read_skeleton),
+    "ONNX model": ("model.onnx", read_model),
     "origin of a model": ("model.onnx", of_onnx),
     "npy": ("images.npy", arrays.load),
     "image": ("cat.jpg", lambda path: decode(path, False)),

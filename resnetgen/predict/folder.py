@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, Failure, Source, did_you_mean, fail, failure_with
-from resnetgen.formats.onnx.read import read_skeleton
-from resnetgen.formats.onnx.schema import ModelProto, ValueInfoProto
+from resnetgen.formats.onnx.model.nodes import Value
+from resnetgen.formats.onnx.model.read import Model, read_model
 from resnetgen.inputs import read_text
 from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import MAX_SIDE, Extent, Preprocess
@@ -45,7 +45,7 @@ class Folder(Served, frozen=True):
 def read_served(folder: Path) -> Served:
     """Return the model and its labels; a preprocessing is not required. Raises Failure like `read_folder`."""
     path, model = _find_model(folder)
-    return Served(path, _find_labels(folder, path, model.graph.output[0]))
+    return Served(path, _find_labels(folder, path, model.outputs[0]))
 
 
 def read_folder(folder: Path, output: str | None = None) -> Folder:
@@ -58,25 +58,23 @@ def read_folder(folder: Path, output: str | None = None) -> Folder:
     preprocess, embedded = _find_preprocess(folder, path, model)
     chosen = _choose_output(path, model, output)
     labels = _find_labels(folder, path, chosen)
-    name = str(chosen.name) if chosen else ""
-    kind = chosen.type.tensor_type if chosen else None
-    is_scalar = kind is not None and kind.HasField("shape") and not kind.shape.dim
+    name, is_scalar = (chosen.name, chosen.shape == ()) if chosen else ("", False)
     return Folder(path, labels, preprocess, embedded, name, is_scalar, _ends_in_softmax(model, name))
 
 
-def _find_model(folder: Path) -> tuple[Path, ModelProto]:
+def _find_model(folder: Path) -> tuple[Path, Model]:
     """Return the path and structure of the model. Raises Failure (exit 4) if it has no output."""
     path = _find_file(folder)
-    model = read_skeleton(path)
-    if not model.graph.output:
+    model = read_model(path)
+    if not model.outputs:
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: it is no ONNX model that gives anything")
     return path, model
 
 
-def _choose_output(path: Path, model: ModelProto, wanted: str | None) -> ValueInfoProto | None:
+def _choose_output(path: Path, model: Model, wanted: str | None) -> Value | None:
     """Return the output with a name, or the only one; None if there are several. Raises Failure (exit 2) for an unknown
     name."""
-    outputs = {str(output.name): output for output in model.graph.output}
+    outputs = {output.name: output for output in model.outputs}
     if wanted is None:
         return next(iter(outputs.values())) if len(outputs) == 1 else None
     if wanted not in outputs:
@@ -85,9 +83,9 @@ def _choose_output(path: Path, model: ModelProto, wanted: str | None) -> ValueIn
     return outputs[wanted]
 
 
-def _find_labels(folder: Path, path: Path, output: ValueInfoProto | None) -> tuple[str, ...]:
+def _find_labels(folder: Path, path: Path, output: Value | None) -> tuple[str, ...]:
     """Read the labels next to a model: as many as the output has classes, if the model declares that."""
-    dims = [dim.dim_value for dim in output.type.tensor_type.shape.dim[1:]] if output else []
+    dims = _sizes(output)[1:] if output else []
     named = folder / LABELS
     return read_labels(named, prod(dims) if dims else 0, path.name) if named.is_file() else ()
 
@@ -108,13 +106,12 @@ def _find_file(folder: Path) -> Path:
     raise fail(Exit.IO, Code.MISSING_FILE, f"there is no model in {folder}", hint=hint)
 
 
-def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Preprocess, bool]:
+def _find_preprocess(folder: Path, path: Path, model: Model) -> tuple[Preprocess, bool]:
     """Return the preprocessing of an image, and True if the model does the pixel part itself.
 
     Raises Failure: exit 2 if there is none, 5 for an invalid preprocess.json, 4 for invalid metadata, 6 above a limit.
     """
-    # protobuf returns bytes for a text that is not UTF-8.
-    metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
+    metadata = model.metadata
     is_embedded, beside = "resnetgen.embedded" in metadata, folder / PREPROCESS
     if beside.exists():
         source, exit = Source(str(beside), read_text(beside, MAX_BYTES, "preprocessing")), Exit.IO
@@ -134,17 +131,20 @@ def _find_preprocess(folder: Path, path: Path, model: ModelProto) -> tuple[Prepr
     return preprocess, is_embedded if embedded is None else embedded
 
 
-def _input_extent(model: ModelProto, is_embedded: bool) -> Extent | None:
+def _input_extent(model: Model, is_embedded: bool) -> Extent | None:
     """Return the height and width of the model's input; None if they are not fixed."""
-    if not model.graph.input:
-        return None
-    sizes = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    sizes = _sizes(model.inputs[0]) if model.inputs else []
     height, width = (sizes[1:3] if is_embedded else sizes[2:]) if len(sizes) == 4 else (0, 0)
     return (height, width) if 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE else None
 
 
-def _ends_in_softmax(model: ModelProto, name: str) -> bool:
-    makers = {output: node for node in model.graph.node for output in node.output}
+def _sizes(value: Value) -> list[int]:
+    """Return the declared extents of a tensor; 0 for one that varies."""
+    return [extent if isinstance(extent, int) else 0 for extent in value.shape or ()]
+
+
+def _ends_in_softmax(model: Model, name: str) -> bool:
+    makers = {output: node for node in model.proto.graph.node for output in node.output}
     while (node := makers.pop(name, None)) and node.op_type in _TRANSPARENT and node.input:
         name = node.input[0]  # removed, so that a cycle ends as well
     return node is not None and node.op_type == "Softmax"

@@ -13,10 +13,10 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model
 
 from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.formats.onnx.model.external import beside
 from resnetgen.formats.onnx.write import MAX_PROTOBUF
 from resnetgen.inputs import read_bytes
 from resnetgen.verification.inputs import Format
-from resnetgen.weights.external import beside
 
 _DTYPES: dict[str, npt.DTypeLike] = {
     "tensor(float)": np.float32,

@@ -12,7 +12,7 @@ from resnetgen import manifest, ranges
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.caffe.model.schema import parse_prototxt
 from resnetgen.formats.caffe.model.text import read
-from resnetgen.formats.onnx.read import read_skeleton
+from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.weights.initialise import Init
 
 
@@ -44,8 +44,7 @@ def of_onnx(path: Path) -> Origin:
     """Return the origin of an ONNX model. Raises Failure (exit 4 or 5) for an invalid model, or metadata that no build
     writes."""
     prefix = "resnetgen."
-    # protobuf returns bytes for a text that is not UTF-8.
-    entries = {str(entry.key): str(entry.value) for entry in read_skeleton(path).metadata_props}
+    entries = read_model(path).metadata
     said = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
     params = _params(said.get("params", "{}"))
     return Origin(said.get("spec", ""), said.get("spec_sha256", ""), params, said.get("input"), _made(said, path))

@@ -46,6 +46,8 @@ class Messages:
 
     def integers(self, field: Field) -> list[int]:
         """Return the numbers of a varint field, or of a packed one."""
+        if not field.is_delimited and field.end - field.start == 1:
+            return [self.read(field.start, 1)[0]]  # most are small, and numpy takes long for one number
         return [int(value) for value in varints(self.payload(field))]
 
     def kind(self, field: Field) -> int:

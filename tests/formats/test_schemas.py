@@ -11,8 +11,8 @@ import pytest
 from onnx import helper
 
 from resnetgen.formats.caffe.model import schema as caffe
-from resnetgen.formats.onnx import schema as onnx_schema
 from resnetgen.formats.onnx.lower import MAX_OPSET, MIN_OPSET, ir_version
+from resnetgen.formats.onnx.model import schema as onnx_schema
 from support.places import DATA
 
 # Field numbers, types and defaults of Caffe's messages, as BVLC's caffe.proto has them.
@@ -60,7 +60,7 @@ def test_messages_are_those_of_the_onnx_package() -> None:
 
 def test_messages_come_without_the_package() -> None:
     code = (
-        "import sys; from resnetgen.formats.onnx.schema import ModelProto; assert 'onnx' not in sys.modules;"
+        "import sys; from resnetgen.formats.onnx.model.schema import ModelProto; assert 'onnx' not in sys.modules;"
         "import onnx; assert onnx.ModelProto is ModelProto; onnx.checker.check_model"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

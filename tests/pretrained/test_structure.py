@@ -321,7 +321,7 @@ def test_a_structure_beyond_the_limit_is_said_not_to_be_compared(
     own = spec(tmp_path, NET)
     graph = compile_spec(own).graph
     model, caffe = write_onnx(graph, Ones(graph), tmp_path), write_caffe(graph, Ones(graph), tmp_path)
-    monkeypatch.setattr("resnetgen.formats.onnx.read.MAX_STRUCTURE", 1000)
+    monkeypatch.setattr("resnetgen.pretrained.onnx.MAX_STRUCTURE", 1000)
     monkeypatch.setattr("resnetgen.formats.caffe.model.caffemodel.MAX_HEADS", 1000)
     for path in (model.path, caffe.caffemodel):
         (said,) = warnings(path, own)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from resnetgen.formats.onnx.schema import TensorProto
+from resnetgen.formats.onnx.model.schema import TensorProto
 from resnetgen.weights.source import Array, Stored
 
 

@@ -15,7 +15,7 @@ from resnetgen.formats.onnx import lower_ops
 from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower_ops import OnnxNode, Tensor
 from resnetgen.formats.onnx.lower_preprocess import preprocess_nodes
-from resnetgen.formats.onnx.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
+from resnetgen.formats.onnx.model.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Parameter, Shape

@@ -16,7 +16,7 @@ import numpy as np
 
 from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower_ops import Constant, OnnxNode
-from resnetgen.formats.onnx.schema import TensorProto
+from resnetgen.formats.onnx.model.schema import TensorProto
 from resnetgen.preprocess import Color, Preprocess
 
 

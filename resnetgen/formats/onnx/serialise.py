@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from resnetgen.formats.onnx.schema import ModelProto, TensorProto
+from resnetgen.formats.onnx.model.schema import ModelProto, TensorProto
 from resnetgen.wire.fields import delimited
 
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers of ModelProto, GraphProto and TensorProto

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from resnetgen.errors import Code, Exit, Span, fail
 from resnetgen.formats.onnx.dtypes import FloatType, rounded_to
 from resnetgen.formats.onnx.lower import FloatTypes, Lowered, Names, constant, dims, initializer, ir_version
-from resnetgen.formats.onnx.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
+from resnetgen.formats.onnx.model.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.formats.onnx.serialise import around, before_values
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess

@@ -189,18 +189,18 @@ def declared_whole(proto: ModelProto) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[ModelProto], None], str]] = {
-    "first cast to fp32": (cast_to(0, TensorProto.FLOAT), "is given numbers of another type than fp32"),
-    "first cast to bytes": (cast_to(0, TensorProto.UINT8), "a tensor is of the type 2"),
+    "first cast to fp32": (cast_to(0, TensorProto.FLOAT), "a/conv is declared as float16 in a network of float32"),
+    "first cast to bytes": (cast_to(0, TensorProto.UINT8), "networks compute in float32 and float16"),
     "last cast to fp16": (cast_to(-1, TensorProto.FLOAT16), "its output is declared as fp32, and is fp16"),
     "no last cast": (no_last_cast, "its output is declared as fp32, and is fp16"),
-    "no first cast": (no_first_cast, "is given numbers of another type than fp32"),
-    "a cast that says more": (cast_of_two, "does not say to what alone"),
-    "a weight in fp32": (whole_weight, "is given numbers of another type than fp16"),
+    "no first cast": (no_first_cast, "a/conv is declared as float16 in a network of float32"),
+    "a cast that says more": (cast_of_two, "networks compute in float32 and float16"),
+    "a weight in fp32": (whole_weight, "it reads float32 in a network of float16"),
     "another weight": (other_weight, "the weight a/conv.weight has changed"),
-    "a constant in fp32": (whole_constant, "is given numbers of another type than fp16"),
+    "a constant in fp32": (whole_constant, "unsupported layer: Pad (node b/blurpool/padded)"),
     "another constant": (other_constant, ""),
-    "a constant of 17 bits": (no_half, "is of no known type"),
-    "a tensor declared as fp32": (declared_whole, "is declared as fp32 in a network of fp16"),
+    "a constant of 17 bits": (no_half, "unsupported layer: Pad (node b/blurpool/padded)"),
+    "a tensor declared as fp32": (declared_whole, "is declared as float32 in a network of float16"),
 }
 
 

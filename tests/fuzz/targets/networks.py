@@ -14,8 +14,8 @@ from resnetgen.errors import Exit, Source
 from resnetgen.formats.caffe.lift import lift
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.model.schema import message
-from resnetgen.formats.onnx import decode
-from resnetgen.formats.onnx.read import read_file
+from resnetgen.formats.onnx.lift import lift as lift_onnx
+from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.formats.values import show
 from resnetgen.verification import caffe
 
@@ -78,7 +78,7 @@ def prototxt_seeds() -> list[bytes]:
 def parse_onnx(data: bytes, folder: Path) -> None:
     path = folder / "model.onnx"
     path.write_bytes(data)
-    decode.read_graph(read_file(path))
+    lift_onnx(read_model(path))
 
 
 def onnx_seeds() -> list[bytes]:

@@ -12,7 +12,7 @@ from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
 from resnetgen import manifest
 from resnetgen.errors import Exit
-from resnetgen.formats.onnx.schema import ModelProto
+from resnetgen.formats.onnx.model.schema import ModelProto
 from resnetgen.labels import read_labels
 from resnetgen.manifest import MANIFEST, Entry
 from resnetgen.predict.folder import PREPROCESS, read_folder
