@@ -14,7 +14,7 @@ from stat import S_IFCHR
 import pytest
 
 from resnetgen.build import run
-from resnetgen.build.options import Options, Target
+from resnetgen.build.options import Options
 from resnetgen.errors import Failure
 from resnetgen.staging import folders
 from resnetgen.staging.files import Output, staging
@@ -245,7 +245,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def build(folder: Path, seed: int) -> dict[str, bytes]:
-    options = Options(output_dir=folder / "generated", targets=(Target.ONNX, Target.CAFFE), seed=seed)
+    options = Options(output_dir=folder / "generated", targets=("onnx", "caffe"), seed=seed)
     run.build([str(folder / "tiny.yaml")], options)
     return files(folder)
 
