@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct, field
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, Exit, Source, fail
+from resnetgen.escape import escape
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.model.schema import parse_prototxt
-from resnetgen.formats.caffe.model.text import Message, Scalar, parse, read
+from resnetgen.formats.caffe.model.net import INPUT, Model
+from resnetgen.formats.caffe.model.read import parse
+from resnetgen.formats.caffe.model.text import read
 from resnetgen.formats.caffe.write import MAX_PROTOBUF, CaffePlan
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.graph import Graph
@@ -43,19 +44,22 @@ def load(prototxt: Path, caffemodel: Path, network: Expected | None) -> CaffeFil
     """Load the files. Raises Failure: exit 4 for an invalid prototxt, or one without a single input of four dimensions;
     exit 5 if it is missing."""
     source = read(prototxt)
-    net = parse_prototxt(source.text, str(prototxt))
-    dims = _dims(net)
+    net = parse(source)
+    for path, span in net.unknown():
+        hint = "OpenCV would run the net without it"
+        raise fail(Exit.MODEL, Code.UNSUPPORTED, f"unknown field: {escape(path)}", span, hint)
+    dims = net.image
     if len(dims) != 4:
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{prototxt}: it has not one input of four dimensions")
     if min(dims) < 1:
         shown = "x".join(map(str, dims))
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{prototxt}: its input is {shown}, and every dimension must be above 0")
+    count = len(net.layers) - 1
     if network is None:
-        places = _lines(parse(source))
-        readable = tuple(_readable(net))
-        return CaffeFiles(prototxt.name, source.text, caffemodel, dims, len(net.layer), readable, {}, places)
+        places = {layer.name: layer.span.short for layer in net.layers if layer.span}
+        return CaffeFiles(prototxt.name, source.text, caffemodel, dims, count, tuple(_readable(net)), {}, places)
     planned, rewritten = _for_opencv(source.text, network, dims[0])
-    net = parse_prototxt(planned.text, str(prototxt)) if rewritten else net
+    net = parse(Source(str(prototxt), planned.text)) if rewritten else net
     # A node's last layer has its output; the first may have its name.
     called = {names[-1]: node for node, names in planned.names.items()}
     parts = {name for names in planned.names.values() for name in names}
@@ -64,7 +68,7 @@ def load(prototxt: Path, caffemodel: Path, network: Expected | None) -> CaffeFil
         planned.text if rewritten else source.text,
         caffemodel,
         dims,
-        len(net.layer),
+        count,
         tuple(layer for layer in _readable(net) if layer in called or layer not in parts),
         called,
         network.places,
@@ -84,33 +88,15 @@ def _for_opencv(text: str, network: Expected, batch: int) -> tuple[CaffePlan, bo
     return fit, fit.text != text and any(network.caffe(batch, dialect).text == text for dialect in others)
 
 
-def _dims(net: Any) -> tuple[int, ...]:
-    """Return the dimensions from `input_dim`, `input_shape`, or an Input layer."""
-    if net.input_dim:
-        return tuple(net.input_dim)
-    shapes = [*net.input_shape, *(shape for layer in net.layer for shape in layer.input_param.shape)]
-    return tuple(shapes[0].dim) if len(shapes) == 1 else ()
-
-
-def _readable(net: Any) -> Iterator[str]:
+def _readable(net: Model) -> Iterator[str]:
     """Yield the layers whose output can be read. OpenCV writes the inputs of a Concat into its output directly, and
     returns random memory for them."""
-    last = {layer.top[0]: layer.name for layer in net.layer if layer.top}
-    joined = {blob for layer in net.layer if layer.type == "Concat" for blob in layer.bottom}
-    for layer in net.layer:
-        if layer.top and layer.type != "Input" and last[layer.top[0]] == layer.name and layer.top[0] not in joined:
+    last = {layer.tops[0]: at for at, layer in enumerate(net.layers) if layer.tops}
+    joined = {blob for layer in net.layers if layer.type == "Concat" for blob in layer.bottoms}
+    for at, layer in enumerate(net.layers):
+        if layer.tops and layer.type != INPUT and last[layer.tops[0]] == at and layer.tops[0] not in joined:
             yield layer.name
 
 
 def _norms(graph: Graph) -> dict[str, str]:
     return {node.inputs[0]: node.name for node in graph.nodes if isinstance(node.op, BatchNorm)}
-
-
-def _lines(net: Message) -> dict[str, str]:
-    """Return the line in the prototxt of each layer."""
-    found = {}
-    for one in net.fields:
-        for inner in one.value.fields if isinstance(one.value, Message) else ():
-            if inner.name == "name" and isinstance(inner.value, Scalar):
-                found[inner.value.text] = one.span.short
-    return found

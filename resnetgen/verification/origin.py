@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from resnetgen import manifest, ranges
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.formats.caffe.model.schema import parse_prototxt
-from resnetgen.formats.caffe.model.text import read
+from resnetgen.formats.caffe.model.read import load
 from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.weights.initialise import Init
 
@@ -58,7 +57,7 @@ def of_caffe(prototxt: Path) -> Origin:
     entries = manifest.read(prototxt.parent)
     text, weights = (entries.get(prototxt.with_suffix(ending).name, {}) for ending in (".prototxt", ".caffemodel"))
     try:
-        dims = parse_prototxt(read(prototxt).text, str(prototxt)).input_dim
+        dims = load(prototxt).image
     except Failure:
         dims = ()
     image = "x".join(map(str, dims[1:])) if len(dims) == 4 else None

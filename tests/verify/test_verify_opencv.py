@@ -166,8 +166,8 @@ def test_a_foreign_net_has_its_own_names_and_lines(folder: Path) -> None:
         (CAFFEMODEL.unlink, "generated/small/small.caffemodel has not been built"),
         (PROTOTXT.unlink, "hint: resnetgen build small.yaml --output-dir generated --target caffe"),
         (lambda: PROTOTXT.write_bytes(b"\0"), "is a binary file, not a prototxt"),
-        (lambda: rewrite(PROTOTXT, "layer {", "layer {\n\tcolour: 1"), 'has no field named "colour"'),
-        (lambda: rewrite(PROTOTXT, "input_dim: 18", ""), "it has not one input of four dimensions"),
+        (lambda: rewrite(PROTOTXT, "layer {", "layer {\n\tcolour: 1"), "unknown field: colour"),
+        (lambda: rewrite(PROTOTXT, "input_dim: 18", ""), "input_dim is given 3 times; each of 1 inputs takes four"),
         (lambda: rewrite(PROTOTXT, "num_output: 8", "num_output: 9"), "OpenCV refuses the net: "),
     ],
 )

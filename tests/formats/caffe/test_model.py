@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import text_format
 
 from resnetgen.comparison import compare, parse
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.formats.caffe.model.net import Model
 from resnetgen.formats.caffe.model.read import of_message
 from resnetgen.formats.caffe.model.read import parse as parse_model
-from resnetgen.formats.caffe.model.schema import message, parse_prototxt
+from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.caffe.model.upgrade import TYPES
 from resnetgen.formats.values import Word
 from support.places import DATA as FILES
@@ -97,7 +98,7 @@ def test_layers_of_2014_are_read_as_those_of_today() -> None:
 
 
 def test_a_message_of_2014_is_its_text() -> None:
-    read = of_message(parse_prototxt(DATA + V1, "net.prototxt"), "net.caffemodel")
+    read = of_message(text_format.Parse(DATA + V1, message("NetParameter")()), "net.caffemodel")
     assert [(one.name, one.type, one.inputs) for one in read.layers] == [
         (one.name, one.type, one.inputs) for one in model(DATA + V1).layers
     ]
@@ -127,3 +128,11 @@ def test_layers_that_are_refused(text: str, reason: str) -> None:
 def test_the_v1_file_of_the_tests_is_read() -> None:
     path = FILES / "diff" / "v1.prototxt"
     assert [layer.type for layer in model(path.read_text()).layers] == ["Input", "ReLU"]
+
+
+def test_fields_that_the_schema_lacks_are_known_with_their_places() -> None:
+    read = model(
+        DATA + 'colour: 1\nlayer { name: "r" type: "ReLU" bottom: "data" top: "r" relu_param { engine: 1\nleak: 2 } }'
+    )
+    assert [(path, span and span.line) for path, span in read.unknown()] == [("colour", 2), ("relu_param.leak", 4)]
+    assert not [*model(DATA + RELU).unknown()]

@@ -107,14 +107,25 @@ def _plain(field: Field, known: Known | None) -> object:
 
 def default_of(path: str) -> Value | None:
     """Return the default of a layer's attribute, such as 1 for `convolution_param.stride`; None if it has none."""
-    message = "LayerParameter"
+    message, name = _field_of(path, "LayerParameter")
+    return _default(message, name) if message else None
+
+
+def is_known(path: str, message: str) -> bool:
+    """Return True if the schema has the field of an attribute."""
+    inner, name = _field_of(path, message)
+    return bool(inner) and name in known_fields(inner)
+
+
+def _field_of(path: str, message: str) -> tuple[str, str]:
+    """Return the innermost message around a field, and the field's name; no message if the schema lacks it."""
     *outer, name = path.split(".")
     for part in outer:
         known = known_fields(message).get(part.partition("[")[0])
         if known is None or known.kind != "message":
-            return None
+            return "", name
         message = known.message
-    return _default(message, name)
+    return message, name.partition("[")[0]
 
 
 def _default(message: str, name: str) -> Value | None:

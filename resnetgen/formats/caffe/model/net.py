@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TypeAlias
 
 from msgspec import Struct, field
 
 from resnetgen.errors import Span
-from resnetgen.formats.caffe.model.attributes import default_of
+from resnetgen.formats.caffe.model.attributes import default_of, is_known
 from resnetgen.formats.caffe.model.schema import param_field
 from resnetgen.formats.values import Value
 
@@ -73,6 +73,16 @@ class Model(Struct, frozen=True, dict=True):
         read = {output for layer in self.layers for output in layer.inputs}
         tops = ((at, index) for at, layer in enumerate(self.layers) for index in range(len(layer.tops)))
         return tuple(output for output in tops if output not in read)
+
+    def unknown(self) -> Iterator[tuple[str, Span | None]]:
+        """Yield the path and the place of each attribute that the schema lacks, such as one of a fork of Caffe."""
+        for path in self.attributes:
+            if not is_known(path, "NetParameter"):
+                yield path, self.places.get(path)
+        for layer in self.layers:
+            for path in layer.attributes:
+                if not is_known(path, "LayerParameter") and (layer.type, path) != (INPUT, "shape"):
+                    yield path, layer.places.get(path, layer.span)
 
     @property
     def image(self) -> tuple[int, ...]:

@@ -7,11 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.values import Value, Word, canonical
 
 
@@ -29,15 +28,6 @@ def _messages() -> dict[str, Any]:
 def message(name: str) -> Any:
     """Return the class of a message, such as NetParameter."""
     return _messages()[f"caffe.{name}"]
-
-
-def parse_prototxt(text: str, shown: str) -> Any:
-    """Return the NetParameter of a prototxt. Raises Failure (exit 4), with the line, for text that the schema does not
-    allow."""
-    try:
-        return text_format.Parse(text, message("NetParameter")())
-    except (text_format.ParseError, SystemError) as error:  # protobuf raises SystemError for a word that is not UTF-8
-        raise fail(Exit.MODEL, Code.PROTOTXT_SYNTAX, f"{shown}: {error}") from None
 
 
 def number(name: str, field: str) -> int:
