@@ -37,9 +37,9 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, as_json: bool, **va
 
     if as_bytes and (ignore_names or as_json):
         raise click.UsageError("--bytes goes with neither --ignore-names nor --json")
-    dialect, params, size = values["dialect"] or "bvlc", values["params"], values["input_size"]
+    dialect, params, size = values["dialect"], values["params"], values["input_size"]
     if as_bytes:
-        text = diff_text(a, b, caffe_options(dialect, params, size))
+        text = diff_text(a, b, caffe_options(a, b, dialect, params, size))
         print_lines(text.rstrip("\n") or "equal, byte for byte")
         sys.exit(1 if text else 0)
     difference = compare(a, b, ignore_names, dialect, params, size)

@@ -139,8 +139,6 @@ def verify(model: str, as_json: bool, layers: bool, **values: Any) -> None:
 
     default, named = values["tolerances"]
     provider = Provider(values["provider"] or "cpu")
-    if values["provider_options"] and not (provider != "cpu" or any(name.endswith(":cuda") for name in values["on"])):
-        raise click.UsageError("--provider-option is for CUDA; add --on onnxruntime:cuda")
     settings = Settings(
         provider,
         tuple(dict.fromkeys(values["batch"])),

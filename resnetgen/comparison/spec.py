@@ -13,6 +13,7 @@ from resnetgen.arguments import choose, require_flag, require_params, require_pa
 from resnetgen.comparison import Difference, Net, prototxt
 from resnetgen.comparison import compare as compare_nets
 from resnetgen.comparison.lines import unified_diff
+from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.model.text import read
 from resnetgen.formats.caffe.write import CaffePlan, plan
@@ -35,17 +36,17 @@ def diff(
     a: Operand,
     b: Operand,
     ignore_names: bool = False,
-    dialect: str = "bvlc",
+    dialect: str | None = None,
     params: Mapping[str, int | float] | None = None,
     input_size: str | None = None,
 ) -> Difference:
     """Compare two networks by meaning; `.equal` and `.render()` of the result tell the differences.
 
-    `ignore_names`: match layers by structure instead of by name. `dialect`: reader for which a spec is written.
-    `params` and `input_size`: those of specs given by name or path. Raises UsageError, SpecError, ModelError,
-    FileError, LimitError.
+    `ignore_names`: match layers by structure instead of by name. `dialect`: reader for which a spec is written, BVLC's
+    by default. `params` and `input_size`: those of specs given by name or path. Raises UsageError, SpecError,
+    ModelError, FileError, LimitError.
     """
-    options = caffe_options(dialect, params, input_size)
+    options = caffe_options(a, b, dialect, params, input_size)
     return compare_nets(_net(a, options), _net(b, options), require_flag(ignore_names, "ignore_names"))
 
 
@@ -54,10 +55,22 @@ def diff_text(a: Operand, b: Operand, options: CaffeOptions) -> str:
     return unified_diff(_prototxt(a, options), _prototxt(b, options), _name(a), _name(b))
 
 
-def caffe_options(dialect: str, params: Mapping[str, int | float] | None, input_size: str | None) -> CaffeOptions:
-    """Return the options from plain values. Raises UsageError for a value that is unknown or of the wrong type."""
+def caffe_options(
+    a: Operand, b: Operand, dialect: str | None, params: Mapping[str, int | float] | None, input_size: str | None
+) -> CaffeOptions:
+    """Return the options from plain values. Raises UsageError for a value that is unknown or of the wrong type, and for
+    options of a spec if there is none."""
+    names = [_name(operand) for operand in (a, b) if not isinstance(operand, Network)]
+    has_spec = any(map(is_spec, names))
+    for option, value in (("--set", params), ("--input", input_size)):
+        if value and not has_spec:
+            message = f"{option} is for a spec, and neither network is compiled here"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"leave out {option}")
+    if dialect and not has_spec and len(names) == 2:
+        message = "--dialect is for a spec, and both networks are prototxts"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --dialect")
     size = None if input_size is None else require_text(input_size, "input_size")
-    return CaffeOptions(require_params(params or {}), size, choose(Dialect, dialect, "--dialect"))
+    return CaffeOptions(require_params(params or {}), size, choose(Dialect, dialect or "bvlc", "--dialect"))
 
 
 def _net(operand: Operand, options: CaffeOptions) -> Net:

@@ -67,6 +67,9 @@ def verify(
 
 def verify_files(given: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:
     """Run the built files, and compare them tensor by tensor. Raises Failure."""
+    if settings.provider_options and not _uses_cuda(given, settings):
+        message = "--provider-option is for CUDA, and no backend runs there"
+        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="--on onnxruntime:cuda")
     subject = _subject(given)
     words = list(given.backends or ("opencv" if given.model.endswith(".prototxt") else "onnxruntime",))
     sides = [open_side(word, subject, settings) for word in words]
@@ -76,6 +79,10 @@ def verify_files(given: Verified, settings: Settings, progress: Progress = lambd
     save = (sides[0], given.save) if given.save else None
     preprocess = subject.network.preprocess if subject.network else None
     return verify_sides(shown, held + sides, settings, progress, save, preprocess)
+
+
+def _uses_cuda(given: Verified, settings: Settings) -> bool:
+    return settings.provider != "cpu" or any(backend.endswith(":cuda") for backend in given.backends)
 
 
 def _subject(given: Verified) -> Subject:

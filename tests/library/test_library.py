@@ -221,13 +221,26 @@ def test_options_that_go_together_are_accepted() -> None:
     make_options(["onnx"], "out", precision="int8", calibrate="random", min_top1=0.5)
 
 
-@pytest.mark.parametrize(
-    ("message", "call"),
-    [
-        ("a checkpoint belongs to one network", ("build", "resnet18", "resnet34", "--weights", "w.npz")),
-    ],
-)
-def test_refusals_of_several_specs(message: str, call: tuple[str, ...], run: Run) -> None:
-    result = run(*call)
+REFUSED = {
+    "a checkpoint for two specs": (
+        "a checkpoint belongs to one network",
+        ("build", "resnet18", "resnet34", "--weights", "w.npz"),
+    ),
+    "a parameter of a prototxt": ("--set is for a spec", ("diff", "a.prototxt", "b.prototxt", "--set", "n=1")),
+    "an input of a prototxt": ("--input is for a spec", ("diff", "a.prototxt", "b.prototxt", "--input", "3x8x8")),
+    "a dialect of prototxts": ("--dialect is for a spec", ("diff", "a.prototxt", "b.prototxt", "--dialect", "opencv")),
+    "a provider's option without the provider": (
+        "--provider-option is for CUDA",
+        ("verify", "resnet18", "--provider-option", "device_id=1"),
+    ),
+}
+"""Other options that do not go together: message and command."""
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_other_options_that_do_not_go_together(case: str, run: Run) -> None:
+    message, words = REFUSED[case]
+    result = run(*words)
     assert result.code == 2
+    assert result.err.startswith("error[bad-argument]: ")
     assert message in result.err
