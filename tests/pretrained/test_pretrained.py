@@ -395,20 +395,33 @@ def test_what_cannot_be_written(tiny: Network, tmp_path: Path) -> None:
     assert not (tmp_path / "b.npz").exists()
 
 
+NARROW = """
+extends: resnet101
+stages:
+  conv1: 7x7, 8, /2
+  conv2_x: maxpool 3x3, /2, ceil | [1x1, 8; 3x3, 8; 1x1, 32] x3
+  conv3_x: "[1x1, 8; 3x3, 8; 1x1, 32] x4 /2"
+  conv4_x: "[1x1, 8; 3x3, 8; 1x1, 32] x11 /2"
+  conv5_x: "[1x1, 8; 3x3, 8; 1x1, 32] x3 /2"
+"""
+
+
 def test_names_of_a_world_that_computes_otherwise_are_warned_of(tmp_path: Path) -> None:
     """torch would load the file, and compute with the stride, the padding and the colours of its own network."""
-    network = compile_spec("resnet101")
+    (tmp_path / "narrow.yaml").write_text(NARROW)
+    spec = str(tmp_path / "narrow.yaml")
+    network = compile_spec(spec)
     weights = random_weights(network.graph)
     path = write_caffe(network.graph, weights, tmp_path, network.names).caffemodel
-    done = convert(Source(path), tmp_path / "x.safetensors", "resnet101", {}, "torchvision", Quiet())
+    done = convert(Source(path), tmp_path / "x.safetensors", spec, {}, "torchvision", Quiet())
     stride, pool, color = done.warnings
     assert "takes the stride of a bottleneck on its conv1, not on its conv2" in stride
     assert stride.endswith("; what loads weights by the names of torchvision computes with conv2")
     assert "pads the stem's pooling by 0, not 1" in pool
     assert "sees images as bgr, not rgb" in color
-    own = convert(Source(path), tmp_path / "y.safetensors", "resnet101", {}, "paths", Quiet())
+    own = convert(Source(path), tmp_path / "y.safetensors", spec, {}, "paths", Quiet())
     assert own.warnings == ()
-    again = convert(Source(tmp_path / "x.safetensors"), tmp_path / "z.npz", "resnet101", {}, None, Quiet())
+    again = convert(Source(tmp_path / "x.safetensors"), tmp_path / "z.npz", spec, {}, None, Quiet())
     assert len(again.warnings) == 3, "those of the source alone: it bears the names of the same world"
     assert all("were trained with" in line for line in again.warnings)
 
