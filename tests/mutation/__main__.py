@@ -18,12 +18,13 @@ from tests import Baseline, import_libraries, measure, try_tests
 
 # The test files of each room; of their tests, those run that reach a mutant's statement.
 _EXPANDED = "errors row_refusals rows spec_language spec_edges stride_takers sizes ops names limits graph_text"
+_ENGINES = "engines engines_networks engines_mistakes"
 _CHECKPOINTS = "checkpoint checkpoint_claims checkpoint_hostile checkpoint_pickles checkpoint_messages"
 _DEPLOYED = "deploy deploy_config deploy_manifest deploy_onnxruntime deploy_texts deploy_kserve deploy_ranges"
 ROOMS = {
     "spec": f"yaml {_EXPANDED} grammar schemas preprocess preprocess_json cli inputs",
     "expand": f"{_EXPANDED} libraries",
-    "ir": f"{_EXPANDED} structure passes values pooling_rules translation engines diff determinism",
+    "ir": f"{_EXPANDED} structure passes values pooling_rules translation {_ENGINES} diff determinism",
     "weights": f"{_CHECKPOINTS} weights file_kinds names external pretrained torchvision cli",
     "precision": "precision quantise precision_deploy half ranges",
     "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges pretrained",
