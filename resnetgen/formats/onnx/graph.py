@@ -97,6 +97,13 @@ class Nodes:
             raise Unsupported(f"{_shown(output)} is no constant")
         return values
 
+    def integer(self, at: int, name: str) -> int:
+        """Return an attribute that has no default. Raises Unsupported if the node does not have it."""
+        value = self.value(at, name)
+        if type(value) is not int:
+            raise Unsupported(f"it has no {name}")
+        return value
+
     def ints(self, at: int, name: str, count: int, default: int | None = None) -> tuple[int, ...]:
         """Return an attribute of `count` numbers. Raises Unsupported for another count, or if it has no default."""
         value = self.value(at, name)

@@ -99,7 +99,7 @@ def _batchnorm(nodes: Nodes, at: int) -> Lifted:
 
 def _groupnorm(nodes: Nodes, at: int) -> Lifted:
     (x,), weights = _tensors(nodes, at, 1, (2,))
-    groups = nodes.value(at, "num_groups") if nodes.type(at) == "GroupNormalization" else nodes.shape(x)[0]
+    groups = nodes.integer(at, "num_groups") if nodes.type(at) == "GroupNormalization" else nodes.shape(x)[0]
     if nodes.type(at) == "GroupNormalization" and nodes.model.opset < 21:
         raise Unsupported("it scales groups, not channels, before opset 21")
     return Lifted((ops.GroupNorm(groups, nodes.value(at, "epsilon")),), (x,), tuple(map(Weight, weights)))
@@ -107,8 +107,8 @@ def _groupnorm(nodes: Nodes, at: int) -> Lifted:
 
 def _lrn(nodes: Nodes, at: int) -> Lifted:
     (x,), _ = _tensors(nodes, at, 1)
-    size, alpha, beta, bias = (nodes.value(at, name) for name in ("size", "alpha", "beta", "bias"))
-    return Lifted((ops.Lrn(size, alpha, beta, bias),), (x,))
+    alpha, beta, bias = (nodes.value(at, name) for name in ("alpha", "beta", "bias"))
+    return Lifted((ops.Lrn(nodes.integer(at, "size"), alpha, beta, bias),), (x,))
 
 
 def _leaky_relu(nodes: Nodes, at: int) -> Lifted:

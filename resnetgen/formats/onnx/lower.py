@@ -15,7 +15,7 @@ from resnetgen.formats.onnx import lower_ops
 from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower_ops import OnnxNode, Tensor
 from resnetgen.formats.onnx.lower_preprocess import preprocess_nodes
-from resnetgen.formats.onnx.model.schema import AttributeProto, NodeProto, TensorProto, ValueInfoProto
+from resnetgen.formats.onnx.model.schema import IR_VERSIONS, AttributeProto, NodeProto, TensorProto, ValueInfoProto
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Parameter, Shape
@@ -24,9 +24,7 @@ from resnetgen.profiles import DEFAULT_OPSET, Profile, who_loads
 
 MIN_OPSET = 9
 """Oldest opset in which AveragePool, BatchNormalization, MaxPool and Flatten have their present meaning."""
-_IR_VERSIONS = ((9, 4), (10, 5), (11, 6), (14, 7), (18, 8), (20, 9), (22, 10), (23, 11), (24, 12), (27, 13), (28, 14))
-"""Newest opset of each IR version, from onnx.helper.VERSION_TABLE."""
-MAX_OPSET = _IR_VERSIONS[-1][0]
+MAX_OPSET = IR_VERSIONS[-1][0]
 BATCH = "N"
 
 
@@ -258,7 +256,7 @@ def ir_version(opset: int, runtime: Profile | None = None) -> int:
     """
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise fail(Exit.USAGE, Code.BAD_VALUE, f"opset {opset} lies outside {MIN_OPSET} to {MAX_OPSET}")
-    known = next(version for last, version in _IR_VERSIONS if opset <= last)
+    known = next(version for last, version in IR_VERSIONS if opset <= last)
     return min(known, runtime.ir) if runtime else known
 
 

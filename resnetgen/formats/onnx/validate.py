@@ -11,7 +11,7 @@ from resnetgen.formats.onnx.lift import lift
 from resnetgen.formats.onnx.lift_preprocess import preprocess_differences
 from resnetgen.formats.onnx.lower import BATCH, initializer, output_names
 from resnetgen.formats.onnx.model.read import Model, read_model
-from resnetgen.formats.onnx.model.schema import ModelProto
+from resnetgen.formats.onnx.model.schema import IR_VERSIONS, ModelProto
 from resnetgen.formats.onnx.write import OnnxOptions, OnnxPlan
 from resnetgen.ir.canonical import differences
 from resnetgen.ir.graph import Graph
@@ -77,9 +77,15 @@ def _tensors(model: Model, planned: OnnxPlan, checksums: Mapping[str, int]) -> l
     return lines + [f"there is no constant {name}" for name in constants if name not in model.tensors]
 
 
+def _ir_version(options: OnnxOptions) -> int:
+    """Return the oldest IR version that has the opset, or an older one that the runtime needs."""
+    came_with = min(version for last, version in IR_VERSIONS if options.opset <= last)
+    return min(came_with, options.runtime.ir) if options.runtime else came_with
+
+
 def _stamps(model: Model, planned: OnnxPlan, options: OnnxOptions) -> list[str]:
     lines = []
-    if model.opsets != {"": options.opset} or model.proto.ir_version != planned.skeleton.ir_version:
+    if model.opsets != {"": options.opset} or model.proto.ir_version != _ir_version(options):
         lines.append(f"opset {model.opsets} and IR version {model.proto.ir_version} are not what was asked for")
     if model.metadata != options.metadata | options.late_metadata():
         lines.append("the metadata differs")

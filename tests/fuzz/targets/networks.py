@@ -90,5 +90,5 @@ _EXITS = frozenset({Exit.MODEL, Exit.LIMIT})
 NETWORKS = (
     Target("prototxt", parse_for_diff, prototxt_seeds, mostly(Tokens(_WORDS)), _EXITS),
     Target("caffe", parse_for_caffe, prototxt_seeds, mostly(Tokens(_WORDS)), _EXITS),
-    Target("onnx", parse_onnx, onnx_seeds, mostly(wire.mutate), frozenset({Exit.MODEL})),
+    Target("onnx", parse_onnx, onnx_seeds, mostly(wire.mutate), _EXITS),
 )

@@ -44,6 +44,9 @@ else:
     TensorProto = _found.TensorProto
     ValueInfoProto = _found.ValueInfoProto
 
+IR_VERSIONS = ((9, 4), (10, 5), (11, 6), (14, 7), (18, 8), (20, 9), (22, 10), (23, 11), (24, 12), (27, 13), (28, 14))
+"""Newest opset of each IR version, from onnx.helper.VERSION_TABLE."""
+
 __all__ = [
     "AttributeProto",
     "GraphProto",
