@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from resnetgen.staging.folders import PREFIX
+from support.work import PATIENCE
 
 HERE = Path(__file__).parent
 KILL = -1
@@ -100,7 +101,7 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
 
 @dataclass(frozen=True)

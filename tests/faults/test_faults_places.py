@@ -17,6 +17,7 @@ import pytest
 from faults.harness import NET, Tree, tree
 from resnetgen.staging.folders import PREFIX
 from support.helpers import Run
+from support.work import PATIENCE
 
 pytestmark = pytest.mark.fault
 
@@ -201,7 +202,7 @@ def test_links_that_look_like_staging_folders_are_left_alone(here: Path) -> None
     pipe = Path("place/net", f"{PREFIX}pipe")
     os.mkfifo(pipe)  # opening it would wait for ever
     process = start(COMMANDS[0])
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     assert (precious / "mine").read_text() == "mine"
     assert planted.is_symlink()
 
