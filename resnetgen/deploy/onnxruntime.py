@@ -25,26 +25,27 @@ _OPTIONAL = (LABELS, PREPROCESS, f"{MODEL}.data")
 _HINT = "--output-dir names a new folder, which may be inside this one"
 
 
-def deploy(word: str, options: Options, labels: Path | None = None, progress: Progress | None = None) -> Built:
+def deploy(spec: str, options: Options, labels: Path | None = None, progress: Progress | None = None) -> Built:
     """Write the folder `options.output_dir`, or replace the files of an earlier deploy in it. Raises Failure."""
     folder = options.output_dir
     _require_available(folder)
-    network = compile_spec(word, options.params, options.max_nodes, options.input_size)
-    spec = network.spec
+    network = compile_spec(spec, options.params, options.max_nodes, options.input_size)
     texts = {LABELS: read_labels(labels, network)} if labels else {}
-    if spec.preprocess:
-        said = json.loads(spec.preprocess.to_json()) | {"embedded": options.embed_preprocess}
-        texts[PREPROCESS] = json.dumps(said) + "\n"
+    if preprocess := network.spec.preprocess:
+        document = json.loads(preprocess.to_json()) | {"embedded": options.embed_preprocess}
+        texts[PREPROCESS] = json.dumps(document) + "\n"
     with plan_model(network, options, progress or Quiet()) as job, staging(beside(folder)) as stage:
         job.write(stage)
         for name, text in texts.items():
             stage.write_text(name, text)
         entries = job.entries(stage)
-        stage.write_text(manifest.MANIFEST, manifest.text(spec, entries))
+        stage.write_text(manifest.MANIFEST, manifest.text(network.spec, entries))
         _publish(stage, folder)
     built = job.built({folder / name: entry for name, entry in entries.items()})
-    unsaid = () if spec.preprocess else (f"{spec.title} has no preprocessing: images are used unchanged",)
-    return replace(built, warnings=(*built.warnings, *unsaid))
+    if preprocess:
+        return built
+    warning = f"{network.spec.title} has no preprocessing: images are used unchanged"
+    return replace(built, warnings=(*built.warnings, warning))
 
 
 def _publish(stage: Staging, folder: Path) -> None:

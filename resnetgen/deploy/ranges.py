@@ -1,4 +1,4 @@
-"""Ranges of the integers that servers read, from the servers' own schemas; checked whichever packages are installed.
+"""Ranges of the integers that servers read, from the servers' own schemas.
 
 - Triton's configuration: protobuf/model_config.proto in triton-inference-server/common (83adf7c) gives the types;
   ValidateModelConfig in src/model_config_utils.cc of triton-inference-server/core (73aad7c) gives the lower bounds.

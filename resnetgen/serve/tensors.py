@@ -77,8 +77,8 @@ class TensorSpec(Struct, frozen=True):
             raise not_numbers from None
         with np.errstate(over="ignore", invalid="ignore"):
             values = doubles.astype(_DTYPES[self.datatype])
-        is_exact = np.isfinite(values) if values.dtype.kind == "f" else values == doubles
-        if not is_exact.all():
+        is_representable = np.isfinite(values) if values.dtype.kind == "f" else values == doubles
+        if not is_representable.all():
             raise RequestError(f"the data of input '{self.name}' have a value outside {self.datatype}")
         return values
 

@@ -1,4 +1,4 @@
-"""resnetgen deploy: what is written, that Triton's schema and the model agree with it, and what is refused."""
+"""resnetgen deploy --server triton: repositories, versions, and options that are refused."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ FOREIGN: dict[str, tuple[Callable[[], object], str]] = {
 
 
 @pytest.mark.parametrize(("change", "message"), FOREIGN.values(), ids=FOREIGN)
-def test_a_foreign_model_is_left_alone(run: Run, change: Callable[[], object], message: str) -> None:
+def test_another_programs_model_is_refused(run: Run, change: Callable[[], object], message: str) -> None:
     assert run(*TRITON, "--labels", "labels.txt").code == 0
     change()
     before = everything()

@@ -63,7 +63,7 @@ def test_a_folder_for_kserve(run: Run) -> None:
 @pytest.mark.parametrize(
     ("model", "expected"), [("resnet20_cifar", "resnet20-cifar"), ("ResNet.v1.5", "resnet-v1-5"), ("a", "a")]
 )
-def test_the_name_of_a_service_is_the_model_s_as_kubernetes_writes_it(model: str, expected: str) -> None:
+def test_default_name_of_a_service(model: str, expected: str) -> None:
     assert service.choose_service_name(None, model) == expected
 
 
@@ -133,7 +133,7 @@ FOREIGN: dict[str, tuple[Callable[[], object], str]] = {
 
 
 @pytest.mark.parametrize(("change", "message"), FOREIGN.values(), ids=FOREIGN)
-def test_a_foreign_manifest_is_left_alone(run: Run, change: Callable[[], object], message: str) -> None:
+def test_another_programs_manifest_is_refused(run: Run, change: Callable[[], object], message: str) -> None:
     assert run(*KSERVE).code == 0
     change()
     before = everything()
@@ -151,7 +151,7 @@ FULL = {
 
 
 @pytest.mark.parametrize(("owner", "name"), FULL.values(), ids=FULL)
-def test_a_full_disk_leaves_what_stood_there(run: Run, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+def test_a_full_disk_leaves_the_old_files(run: Run, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
     assert run(*KSERVE).code == 0
     before = everything()
     real = getattr(owner, name)

@@ -78,7 +78,7 @@ def _bounds(messages: Any) -> dict[str, tuple[Any, str]]:
     }
 
 
-def test_the_table_says_what_triton_s_schema_says() -> None:
+def test_ranges_equal_those_of_tritons_schema() -> None:
     from google.protobuf.descriptor import FieldDescriptor as Field
 
     types = {Field.TYPE_INT32: 2**31 - 1, Field.TYPE_UINT32: 2**32 - 1, Field.TYPE_UINT64: 2**64 - 1}
@@ -106,7 +106,7 @@ def test_the_table_says_what_triton_s_schema_says() -> None:
         ("--instances", "65536", "--max-batch", "65536"),
     ],
 )
-def test_what_kubernetes_cannot_count_is_a_usage_error(run: Run, options: tuple[str, ...]) -> None:
+def test_numbers_beyond_kubernetes_are_a_usage_error(run: Run, options: tuple[str, ...]) -> None:
     result = run(*KSERVE, *options)
     assert (result.code, result.out) == (Exit.USAGE, "")
     assert not Path("out").exists()
@@ -139,7 +139,7 @@ def test_quantities(given: str) -> None:
         (triton.ModelOptions(), {"scale_target": 0}, "--scale-target 0"),
     ],
 )
-def test_the_library_refuses_alike(model: triton.ModelOptions, wanted: dict[str, int], option: str) -> None:
+def test_the_library_refuses_the_same(model: triton.ModelOptions, wanted: dict[str, int], option: str) -> None:
     options = Options(output_dir=Path("out"))
     with pytest.raises(Failure) as caught:
         kserve.deploy("tiny.yaml", options, model, kserve.ServiceOptions(URI, **wanted))  # type: ignore[arg-type]
@@ -245,7 +245,7 @@ def test_a_uri_that_gives_one_file_is_refused(run: Run, uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["http://[", "https://[1/a.zip", "s3://[/a"])
-def test_a_uri_that_is_none(uri: str) -> None:
+def test_invalid_uris(uri: str) -> None:
     with pytest.raises(Failure, match="KServe cannot fetch a repository from"):
         require_storage_uri(uri)
 

@@ -1,6 +1,6 @@
-"""What deploy writes, word for word, and the whole text of what it refuses.
+"""Texts that deploy writes, and the texts of its errors.
 
-The texts of the refusals are in tests/data/refusals/deploy.txt.
+The texts of the errors are in tests/data/refusals/deploy.txt.
 Refresh: pytest tests/deploy/test_deploy_texts.py --update-goldens
 """
 
@@ -113,7 +113,7 @@ def test_fields_of_the_servers() -> None:
 # Triton
 
 
-def test_the_first_line_marks_what_is_ours(run: Run) -> None:
+def test_first_lines(run: Run) -> None:
     """Repositories of earlier versions begin with the same words, and go on to be served."""
     assert run(*TRITON).code == 0
     first = Path("out/tiny/config.pbtxt").read_text().splitlines()[0]
@@ -124,7 +124,7 @@ def test_the_first_line_marks_what_is_ours(run: Run) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_what_tensorrt_computes_in(precision: str, run: Run) -> None:
+def test_precision_of_tensorrt(precision: str, run: Run) -> None:
     assert run(*TRITON, "--device", "gpu", "--tensorrt", precision).code == 0
     assert f'value: "{precision.upper()}"' in Path("out/tiny/config.pbtxt").read_text()
     assert [one.value for one in TensorRTPrecision] == ["fp16", "fp32"]
@@ -139,9 +139,7 @@ def test_what_tensorrt_computes_in(precision: str, run: Run) -> None:
         (6, (3, 8, 8), [WarmupRequest("batch 1", 1, (3, 8, 8)), WarmupRequest("batch 6", 6, (3, 8, 8))]),
     ],
 )
-def test_what_is_run_before_a_server_is_ready(
-    largest: int, dims: tuple[int, ...], samples: list[WarmupRequest]
-) -> None:
+def test_warmup_requests(largest: int, dims: tuple[int, ...], samples: list[WarmupRequest]) -> None:
     """The smallest batch and the largest that Triton will make of requests."""
     tensor = TensorConfig("input", "TYPE_FP32", dims)
     assert list(Config("net", tensor, tensor, None, Serving(largest)).warmup) == samples
@@ -190,7 +188,7 @@ def test_a_service_without_resources() -> None:
     ("autoscaler", "words"),
     [("knative", "scaleTarget: 8"), ("hpa", "scaleTarget: 80"), ("keda", "averageUtilization: 80")],
 )
-def test_what_a_replica_is_to_bear_where_nothing_is_said(autoscaler: str, words: str, run: Run) -> None:
+def test_default_load_of_a_replica(autoscaler: str, words: str, run: Run) -> None:
     """Knative counts requests, four images for each of two instances; the others the use of CPUs, in percent."""
     assert run(*KSERVE, "--autoscaler", autoscaler, "--max-batch", "4", "--instances", "2").code == 0
     assert f" {words}\n" in Path("out/inferenceservice.yaml").read_text()

@@ -1,4 +1,4 @@
-"""resnetgen serve and predict --request: tensors of the protocol, and what is refused before a server runs.
+"""resnetgen serve and predict --request: tensors of the protocol, and refusals before a server runs.
 
 With real servers: tests/servers/.
 """
@@ -49,7 +49,7 @@ def served(run: Run) -> Path:
 
 
 @pytest.mark.parametrize("embedded", [False, True])
-def test_a_request_is_what_the_model_takes(served: Path, run: Run, embedded: bool) -> None:
+def test_a_request_matches_the_model(served: Path, run: Run, embedded: bool) -> None:
     options = ("--embed-preprocess",) if embedded else ()
     assert run("deploy", "net.yaml", "--server", "onnxruntime", "-o", "served", *options).code == 0
     result = run("predict", "served", "a.png", "b.png", "--request", "--top", "3")
@@ -87,7 +87,7 @@ def test_a_request_to_a_fixed_batch(served: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize("option", [("--json",), ("--batch", "1")])
-def test_what_a_request_has_no_use_for(served: Path, run: Run, option: tuple[str, ...]) -> None:
+def test_options_that_a_request_excludes(served: Path, run: Run, option: tuple[str, ...]) -> None:
     result = run("predict", "served", "a.png", "--request", *option)
     assert (result.code, result.out) == (2, "")
     assert f"leave out {option[0]}" in result.err
@@ -145,7 +145,7 @@ def test_tensors_that_are_refused(name: str, datatype: str, shape: list[int], da
 
 
 @pytest.mark.parametrize("value", [256, -1, 0.5])
-def test_what_is_no_byte(value: float) -> None:
+def test_values_outside_a_byte(value: float) -> None:
     with pytest.raises(RequestError, match="a value outside UINT8"):
         TensorSpec("input", "UINT8", (1, 2)).read("input", "UINT8", [1, 2], [0, value])
 
@@ -159,7 +159,7 @@ def test_classes() -> None:
     assert classify(rows, 9, ())[1].tolist() == ["7.000000:2", "0.000000:0", "0.000000:1"]
 
 
-def test_what_a_model_takes_and_gives(served: Path) -> None:
+def test_tensors_of_a_model(served: Path) -> None:
     session = Session(read_served(served).model, Device())
     assert TensorSpec.of(session.input) == TensorSpec("input", "FP32", (ANY, 3, 16, 16))
     assert [TensorSpec.of(value) for value in session.given] == [TensorSpec("output", "FP32", (ANY, 4))]
@@ -180,7 +180,7 @@ def test_the_extra_is_missing(served: Path, run: Run, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["a/b", "\n", "two\nlines", ".", "..", "a" * 257])
-def test_a_name_that_no_url_has(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_invalid_model_names(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
     result = run("serve", "served", "--name", name)
     assert (result.code, result.out) == (2, "")

@@ -1,4 +1,4 @@
-"""What `serve` refuses before a model runs: hosts, bodies, texts among numbers. tests/servers/ asks real servers."""
+"""Refusals of `serve` before a model runs: hosts, bodies, texts among numbers. Real servers: tests/servers/."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from resnetgen.serve.tensors import ANY, TensorSpec
 
 
 class Application:
-    """Answers each request with 200, and keeps the bodies that it was given."""
+    """Application that answers each request with 200, and keeps the bodies."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -91,7 +91,7 @@ def test_loopback_names_are_answered(host: bytes) -> None:
         b"\xff\x1b[31m" + b"x" * 10_000,
     ],
 )
-def test_other_hosts_are_not(host: bytes) -> None:
+def test_other_hosts_are_refused(host: bytes) -> None:
     app = Application()
     client = Client(b"a", headers={b"host": host})
     said = client.ask(LoopbackHosts(app, 8080))
@@ -101,7 +101,7 @@ def test_other_hosts_are_not(host: bytes) -> None:
     assert (client.status, client.read, app.bodies) == (421, 0, [])
 
 
-def test_no_host_and_two_hosts_are_not() -> None:
+def test_no_host_and_two_hosts_are_refused() -> None:
     for headers in ([], [(b"host", b"127.0.0.1:8080"), (b"host", b"evil.example")]):
         client = Client(b"a")
         client.scope["headers"] = headers
@@ -138,7 +138,7 @@ def test_a_batch_of_doubles_fits() -> None:
     assert len(json.dumps({"inputs": [{"data": data}]})) < body_limit((4, 3, 32, 32))
 
 
-def test_a_body_is_given_on_whole() -> None:
+def test_a_body_is_passed_on_whole() -> None:
     app = Application()
     client = Client(b"ab", b"", b"c")
     assert client.ask(LimitedBodies(app, 3)) == ""
@@ -175,7 +175,7 @@ def test_a_client_that_leaves_is_not_answered() -> None:
     assert (client.status, app.bodies) == (0, [])
 
 
-def test_a_body_that_does_not_arrive_is_given_up() -> None:
+def test_a_body_that_does_not_arrive_in_time() -> None:
     class Slow(Client):
         async def receive(self) -> Message:
             await asyncio.Event().wait()

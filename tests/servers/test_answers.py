@@ -32,7 +32,7 @@ def test_it_loads_without_a_warning(served: Served) -> None:
         assert triton.warnings(log) == []
 
 
-def test_what_it_says_of_the_model(served: Served) -> None:
+def test_metadata_of_the_model(served: Served) -> None:
     said = served.client.get_model_metadata(SPEC)
     for where, values in (("inputs", served.session.get_inputs()), ("outputs", served.session.get_outputs())):
         shapes = [[-1, *value.shape[1:]] for value in values]
@@ -46,7 +46,7 @@ def test_answers_equal_onnxruntimes_own(served: Served, batch: int) -> None:
     assert_answers(served, images(batch))
 
 
-def test_another_models_answers_are_found_out(served: Served, work: Path) -> None:
+def test_answers_of_another_model_differ(served: Served, work: Path) -> None:
     """The control of all that compares answers: weights of another seed."""
     deploy("--server", "onnxruntime", "-o", work / "other", "--seed", "1")
     with pytest.raises(AssertionError, match="Not equal to tolerance"):

@@ -113,7 +113,7 @@ OFF = [
 
 
 @pytest.mark.parametrize(("method", "path"), OFF)
-def test_what_is_not_of_the_protocol_is_off(serve_server: Server, method: str, path: str) -> None:
+def test_other_routes_are_off(serve_server: Server, method: str, path: str) -> None:
     kind = ("Content-Type: application/json", "Content-Length: 2")
     status, body = call(serve_server, head(serve_server, method, path, *kind), b"{}")
     assert status == 404
@@ -122,7 +122,7 @@ def test_what_is_not_of_the_protocol_is_off(serve_server: Server, method: str, p
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/health/live", "/v2/health/ready", MODEL, f"{MODEL}/ready"])
-def test_what_is_of_the_protocol_is_on(serve_server: Server, path: str) -> None:
+def test_routes_of_the_protocol(serve_server: Server, path: str) -> None:
     assert call(serve_server, head(serve_server, "GET", path))[0] == 200
     status, body = call(serve_server, head(serve_server, "DELETE", path))
     assert (status, json.loads(body)) == (405, {"error": "Method Not Allowed"})
