@@ -23,15 +23,21 @@ class Interpreter:
         self.graph = graph
         self._weights: dict[Key, Array] = {key: values for key, values, _ in Drawing(weights, keys(graph))}
 
-    def run(self, data: Mapping[str, npt.NDArray[Any]], asked: Collection[str] | None = None) -> dict[str, Float64]:
-        """Return the tensors of the nodes that are `asked` for, or of all, by node.
+    def run(
+        self,
+        data: Mapping[str, npt.NDArray[Any]],
+        asked: Collection[str] | None = None,
+        dtype: npt.DTypeLike = np.float64,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return the tensors of the nodes that are `asked` for, or of all, by node in the order of computation.
 
-        `data`: a batch of images for each input, by node. A tensor that nobody asked for is freed after its last use.
+        `data`: a batch of images for each input, by node. After its last use a tensor is freed, or rounded to `dtype`.
         Overflow and division by zero give Inf and NaN. Raises Failure (exit 6) if memory does not suffice.
         """
         kept = {node.name for node in self.graph.nodes} if asked is None else {*asked}
         left = {name: len(nodes) for name, nodes in self.graph.consumers.items()}
         values: dict[str, Float64] = {}
+        results: dict[str, npt.NDArray[Any]] = {}
         try:
             with np.errstate(all="ignore"):
                 for node in self.graph.nodes:
@@ -39,13 +45,15 @@ class Interpreter:
                     values[node.name] = node.op.compute(*inputs, **self._own(node))
                     for name in {*node.inputs}:
                         left[name] -= 1
-                    for name in {node.name, *node.inputs}:
-                        if not left[name] and name not in kept:
+                    for name in dict.fromkeys((*node.inputs, node.name)):
+                        if not left[name] and name in kept:
+                            results[name] = values[name].astype(dtype, copy=False)
+                        if not left[name]:
                             del values[name]
         except MemoryError as error:
             message = f"there is not enough memory for the reference: {error}"
             raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
-        return values
+        return {node.name: results[node.name] for node in self.graph.nodes if node.name in kept}
 
     def _own(self, node: Node) -> dict[str, Float64]:
         """Return the weights of a node, by parameter."""
