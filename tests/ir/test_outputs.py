@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+import resnetgen as rg
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.build.options import Options
 from resnetgen.deploy.config import Serving, configure
@@ -230,6 +232,22 @@ def test_verify(tmp_path: Path) -> None:
     changed = random_weights(PYRAMID, seed=1)
     wrong = write_onnx(PYRAMID, changed, tmp_path, fold=True)
     assert not verify_against_spec(wrong.path, PYRAMID, weights, Settings()).passed
+
+
+def test_the_library() -> None:
+    """In memory, with all that a build checks."""
+    text = "use: std\ninput: 3x8x8\nstages: {head: gap | fc 5}\n"
+    network = replace(rg.parse(text), graph=PYRAMID)
+    weights = rg.Weights.random(network)
+    assert [value.name for value in network.to_onnx(weights).graph.output] == [*PYRAMID.outputs]
+    for use in (lambda: network.to_caffe(weights), lambda: network.to_onnx(weights, output_name="scores")):
+        with pytest.raises(rg.SpecError):
+            use()
+    two = replace(network, graph=TWO_HEADS)
+    prototxt, caffemodel = two.to_caffe(rg.Weights.random(two))
+    assert 'name: "aux/fc"' in prototxt
+    assert "aux/fc" in [layer.name for layer in caffemodel.layer]
+    assert two.graph["aux/fc"].op == Fc(3)
 
 
 def test_a_server_needs_one_output(tmp_path: Path) -> None:
