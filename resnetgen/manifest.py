@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 20
 """Limit in bytes of a manifest: enough for about 3,000 files."""
 
 
-class Entry(Struct, frozen=True):
+class FileEntry(Struct, frozen=True):
     """Entry of one file."""
 
     bytes: int
@@ -30,7 +30,7 @@ class Entry(Struct, frozen=True):
     """Origin of the weights; empty for a text."""
 
 
-def updated(folder: Path, spec: Spec, entries: dict[str, Entry], gone: Set[str] = frozenset()) -> str:
+def updated(folder: Path, spec: Spec, entries: dict[str, FileEntry], gone: Set[str] = frozenset()) -> str:
     """Return the manifest's text with new entries, and without the files in `gone`.
 
     Entries of earlier builds are kept as long as their files exist.
@@ -40,12 +40,12 @@ def updated(folder: Path, spec: Spec, entries: dict[str, Entry], gone: Set[str] 
     return _text(spec, files | _listed(entries))
 
 
-def text(spec: Spec, entries: dict[str, Entry]) -> str:
+def text(spec: Spec, entries: dict[str, FileEntry]) -> str:
     """Return the manifest of a folder that has these files and no others."""
     return _text(spec, _listed(entries))
 
 
-def _listed(entries: dict[str, Entry]) -> dict[str, Any]:
+def _listed(entries: dict[str, FileEntry]) -> dict[str, Any]:
     return {name: asdict(entry) for name, entry in entries.items()}
 
 

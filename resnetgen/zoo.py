@@ -23,7 +23,7 @@ INDEX = LIBRARY / "zoo.json"
 """Entries of all bundled specs: compiling them takes 20 seconds. A test holds it against them."""
 
 
-class Entry(Struct, frozen=True):
+class ZooEntry(Struct, frozen=True):
     name: str
     input: str
     """Channels x height x width."""
@@ -43,19 +43,19 @@ class Entry(Struct, frozen=True):
         }
 
 
-def entries(names: Iterable[str]) -> Iterator[Entry]:
+def entries(names: Iterable[str]) -> Iterator[ZooEntry]:
     """Yield the entries of these bundled specs from the index; one that is not in it is measured."""
     known = {each["name"]: each for each in json.loads(INDEX.read_bytes())}
     for name in names:
         if name in known:
-            yield Entry(**known[name])
+            yield ZooEntry(**known[name])
         else:
             from resnetgen.network import compile_spec  # takes longer to import than the whole list takes
 
             yield measure(compile_spec(name))
 
 
-def index(entries: Iterable[Entry]) -> str:
+def index(entries: Iterable[ZooEntry]) -> str:
     """Return the text of the index, one line for each entry."""
     lines = ",\n".join(json.dumps(asdict(entry)) for entry in entries)
     return f"[\n{lines}\n]\n"
@@ -67,7 +67,7 @@ def matching(pattern: str) -> list[str]:
     return [name for name in bundled() if (fnmatchcase(name, pattern) if wild else pattern in name)]
 
 
-def markdown(entries: Iterable[Entry]) -> str:
+def markdown(entries: Iterable[ZooEntry]) -> str:
     """Return the entries as the table of docs/zoo.md."""
     titles = [one.title for one in map(registry.find, registry.names()) if one.dialects]
     head = (
@@ -80,7 +80,7 @@ def markdown(entries: Iterable[Entry]) -> str:
     )
 
 
-def measure(network: Network) -> Entry:
+def measure(network: Network) -> ZooEntry:
     """Return the entry of a bundled spec, which is tried in every format and every dialect."""
     targets: list[str] = []
     dialects: list[str] = []
@@ -89,7 +89,7 @@ def measure(network: Network) -> Entry:
         targets += [format.name] * bool(known)
         dialects += filter(None, known)
     spec, graph = network.spec, network.graph
-    return Entry(spec.name, str(spec.input), graph.parameter_count, graph.mac_count, targets, dialects)
+    return ZooEntry(spec.name, str(spec.input), graph.parameter_count, graph.mac_count, targets, dialects)
 
 
 def _can_express(format: Format, network: Network, dialect: str) -> bool:

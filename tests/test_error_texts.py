@@ -46,7 +46,7 @@ TEXTS = {
         "  note: missing: conv1/norm1.mean, 4 (the mean of conv1/norm1, tiny.yaml:3)\n"
         "  note: missing: conv1/norm1.variance, 4 (the variance of conv1/norm1, tiny.yaml:3)\n"
         "  note: another shape: head/fc.bias is 2, not 3 (the bias of head/fc, tiny.yaml:3)\n"
-        "  hint: its norms may be folded into its convolutions: build the model with --no-fold to have them back\n",
+        "  hint: its norms may be folded into its convolutions: export the model with its norms, here with --no-fold\n",
     ),
     Code.VERIFICATION: (
         "verify tiny.yaml",

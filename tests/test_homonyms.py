@@ -12,25 +12,17 @@ PACKAGE = Path(__file__).parent.parent / "resnetgen"
 _CLASSES = {
     "CaffeFiles",
     "Constant",
-    "Entry",
     "Field",
     "Format",
-    "Kind",
     "Layer",
     "Lifted",
     "Model",
-    "Names",
     "Net",
     "Node",
     "Pair",
-    "Pattern",
     "Scalar",
     "Side",
-    "Source",
-    "Tensor",
     "Weight",
-    "Weights",
-    "Word",
 }
 """Names that several classes still have."""
 
@@ -41,7 +33,6 @@ _STEPS = {
     "lower",
     "lower_ops",
     "model",
-    "patterns",
     "read",
     "text",
     "validate",
@@ -64,11 +55,11 @@ _MODULES = {
     "net",
     "network",
     "options",
-    "patterns",
     "pooling",
     "preprocess",
     "ranges",
     "run",
+    "schema",
     "spec",
     "structure",
     "tensors",
@@ -94,8 +85,8 @@ def shared(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def modules() -> Iterator[tuple[str, str]]:
-    """Yield name and room of each module, except those whose names are the same by convention: a file of `cli/` is named
-    after its command, one of a format after its step, one of a format, an engine or a server after that."""
+    """Yield name and room of each module, except those named by convention: a file of `cli/` after its command, one of
+    `formats/*` after its step, and one that handles a file format, an engine or a server after that."""
     for file in sorted(PACKAGE.rglob("*.py")):
         room, name = file.parent.relative_to(PACKAGE), file.stem
         is_step = room.parts[:1] == ("formats",) and len(room.parts) > 1 and name in _STEPS

@@ -44,7 +44,7 @@ def make_checkpoint(path: Path) -> None:
     from resnetgen.weights.initialise import Init, Initialised
 
     network = compile_spec(SPEC)
-    naming = next(one for one in weight_namings(network.spec, network.graph) if one.world == "torchvision")
+    naming = next(one for one in weight_namings(network.spec, network.graph) if one.convention == "torchvision")
     shapes, weights = keys(network.graph), Initialised(network.graph, 0, Init.RANDOM_STATS)
     heads = {name: Head("float32", shapes[key]) for name, key in naming.names.items()}
     write_checkpoint(path, "safetensors", heads, ((name, weights.tensor(*key)) for name, key in naming.names.items()))
@@ -53,11 +53,11 @@ def make_checkpoint(path: Path) -> None:
 def import_weights(target: str, checkpoint: Path) -> Cost:
     from resnetgen.build.options import Options
     from resnetgen.build.run import build
-    from resnetgen.pretrained import Source
+    from resnetgen.pretrained import CheckpointSource
 
     gc.disable()  # as cli.run does
     with tempfile.TemporaryDirectory() as folder:
-        options = Options(targets=(target,), output_dir=Path(folder), pretrained=Source(checkpoint))
+        options = Options(targets=(target,), output_dir=Path(folder), pretrained=CheckpointSource(checkpoint))
         with stopwatch() as seconds:
             build([SPEC], options)
     return Cost(seconds(), peak())

@@ -12,13 +12,13 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Float64
 from resnetgen.weights.draw import Drawing, keys
-from resnetgen.weights.source import Array, Key, Weights
+from resnetgen.weights.source import Array, Key, WeightSource
 
 
 class Interpreter:
     """A graph with its weights, which are kept, so that it can be run any number of times."""
 
-    def __init__(self, graph: Graph, weights: Weights) -> None:
+    def __init__(self, graph: Graph, weights: WeightSource) -> None:
         """Draw the weights. Raises Failure if one is missing."""
         self.graph = graph
         self._weights: dict[Key, Array] = {key: values for key, values, _ in Drawing(weights, keys(graph))}

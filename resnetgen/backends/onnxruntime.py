@@ -64,7 +64,7 @@ class Device(Struct, frozen=True):
         return self.cuda_options["use_tf32"] != "0" and os.environ.get(_TF32_OVERRIDE) != "0"
 
 
-class TensorInfo(Struct, frozen=True):
+class ValueInfo(Struct, frozen=True):
     """An input or an output as the model declares it."""
 
     name: str
@@ -94,7 +94,7 @@ class Session:
         self._session = _session(model, device, beside, Path(folder))
         with _failures(self.shown):  # a name, also of a size, that is not UTF-8 raises an error when it is read
             inputs, outputs = (
-                tuple(TensorInfo(each.name, each.type, each.shape) for each in declared)
+                tuple(ValueInfo(each.name, each.type, each.shape) for each in declared)
                 for declared in (self._session.get_inputs(), self._session.get_outputs())
             )
         self.given = outputs

@@ -10,11 +10,11 @@ from msgspec import Struct
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.readback import require_equal
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import Pretrained, Source, load_pretrained, weight_namings
+from resnetgen.pretrained import CheckpointSource, Pretrained, load_pretrained, weight_namings
 from resnetgen.progress import Progress
 from resnetgen.staging.files import Staging, staging
 from resnetgen.weights import provenance
-from resnetgen.weights.assign import Assigned, Naming
+from resnetgen.weights.assign import AssignedWeights, Naming
 from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.names import load_name_map
@@ -37,7 +37,7 @@ class Converted(Struct, frozen=True):
 
 
 def convert(
-    source: Source,
+    source: CheckpointSource,
     target: Path,
     spec: str,
     params: dict[str, int | float],
@@ -90,27 +90,29 @@ def _write_caffemodel(stage: Staging, name: str, network: Network, read: Pretrai
 def _naming(names: str | None, read: Pretrained, network: Network) -> Naming:
     """Return the naming that is asked for, else the file's own; that of a caffemodel names layers, not weights. Raises
     Failure (exit 2) for an unknown one."""
-    own = {naming.world: naming for naming in weight_namings(network.spec, network.graph)}
+    own = {naming.convention: naming for naming in weight_namings(network.spec, network.graph)}
     if names is None:
-        return own.get(read.naming.world, own[None])
+        return own.get(read.naming.convention, own[None])
     wanted = None if names == "paths" else names
     if wanted not in own:
-        hint = f"one of {', '.join(world or 'paths' for world in own)}"
+        hint = f"one of {', '.join(convention or 'paths' for convention in own)}"
         raise fail(Exit.USAGE, Code.NAME_MAP, f"--names: {network.spec.name} has no {names} names", hint=hint)
     return own[wanted]
 
 
 def _of_target(naming: Naming, source: Naming, network: Network) -> tuple[str, ...]:
     """Return the warnings for the library whose names are written: it loads the weights into its own network."""
-    if naming.world is None or naming.world == source.world:
+    if naming.convention is None or naming.convention == source.convention:
         return ()
     color = network.spec.preprocess.color.value if network.spec.preprocess else None
     return tuple(
-        provenance.warnings(network.graph, color, load_name_map(naming.world), naming.world, provenance.LOADED)
+        provenance.warnings(
+            network.graph, color, load_name_map(naming.convention), naming.convention, provenance.LOADED
+        )
     )
 
 
-def _write_tensors(stage: Staging, name: str, format: str, naming: Naming, weights: Assigned) -> None:
+def _write_tensors(stage: Staging, name: str, format: str, naming: Naming, weights: AssignedWeights) -> None:
     """Write the tensors. Values keep their type; drawn ones are float32."""
     checksums: dict[str, int] = {}
 
@@ -124,8 +126,8 @@ def _write_tensors(stage: Staging, name: str, format: str, naming: Naming, weigh
     write_checkpoint(stage.path(name), format, heads, tensors(), stage.create)
     written = open_checkpoint(stage.path(name))
     lines = [f"the weight {called} has changed" for called in checksums if _sum(written, called) != checksums[called]]
-    require_equal(name, lines + [f"{one} was not written" for one in checksums.keys() ^ written.entries.keys()])
+    require_equal(name, lines + [f"{one} was not written" for one in checksums.keys() ^ written.tensors.keys()])
 
 
 def _sum(checkpoint: Checkpoint, name: str) -> int:
-    return checksum(checkpoint.array(name)) if name in checkpoint.entries else -1
+    return checksum(checkpoint.array(name)) if name in checkpoint.tensors else -1

@@ -10,7 +10,7 @@ from resnetgen.build.options import Built, Options
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats import registry
 from resnetgen.formats.registry import Files
-from resnetgen.manifest import MANIFEST, Entry, updated
+from resnetgen.manifest import MANIFEST, FileEntry, updated
 from resnetgen.network import Network
 from resnetgen.progress import Progress
 from resnetgen.staging.files import Output, Staging, staging
@@ -96,11 +96,11 @@ class Job:
             files.write(stage, self._progress)
         self._verify(stage.path(self._model))
 
-    def entries(self, stage: Staging) -> dict[str, Entry]:
+    def entries(self, stage: Staging) -> dict[str, FileEntry]:
         """Return the manifest's entry of each file."""
         return {name: self._entry(output) for name, output in stage.outputs.items()}
 
-    def built(self, files: dict[Path, Entry]) -> Built:
+    def built(self, files: dict[Path, FileEntry]) -> Built:
         """Return the result, once the files are published."""
         measured = self._lowered.measured if self._lowered else None
         return Built(self.network, files, self._report, measured, self._weights.warnings)
@@ -119,10 +119,10 @@ class Job:
             raise report.failure()
         self._report = report  # the last one is that of the published file
 
-    def _entry(self, output: Output) -> Entry:
+    def _entry(self, output: Output) -> FileEntry:
         has_weights = not output.path.name.endswith(_WITHOUT_WEIGHTS)
         origin = self._weights.origin | self._weights.late_origin() if has_weights else {}
         shown = {key.removeprefix("resnetgen."): value for key, value in origin.items()}
         if self._lowered and self._lowered.measured and output.path.name == self._lowered.name:
             shown |= self._lowered.measured.to_json()
-        return Entry(output.size, output.sha256, self.network.digest, shown)
+        return FileEntry(output.size, output.sha256, self.network.digest, shown)

@@ -23,14 +23,14 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.formats import registry
 from resnetgen.formats.options import FormatOptions, format_values
-from resnetgen.manifest import Entry
+from resnetgen.manifest import FileEntry
 from resnetgen.network import Network
 from resnetgen.weights.initialise import Init
 
 if TYPE_CHECKING:  # imported for type annotations only
     from resnetgen.precision.agreement import Measured
     from resnetgen.precision.options import PrecisionOptions
-    from resnetgen.pretrained.load import Source
+    from resnetgen.pretrained.load import CheckpointSource
     from resnetgen.verification import Report, Settings
 
 
@@ -40,7 +40,7 @@ class Options(FormatOptions, frozen=True):
     output_dir: Path = Path("generated")
     init: Init = Init.HE
     seed: int = 0
-    pretrained: Source | None = None
+    pretrained: CheckpointSource | None = None
     """Checkpoint; None for drawn weights."""
     params: dict[str, int | float] = field(default_factory=dict)
     """Values of the parameters of a spec."""
@@ -170,9 +170,9 @@ def _weight_values(values: Mapping[str, Any]) -> dict[str, Any]:
     reinit = tuple(require_list(values.get("reinit", ()), "reinit"))
     allow_nonfinite = require_flag(values.get("allow_nonfinite", False), "allow_nonfinite")
     if "checkpoint" in values:
-        from resnetgen.pretrained.load import Source
+        from resnetgen.pretrained.load import CheckpointSource
 
-        read["pretrained"] = Source(require_path(values["checkpoint"], "weights"), reinit, allow_nonfinite)
+        read["pretrained"] = CheckpointSource(require_path(values["checkpoint"], "weights"), reinit, allow_nonfinite)
     elif reinit or allow_nonfinite:
         message = "--reinit and --allow-nonfinite apply to a checkpoint"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --weights")
@@ -221,7 +221,7 @@ class Built(Struct, frozen=True):
     """Result of a build of one network."""
 
     network: Network
-    files: dict[Path, Entry]
+    files: dict[Path, FileEntry]
     report: Report | None = None
     """Result of verification; None if it was not asked for."""
     measured: Measured | None = None

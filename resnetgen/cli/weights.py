@@ -34,7 +34,7 @@ def show(file: Path, as_json: bool) -> None:
     from resnetgen.weights.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(file)
-    entries = checkpoint.entries.values()
+    entries = checkpoint.tensors.values()
     if as_json:
         tensors = [
             {"name": e.name, "dtype": e.dtype, "shape": list(e.shape), "start": e.start, "end": e.end} for e in entries
@@ -70,9 +70,9 @@ def convert(source: Path, target: Path, spec: str, names: str | None, **values: 
     A must have all weights of SPEC, and no other tensors. Values keep their type in .safetensors and .npz files.
     """
     from resnetgen.build.convert import convert as convert_file
-    from resnetgen.pretrained import Source
+    from resnetgen.pretrained import CheckpointSource
 
-    checkpoint = Source(source, values["reinit"], values["allow_nonfinite"])
+    checkpoint = CheckpointSource(source, values["reinit"], values["allow_nonfinite"])
     with progress_bars() as progress:
         result = convert_file(checkpoint, target, spec, values["params"], names, progress)
     print_warnings(result.warnings)

@@ -20,7 +20,7 @@ from resnetgen.deploy.ranges import require_in_range
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.labels import LABELS
-from resnetgen.manifest import Entry
+from resnetgen.manifest import FileEntry
 from resnetgen.network import Network, compile_spec
 from resnetgen.progress import Progress, Quiet
 from resnetgen.staging.files import Staging, staging
@@ -115,7 +115,7 @@ class StagedModel:
         self._entries = job.entries(stage)
         self.sha256 = sha256("\n".join(entry.sha256 for entry in self._entries.values()).encode()).hexdigest()
         """SHA-256 of all files to be published."""
-        self._files: dict[Path, Entry] = {}
+        self._files: dict[Path, FileEntry] = {}
 
     def publish(self) -> Path:
         """Publish and return the version's folder. If another deploy is faster, check the model again and take the next

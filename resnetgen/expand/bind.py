@@ -11,7 +11,7 @@ from msgspec.structs import FieldInfo as Attribute
 from resnetgen.errors import Code, Failure, Problem, Span, SpecError, did_you_mean, spec_error
 from resnetgen.ir.ops import Op, OpError, Pair, attributes
 from resnetgen.spec.expressions import Scope, evaluate
-from resnetgen.spec.syntax import Argument, Expression, Kernel, Word
+from resnetgen.spec.syntax import Argument, Expression, Identifier, Kernel
 from resnetgen.spec.table import OpDefaults
 from resnetgen.spec.yaml import Scalar
 
@@ -108,7 +108,7 @@ def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
             return True
         case None:
             raise spec_error(Code.BAD_ARGUMENT, f"{called} needs a value", argument.span, f"write {called}=1")
-        case Word(text, span):
+        case Identifier(text, span):
             hint = f"write {called} or {called}=0" if field.type is bool else f"write {called}=1"
             raise spec_error(Code.BAD_ARGUMENT, f"{called} is a number, not {text!r}", span, hint)
         case Kernel(height, width, span) if _is_pair(field):

@@ -8,7 +8,7 @@ from resnetgen.errors import Code, Exit, Failure, Span, spec_error
 from resnetgen.expand.context import Context
 from resnetgen.expand.strides import second_stride, uses_stride
 from resnetgen.spec.expressions import Scope, evaluate
-from resnetgen.spec.syntax import Argument, BlockCall, Kernel, Word
+from resnetgen.spec.syntax import Argument, BlockCall, Identifier, Kernel
 from resnetgen.spec.table import Block, Branches, Case
 
 
@@ -44,7 +44,7 @@ def _number(argument: Argument, names: Scope) -> int | float:
     match argument.value:
         case None:
             return 1
-        case Kernel() | Word():
+        case Kernel() | Identifier():
             raise spec_error(Code.BAD_ARGUMENT, "what a block is given is one number", argument.span, "write 64")
         case expression:
             return evaluate(expression, names)

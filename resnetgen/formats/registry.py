@@ -20,14 +20,14 @@ if TYPE_CHECKING:  # imported for type annotations only: `--help` needs the name
     from resnetgen.progress import Progress
     from resnetgen.staging.files import Staging
     from resnetgen.weights.names import NameMap
-    from resnetgen.weights.source import Weights
+    from resnetgen.weights.source import WeightSource
 
 
 class Request(Struct, frozen=True):
     """A network to be written, and how."""
 
     graph: Graph
-    weights: Weights
+    weights: WeightSource
     """Weights of the graph, before any pass."""
     names: NameMap | None
     """Names of layers that the spec asks for; None for the paths of nodes."""

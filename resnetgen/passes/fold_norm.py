@@ -19,10 +19,10 @@ from msgspec.structs import replace
 from resnetgen.errors import Code, Exit, Failure, Span, fail
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import BatchNorm, Conv
-from resnetgen.weights.source import Array, Weights
+from resnetgen.weights.source import Array, WeightSource
 
 
-def fold_norm(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
+def fold_norm(graph: Graph, weights: WeightSource) -> tuple[Graph, WeightSource]:
     folds: dict[str, Fold] = {}
     source: dict[str, str] = {}
     nodes: dict[str, Node] = {}
@@ -52,7 +52,7 @@ class Fold(Struct, frozen=True):
 class Folded(Struct, frozen=True):
     """Weights of the folded graph, computed when asked for."""
 
-    weights: Weights
+    weights: WeightSource
     folds: dict[str, Fold]
 
     def tensor(self, node: str, parameter: str) -> Array:

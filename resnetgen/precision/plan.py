@@ -24,14 +24,14 @@ from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
 from resnetgen.staging.files import Create
 from resnetgen.verification.inputs import Format
-from resnetgen.weights.source import Weights
+from resnetgen.weights.source import WeightSource
 
 
 class Fp32Plan(Struct, frozen=True):
     """The planned fp32 model."""
 
     graph: Graph
-    weights: Weights
+    weights: WeightSource
     planned: OnnxPlan
     options: OnnxOptions
 

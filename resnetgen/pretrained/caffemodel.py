@@ -66,7 +66,7 @@ def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: froz
 
 
 def _of_spec(graph: Graph, naming: Naming, dialect: Dialect, names: set[str], has_edges: bool) -> Structure:
-    net = lower(graph, load_name_map(naming.world) if naming.world else None, 1, dialect)
+    net = lower(graph, load_name_map(naming.convention) if naming.convention else None, 1, dialect)
     layers = tuple(field for field in fields_of(net_message(net), Span(_SOURCE, 0, 0)) if field.name == "layer")
     made = _structure(_prepared(layers, has_edges), graph, names)
     owners = {layer.name: graph[layer.node] for layer in net.layers}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from resnetgen.comparison import FieldDifference, LayerDifference, compare
 from resnetgen.escape import escape
 from resnetgen.formats.values import Value, show
-from resnetgen.pretrained.structure import Bare, Named, Names, Structure
+from resnetgen.pretrained.structure import AnchorNames, Bare, Named, Structure
 
 _MAX_FIELDS = 4
 """Limit of differences listed per layer; the rest are counted."""
@@ -21,7 +21,7 @@ def structure_differences(file: Structure, spec: Structure, shown: str, whole: b
     """
     a, b = Bare(file), Bare(spec)
     both = whole and len(a.ends) == len(b.ends) == 1
-    names = Names([*spec.anchors.values()])
+    names = AnchorNames([*spec.anchors.values()])
     there, here = (Named(one, one.ends if both else (), names) for one in (a, b))
     difference = compare(there.net, here.net)
     report = _Report(there, here)

@@ -17,11 +17,11 @@ from resnetgen.ir.graph import Graph
 from resnetgen.paths import NAME_MAPS
 from resnetgen.pretrained.hints import other_spec, prefix
 from resnetgen.spec.table import Spec
-from resnetgen.weights.assign import Assigned, Naming, assign, closest
+from resnetgen.weights.assign import AssignedWeights, Naming, assign, closest
 from resnetgen.weights.checkpoint import Checkpoint, open_checkpoint
 from resnetgen.weights.names import load_name_map, weight_names
 from resnetgen.weights.provenance import warnings
-from resnetgen.weights.source import Weights
+from resnetgen.weights.source import WeightSource
 
 _MAX_REASON = 500
 """Limit in characters of a reason, which may quote a file."""
@@ -29,7 +29,7 @@ _LISTED = 3
 """Number of layers with another structure that are listed; the rest are counted."""
 
 
-class Source(Struct, frozen=True):
+class CheckpointSource(Struct, frozen=True):
     """Checkpoint for a build, and its options."""
 
     path: Path
@@ -39,7 +39,7 @@ class Source(Struct, frozen=True):
 
 
 class Pretrained(Struct, frozen=True, dict=True):
-    weights: Assigned
+    weights: AssignedWeights
     naming: Naming
     warnings: tuple[str, ...] = ()
 
@@ -60,7 +60,7 @@ class Pretrained(Struct, frozen=True, dict=True):
         return digest
 
 
-def load_pretrained(source: Source, spec: Spec, graph: Graph, fresh: Weights) -> Pretrained:
+def load_pretrained(source: CheckpointSource, spec: Spec, graph: Graph, fresh: WeightSource) -> Pretrained:
     """Load a checkpoint. Raises Failure: exit 4 if the file is damaged or does not fit, exit 2 for an unknown stage."""
     stages = {stage for node in graph.nodes if (stage := node.path.stage) is not None}
     for stage in source.reinit:
@@ -125,9 +125,9 @@ def _maps(spec: Spec) -> list[str]:
 
 def _warnings(checkpoint: Checkpoint, naming: Naming, spec: Spec, graph: Graph, drawn: frozenset[str]) -> Iterator[str]:
     """Yield warnings of differences that no shape reveals: conventions of a library, and the structure of the file."""
-    if naming.world and checkpoint.format != "caffemodel":
+    if naming.convention and checkpoint.format != "caffemodel":
         color = spec.preprocess.color.value if spec.preprocess else None
-        yield from warnings(graph, color, load_name_map(naming.world), naming.world)
+        yield from warnings(graph, color, load_name_map(naming.convention), naming.convention)
     try:
         lines = _structure_differences(checkpoint, naming, spec, graph, drawn)
         yield from lines[:_LISTED]

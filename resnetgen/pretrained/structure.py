@@ -45,7 +45,7 @@ def require_few_reads(count: int, most: int) -> None:
         raise fail(Exit.LIMIT, Code.LIMIT, f"its layers read {count:,} tensors, more than {8 * most:,}")
 
 
-class Names:
+class AnchorNames:
     """Names of layers as numbers: equal keys have the same number in both networks."""
 
     def __init__(self, anchors: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ def _is_ending(record: Record) -> bool:
 class Named:
     """The part of a structure that leads to its anchors and to `ends`, with names."""
 
-    def __init__(self, bare: Bare, ends: Sequence[int], names: Names) -> None:
+    def __init__(self, bare: Bare, ends: Sequence[int], names: AnchorNames) -> None:
         self.structure = bare.structure
         self.records = bare.records
         self._anchors = bare.anchors

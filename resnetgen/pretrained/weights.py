@@ -47,13 +47,13 @@ class Weights(TracedWeights):
         `reinit`: stages whose weights are drawn instead. `allow_nonfinite`: accept NaN and infinity. Raises
         ModelError for a file that is damaged or of another network, UsageError for an unknown stage.
         """
-        from resnetgen.pretrained.load import Source, load_pretrained
+        from resnetgen.pretrained.load import CheckpointSource, load_pretrained
 
         ranges.SEED.require(seed, "--seed")
         chosen = choose(Init, init, "--init")
         file, stages = require_path(path, "path"), tuple(require_list(reinit, "reinit"))
         drawn = Initialised(network.graph, seed, chosen)
-        read = load_pretrained(Source(file, stages, allow_nonfinite), network.spec, network.graph, drawn)
+        read = load_pretrained(CheckpointSource(file, stages, allow_nonfinite), network.spec, network.graph, drawn)
         origin = {
             "resnetgen.weights": escape(Path(file).name),  # which may not be UTF-8
             "resnetgen.weights_names": read.naming.shown,

@@ -193,8 +193,8 @@ class _ToSyntax(Transformer[Token, Any]):
     def flag(self, meta: Meta, children: list[Any]) -> s.Argument:
         return s.Argument(str(children[0]), None, self.span(meta))
 
-    def word(self, meta: Meta, children: list[Any]) -> s.Word:
-        return s.Word(str(children[0]), self.span(meta))
+    def word(self, meta: Meta, children: list[Any]) -> s.Identifier:
+        return s.Identifier(str(children[0]), self.span(meta))
 
     def kernel(self, meta: Meta, children: list[Any]) -> s.Kernel:
         height, _, width = children

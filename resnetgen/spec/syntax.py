@@ -58,7 +58,7 @@ class Kernel(Struct, frozen=True):
     span: Span
 
 
-class Word(Struct, frozen=True):
+class Identifier(Struct, frozen=True):
     """A name as a value: `norm=groupnorm`."""
 
     text: str
@@ -69,7 +69,7 @@ class Argument(Struct, frozen=True):
     """One argument: `64` (no name), `/2` (the name "/"), `C=32`, or the flag `bias` (no value)."""
 
     name: str | None
-    value: Expression | Kernel | Word | None
+    value: Expression | Kernel | Identifier | None
     span: Span
 
 
@@ -172,7 +172,7 @@ def argument_variables(argument: Argument) -> Iterator[Variable]:
         case Kernel(height, width):
             yield from variables(height)
             yield from variables(width)
-        case None | Word():
+        case None | Identifier():
             pass
         case expression:
             yield from variables(expression)

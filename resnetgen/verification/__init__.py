@@ -17,11 +17,11 @@ from resnetgen.verification.settings import Settings
 from resnetgen.verification.sides import OnnxSide, ReferenceSide
 from resnetgen.verification.subject import Expected, Subject
 from resnetgen.verification.words import REFERENCE, open_side
-from resnetgen.weights.source import Weights
+from resnetgen.weights.source import WeightSource
 
 
 def verify_against_spec(
-    model: Path, graph: Graph, weights: Weights, settings: Settings, preprocess: Preprocess | None = None
+    model: Path, graph: Graph, weights: WeightSource, settings: Settings, preprocess: Preprocess | None = None
 ) -> Report:
     """Compare a model with the unfolded network of its spec, with the same weights.
 

@@ -24,7 +24,7 @@ def load(path: Path) -> dict[str, npt.NDArray[Any]]:
     if path.suffix == ".npy":
         return {path.stem: _npy(path)}
     checkpoint = open_checkpoint(path)
-    return {name: checkpoint.array(name) for name in checkpoint.entries}
+    return {name: checkpoint.array(name) for name in checkpoint.tensors}
 
 
 def save(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

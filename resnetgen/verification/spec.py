@@ -12,13 +12,13 @@ from resnetgen.arguments import require_instance, require_list, require_path
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import Source, load_pretrained
+from resnetgen.pretrained import CheckpointSource, load_pretrained
 from resnetgen.spec.find import bundled
 from resnetgen.verification import REFERENCE, Expected, Report, Settings, Subject, open_side, origin, verify_sides
 from resnetgen.verification.origin import Made, Origin
 from resnetgen.verification.run import Progress
 from resnetgen.weights.initialise import Initialised
-from resnetgen.weights.source import Array, Weights
+from resnetgen.weights.source import Array, WeightSource
 
 
 class Verified(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Verified(Struct, frozen=True):
     """File for the outputs of the first backend; None for none."""
     network: Network | None = None
     """Network that the files should be; None for that of their metadata."""
-    weights: Weights | None = None
+    weights: WeightSource | None = None
     """Weights that the files should have; None for those of their metadata."""
 
 
@@ -47,7 +47,7 @@ def verify(
     model: str | PathLike[str],
     network: Network | None = None,
     backends: Sequence[str] = (),
-    weights: Weights | None = None,
+    weights: WeightSource | None = None,
     settings: Settings | None = None,
 ) -> Report:
     """Run a model on engines, and compare what they compute, tensor by tensor.
@@ -130,7 +130,7 @@ def _expected(network: Network, made: Made, given: Verified) -> Expected:
     return Expected(network.graph, _weights(network, made, given), network.names, network.spec.preprocess)
 
 
-def _weights(network: Network, made: Made, given: Verified) -> Weights:
+def _weights(network: Network, made: Made, given: Verified) -> WeightSource:
     """Return the weights that the files should have: those that were given, or those of their metadata."""
     if given.weights:
         return given.weights
@@ -138,7 +138,9 @@ def _weights(network: Network, made: Made, given: Verified) -> Weights:
     drawn = Initialised(network.graph, made.seed, made.init)
     if path is None:
         return Missing(made.checkpoint) if made.checkpoint else drawn
-    read = load_pretrained(Source(path, made.reinit, allow_nonfinite=True), network.spec, network.graph, drawn)
+    read = load_pretrained(
+        CheckpointSource(path, made.reinit, allow_nonfinite=True), network.spec, network.graph, drawn
+    )
     if made.sha256 and read.sha256 != made.sha256:
         message = f"{path} is not the checkpoint that {made.checkpoint} was when the files were built"
         hint = f"that one's SHA-256 begins with {made.sha256[:16]}, this one's with {read.sha256[:16]}"

@@ -13,7 +13,7 @@ from resnetgen.formats.caffe.write import CaffePlan, plan
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.weights.names import NameMap
-from resnetgen.weights.source import Weights
+from resnetgen.weights.source import WeightSource
 
 
 class Expected(Struct, frozen=True, dict=True):
@@ -21,7 +21,7 @@ class Expected(Struct, frozen=True, dict=True):
     preprocessing."""
 
     graph: Graph
-    weights: Weights
+    weights: WeightSource
     names: NameMap | None
     preprocess: Preprocess | None = None
 

@@ -11,7 +11,7 @@ from math import prod
 
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
-from resnetgen.weights.source import Array, Key, Weights, checksum
+from resnetgen.weights.source import Array, Key, WeightSource, checksum
 
 _THREADS = max(1, min(2, (os.cpu_count() or 1) - 1))
 """Threads besides the one that hashes and writes. On two processors a third thread makes a build a tenth slower."""
@@ -25,7 +25,7 @@ Drawn = tuple[Key, Array, int]
 class Drawing:
     """Iterator over tensors by key, in the given order, each once. Drawing starts when it is made."""
 
-    def __init__(self, weights: Weights, shapes: Mapping[Key, Shape]) -> None:
+    def __init__(self, weights: WeightSource, shapes: Mapping[Key, Shape]) -> None:
         self._weights = weights
         self._left = deque((key, 4 * prod(shape)) for key, shape in shapes.items())
         self._pending: deque[tuple[Future[Drawn], int]] = deque()

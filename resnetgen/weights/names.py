@@ -1,11 +1,11 @@
 """Name maps: data that turns a place in the IR, `conv3_x/0/main/conv2`, into the name by a convention
 (`res3a_branch2b`).
 
-A map in library/names/ is a list of rules, each a pattern of paths and the names of the nodes that match it (see
-patterns.py); several words separated by a space name a node that becomes several layers. The first rule that matches is
-used. `variants` are rules for networks that have a node matching a pattern; they come before the other rules, and a
-map's own before those of the map that it extends. If the weights have names of their own, `parameters` gives the suffix
-after a layer's name: gamma: .weight. `conventions` are the settings with which the checkpoints were trained.
+A map in library/names/ is a list of rules: a pattern of paths, and a name template (see name_patterns.py) or several
+separated by spaces for a node that becomes several layers. The first rule that matches is used. `variants` apply to
+networks that have a node matching a pattern; they precede the other rules, and a map's own rules precede those of the
+map that it extends. `parameters` has the suffix that a weight's name adds to its layer's, gamma: .weight. `conventions`
+are the settings with which the library's checkpoints were trained.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from resnetgen.errors import Code, Problem, Span, SpecError, did_you_mean, spec_
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.paths import NAME_MAPS
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
-from resnetgen.weights.patterns import Pattern, Template, parse_pattern, parse_templates
+from resnetgen.weights.name_patterns import NameTemplate, PathPattern, parse_pattern, parse_templates
 from resnetgen.weights.source import Key
 
-Rules = tuple[tuple[Pattern, tuple[Template, ...]], ...]
+Rules = tuple[tuple[PathPattern, tuple[NameTemplate, ...]], ...]
 
 
 class NameMap(Struct, frozen=True):
     rules: Rules = ()
-    variants: tuple[tuple[Pattern, Rules], ...] = ()
+    variants: tuple[tuple[PathPattern, Rules], ...] = ()
     """Rules that apply if some node of the network matches the pattern."""
-    top_first: tuple[Pattern, ...] = ()
+    top_first: tuple[PathPattern, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameter in the IR -> suffix of its name by the convention."""
     conventions: dict[str, str] = field(default_factory=dict)
@@ -83,25 +83,25 @@ def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> 
     Without a map a node's path is the name of its first layer. Raises Failure (exit 3) if the map has no name for a
     node, or one name for two: a map must be one to one.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    layers_of: dict[str, tuple[str, ...]] = {}
     owner: dict[str, Node] = {}
     problems = []
     names = names.of(graph) if names else None
     for node in graph.nodes:
-        given = names.names(node) if names else None
-        if names and given is None:
+        mapped = names.names(node) if names else None
+        if names and mapped is None:
             problems.append(Problem(Code.NAME_MAP, f"the name map has no name for {node.name}", node.span, _HINT))
             continue
-        layers = _extended(given or (node.name,), counts[node.name])
+        layers = _extended(mapped or (node.name,), counts[node.name])
         for name in layers:
             if name in owner:
                 message = f"the name map calls both {owner[name].name} and {node.name} {name}"
                 problems.append(Problem(Code.NAME_MAP, message, node.span, _HINT))
             owner[name] = node
-        found[node.name] = layers
+        layers_of[node.name] = layers
     if problems:
         raise SpecError(tuple(problems))
-    return found
+    return layers_of
 
 
 def weight_names(graph: Graph, names: NameMap) -> dict[str, Key]:
@@ -109,25 +109,25 @@ def weight_names(graph: Graph, names: NameMap) -> dict[str, Key]:
 
     Nodes without weights need no name. Raises Failure (exit 3) if a weight has no name, or two have the same.
     """
-    found: dict[str, Key] = {}
+    parameters_of: dict[str, Key] = {}
     problems = []
     names = names.of(graph)
     for node in graph.nodes:
-        given = names.names(node)
+        mapped = names.names(node)
         for parameter in graph.parameters(node):
-            ending = names.parameters.get(parameter.name)
-            if given is None or ending is None:
+            suffix = names.parameters.get(parameter.name)
+            if mapped is None or suffix is None:
                 message = f"the name map has no name for the {parameter.name} of {node.name}"
                 problems.append(Problem(Code.NAME_MAP, message, node.span))
-            elif (name := given[0] + ending) in found:
-                other, same = found[name]
+            elif (name := mapped[0] + suffix) in parameters_of:
+                other, same = parameters_of[name]
                 message = f"the name map calls both {other}'s {same} and {node.name}'s {parameter.name} {name}"
                 problems.append(Problem(Code.NAME_MAP, message, node.span))
             else:
-                found[name] = (node.name, parameter.name)
+                parameters_of[name] = (node.name, parameter.name)
     if problems:
         raise SpecError(tuple(problems))
-    return found
+    return parameters_of
 
 
 _HINT = "`names: null` in the spec uses the paths themselves"
@@ -139,7 +139,7 @@ def _extended(names: tuple[str, ...], count: int) -> tuple[str, ...]:
     return (*names[:count], *more)
 
 
-def _fits(pattern: Pattern, node: Node) -> bool:
+def _fits(pattern: PathPattern, node: Node) -> bool:
     return pattern.match(node.name) is not None
 
 

@@ -29,7 +29,7 @@ TRAINED = "checkpoints of {0} were trained with {1}"
 LOADED = "what loads weights by the names of {0} computes with {1}"
 
 
-def warnings(graph: Graph, color: str | None, names: NameMap, world: str, ending: str = TRAINED) -> list[str]:
+def warnings(graph: Graph, color: str | None, names: NameMap, library: str, ending: str = TRAINED) -> list[str]:
     """Return a warning for each convention of a library in which a network differs, with the effect.
 
     `ending` is TRAINED for weights that come from the library, LOADED for weights that go to it.
@@ -41,7 +41,7 @@ def warnings(graph: Graph, color: str | None, names: NameMap, world: str, ending
             continue
         place = f" ({found.node.span.short})" if found.node and found.node.span else ""
         effect = _EFFECTS[key].format(found.value, trained)
-        lines.append(f"{graph.name}{place} {effect}; {ending.format(world, trained)}")
+        lines.append(f"{graph.name}{place} {effect}; {ending.format(library, trained)}")
     return lines
 
 

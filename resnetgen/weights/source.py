@@ -15,7 +15,7 @@ Key: TypeAlias = tuple[str, str]
 """Node and parameter."""
 
 
-class Weights(Protocol):
+class WeightSource(Protocol):
     """Tensors of a graph's nodes. Several threads may ask for them at once."""
 
     def tensor(self, node: str, parameter: str) -> Array:

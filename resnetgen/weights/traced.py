@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.weights.source import Array, Weights
+from resnetgen.weights.source import Array, WeightSource
 
 
 class TracedWeights:
     def __init__(
         self,
-        source: Weights,
+        source: WeightSource,
         origin: dict[str, str],
         late_origin: Callable[[], dict[str, str]] = dict,
         late_bytes: int = 0,

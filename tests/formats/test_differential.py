@@ -27,7 +27,7 @@ from resnetgen.formats.onnx.validate import validate
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Conv, MaxPool, Relu6
-from resnetgen.weights.source import Array, Weights
+from resnetgen.weights.source import Array, WeightSource
 from support.helpers import (
     Changed,
     Float64,
@@ -103,7 +103,7 @@ def excused(engine: str, net: Graph, values: Values) -> bool:
     return any(fault.engine == engine and fault.met(net, values) for fault in FAULTS)
 
 
-def outputs(net: Graph, weights: Weights, data: Array, opset: int, folder: Path) -> Iterator[tuple[str, Array]]:
+def outputs(net: Graph, weights: WeightSource, data: Array, opset: int, folder: Path) -> Iterator[tuple[str, Array]]:
     """What each engine that can say the network computes of it, and what the definitions are."""
     values = evaluate(net, weights, data)
     yield "definitions", values[net.output.name].astype(np.float32)
@@ -152,7 +152,7 @@ def sayable(net: Graph, opset: int) -> int:
 class Nudged:
     """Weights of which each value is a millionth larger or smaller."""
 
-    weights: Weights
+    weights: WeightSource
 
     def tensor(self, node: str, parameter: str) -> Array:
         return nudged(self.weights.tensor(node, parameter))
@@ -162,7 +162,7 @@ def nudged(values: Array) -> Array:
     return (values * (1 + np.random.default_rng(3).choice((-1e-6, 1e-6), values.shape))).astype(np.float32)
 
 
-def amplification(net: Graph, weights: Weights, data: Array) -> float:
+def amplification(net: Graph, weights: WeightSource, data: Array) -> float:
     """How many times further the definitions are moved, of their largest output, than their input and their weights.
 
     What a ReLU leaves of a large sum may be its rounding: then no two engines agree, and none is wrong.
@@ -170,7 +170,7 @@ def amplification(net: Graph, weights: Weights, data: Array) -> float:
     return error(expected(net, Nudged(weights), nudged(data)), expected(net, weights, data)) / 1e-6
 
 
-def agree(net: Graph, opset: int, weights: Weights | None = None) -> None:
+def agree(net: Graph, opset: int, weights: WeightSource | None = None) -> None:
     """Raises AssertionError that names the two that are furthest apart."""
     data = image(net, batch=BATCH)
     weights = weights or random_weights(net)

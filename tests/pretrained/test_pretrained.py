@@ -16,16 +16,16 @@ from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.ir.graph import Graph
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import Source, load_pretrained, weight_namings
+from resnetgen.pretrained import CheckpointSource, load_pretrained, weight_namings
 from resnetgen.progress import Quiet
 from resnetgen.verification import Settings
 from resnetgen.verification.spec import Verified, verify_files
-from resnetgen.weights.assign import Assigned
+from resnetgen.weights.assign import AssignedWeights
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
 from resnetgen.weights.draw import keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import load_name_map
-from resnetgen.weights.source import Weights
+from resnetgen.weights.source import WeightSource
 from resnetgen.wire.dtypes import Values
 from support.helpers import random_weights, write_caffe, write_onnx
 
@@ -50,7 +50,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     return compile_spec("tiny.yaml")
 
 
-def tensors(graph: Graph, weights: Weights) -> dict[str, Values]:
+def tensors(graph: Graph, weights: WeightSource) -> dict[str, Values]:
     """All weights by the paths of their nodes."""
     return {f"{node}.{parameter}": weights.tensor(node, parameter) for node, parameter in keys(graph)}
 
@@ -61,12 +61,12 @@ def write(path: Path, values: dict[str, Values], format: str = "safetensors") ->
     return path
 
 
-def load(path: Path, network: Network, **options: object) -> Assigned:
+def load(path: Path, network: Network, **options: object) -> AssignedWeights:
     fresh = Initialised(network.graph, 7)
-    return load_pretrained(Source(path, **options), network.spec, network.graph, fresh).weights  # type: ignore[arg-type]
+    return load_pretrained(CheckpointSource(path, **options), network.spec, network.graph, fresh).weights  # type: ignore[arg-type]
 
 
-def same(found: Weights, wanted: Weights, graph: Graph) -> bool:
+def same(found: WeightSource, wanted: WeightSource, graph: Graph) -> bool:
     return all(found.tensor(*key).tobytes() == wanted.tensor(*key).tobytes() for key in keys(graph))
 
 
@@ -125,8 +125,10 @@ def test_round_trip_by_torch(name: str, tmp_path: Path) -> None:
     model = getattr(torchvision_models(), name)()
     torch.save(model.state_dict(), tmp_path / "a.pth")
     spec = f"torchvision/{name}"
-    convert(Source(tmp_path / "a.pth"), tmp_path / "b.caffemodel", spec, {}, None, Quiet())
-    done = convert(Source(tmp_path / "b.caffemodel"), tmp_path / "c.safetensors", spec, {}, "torchvision", Quiet())
+    convert(CheckpointSource(tmp_path / "a.pth"), tmp_path / "b.caffemodel", spec, {}, None, Quiet())
+    done = convert(
+        CheckpointSource(tmp_path / "b.caffemodel"), tmp_path / "c.safetensors", spec, {}, "torchvision", Quiet()
+    )
     assert done.names == "torchvision's names"
     from safetensors.torch import load_file
 
@@ -160,10 +162,10 @@ def test_types_are_kept_where_the_target_has_them(dtype: str, tiny: Network, tmp
         found = weights.tensor(node, parameter)
         assert found.dtype == np.float32
         assert (found == values[f"{node}.{parameter}"].astype(np.float32)).all()
-    convert(Source(path), tmp_path / "b.safetensors", "tiny.yaml", {}, None, Quiet())
+    convert(CheckpointSource(path), tmp_path / "b.safetensors", "tiny.yaml", {}, None, Quiet())
     written = open_checkpoint(tmp_path / "b.safetensors")
     assert all(written.array(name).tobytes() == one.tobytes() for name, one in values.items())
-    assert {entry.dtype for entry in written.entries.values()} == {dtype}
+    assert {entry.dtype for entry in written.tensors.values()} == {dtype}
 
 
 @pytest.mark.torch
@@ -193,9 +195,9 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Values]], dict[str, Values]], tuple
             "conv2.weight, 2x2x3x3 (the weight of conv2_x/1/main/conv2, tiny.yaml:8)",
         ),
     ),
-    "left over": (
+    "unexpected": (
         lambda v: v | {"aux.weight": np.ones((2, 3), np.float32)},
-        ("1 left over", "left over: aux.weight, 2x3"),
+        ("1 unexpected", "unexpected: aux.weight, 2x3"),
     ),
     "shape": (
         lambda v: v | {"head/fc.weight": np.ones((7, 8), np.float32), "head/fc.bias": np.ones(7, np.float32)},
@@ -205,14 +207,14 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Values]], dict[str, Values]], tuple
         lambda v: v | {"head/fc.weight": v["head/fc.weight"].T.copy()},
         ("head/fc.weight is 8x4, not 4x8",),
     ),
-    "no bias": (lambda v: without(v, "conv1/conv1.bias"), ("its layers have no bias: take `bias` out",)),
+    "no bias": (lambda v: without(v, "conv1/conv1.bias"), ("its layers have no bias: remove `bias` from these rows",)),
     "folded": (
         lambda v: {k: one for k, one in v.items() if "/norm" not in k},
         ("its norms may be folded", "--no-fold", "missing: and"),
     ),
-    "folded, its biases left over": (
+    "folded, its biases unexpected": (
         lambda v: {k: one for k, one in v.items() if "/norm" not in k} | {"conv2_x/0/main/conv1.bias": np.ones(2)},
-        ("1 left over", "its norms may be folded", "--no-fold"),
+        ("1 unexpected", "its norms may be folded", "--no-fold"),
     ),
     "strangers": (
         lambda v: {f"net.{i}": one for i, one in enumerate(v.values())},
@@ -235,7 +237,7 @@ def test_what_does_not_fit_is_listed(case: str, tiny: Network, tmp_path: Path) -
 def test_the_spec_that_a_file_fits_is_named(tmp_path: Path) -> None:
     """torchvision's ResNet-50 has no bias in its first convolution."""
     network = compile_spec("torchvision/resnet50")
-    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.world == "torchvision")
+    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.convention == "torchvision")
     weights = Initialised(network.graph)
     path = write(tmp_path / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
     with pytest.raises(Failure, match="hint: it fits the bundled spec torchvision/resnet50"):
@@ -299,20 +301,20 @@ def test_what_a_float32_cannot_hold(tiny: Network, tmp_path: Path) -> None:
 
 def test_the_naming_that_fits_best_is_taken(tmp_path: Path) -> None:
     network = compile_spec("timm/resnet50d")
-    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.world == "timm")
+    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.convention == "timm")
     weights = random_weights(network.graph)
     path = write(tmp_path / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
-    found = load_pretrained(Source(path), network.spec, network.graph, weights)
-    assert found.naming.world == "timm"
+    found = load_pretrained(CheckpointSource(path), network.spec, network.graph, weights)
+    assert found.naming.convention == "timm"
     assert found.warnings == ()
 
 
-def warned(word: str, world: str, folder: Path) -> list[str]:
+def warned(word: str, convention: str, folder: Path) -> list[str]:
     network = compile_spec(word)
-    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.world == world)
+    (naming,) = (one for one in weight_namings(network.spec, network.graph) if one.convention == convention)
     weights = random_weights(network.graph)
     path = write(folder / "a", {name: weights.tensor(*key) for name, key in naming.names.items()})
-    return list(load_pretrained(Source(path), network.spec, network.graph, weights).warnings)
+    return list(load_pretrained(CheckpointSource(path), network.spec, network.graph, weights).warnings)
 
 
 def test_other_conventions_are_warned_of(tmp_path: Path) -> None:
@@ -329,7 +331,7 @@ def test_a_caffemodel_says_itself_how_it_is_made(tmp_path: Path) -> None:
     own, other = compile_spec("torchvision/resnet101"), compile_spec("resnet101")
     weights = random_weights(own.graph)
     model = write_caffe(own.graph, weights, tmp_path, own.names)
-    source = Source(model.caffemodel)
+    source = CheckpointSource(model.caffemodel)
     assert load_pretrained(source, own.spec, own.graph, weights).warnings == ()
     pool, first, second, more = load_pretrained(source, other.spec, other.graph, weights).warnings
     said = "net0.caffemodel was built otherwise: "
@@ -363,7 +365,7 @@ def test_every_convention_is_of_a_map_that_says_it() -> None:
 def test_the_reference_takes_the_same_checkpoint(tiny: Network, tmp_path: Path, on: tuple[str, ...]) -> None:
     own = tensors(tiny.graph, random_weights(tiny.graph))
     path = write(tmp_path / "a.npz", own, "npz")
-    options = Options(targets=("onnx", "caffe"), pretrained=Source(path), output_dir=tmp_path)
+    options = Options(targets=("onnx", "caffe"), pretrained=CheckpointSource(path), output_dir=tmp_path)
     build(["tiny.yaml"], options)
     given = Verified("tiny.yaml", on, output_dir=tmp_path, checkpoint=path)
     assert verify_files(given, Settings()).passed
@@ -377,7 +379,9 @@ def test_the_reference_takes_the_same_checkpoint(tiny: Network, tmp_path: Path, 
 
 def test_stages_that_were_drawn_are_drawn_again(tiny: Network, tmp_path: Path) -> None:
     path = write(tmp_path / "a.npz", tensors(tiny.graph, random_weights(tiny.graph)), "npz")
-    options = Options(pretrained=Source(path, reinit=("head",)), output_dir=tmp_path, seed=5, init=Init.RANDOM_STATS)
+    options = Options(
+        pretrained=CheckpointSource(path, reinit=("head",)), output_dir=tmp_path, seed=5, init=Init.RANDOM_STATS
+    )
     build(["tiny.yaml"], options)
     assert verify_files(Verified("tiny.yaml", output_dir=tmp_path, checkpoint=path), Settings()).passed
 
@@ -388,10 +392,10 @@ def test_stages_that_were_drawn_are_drawn_again(tiny: Network, tmp_path: Path) -
 def test_what_cannot_be_written(tiny: Network, tmp_path: Path) -> None:
     path = write(tmp_path / "a", tensors(tiny.graph, random_weights(tiny.graph)))
     with pytest.raises(Failure, match="no such format can be written") as caught:
-        convert(Source(path), tmp_path / "b.pth", "tiny.yaml", {}, None, Quiet())
+        convert(CheckpointSource(path), tmp_path / "b.pth", "tiny.yaml", {}, None, Quiet())
     assert caught.value.exit is Exit.USAGE
     with pytest.raises(Failure, match="has no msra names"):
-        convert(Source(path), tmp_path / "b.npz", "tiny.yaml", {}, "msra", Quiet())
+        convert(CheckpointSource(path), tmp_path / "b.npz", "tiny.yaml", {}, "msra", Quiet())
     assert not (tmp_path / "b.npz").exists()
 
 
@@ -413,23 +417,23 @@ def test_names_of_a_world_that_computes_otherwise_are_warned_of(tmp_path: Path) 
     network = compile_spec(spec)
     weights = random_weights(network.graph)
     path = write_caffe(network.graph, weights, tmp_path, network.names).caffemodel
-    done = convert(Source(path), tmp_path / "x.safetensors", spec, {}, "torchvision", Quiet())
+    done = convert(CheckpointSource(path), tmp_path / "x.safetensors", spec, {}, "torchvision", Quiet())
     stride, pool, color = done.warnings
     assert "takes the stride of a bottleneck on its conv1, not on its conv2" in stride
     assert stride.endswith("; what loads weights by the names of torchvision computes with conv2")
     assert "pads the stem's pooling by 0, not 1" in pool
     assert "sees images as bgr, not rgb" in color
-    own = convert(Source(path), tmp_path / "y.safetensors", spec, {}, "paths", Quiet())
+    own = convert(CheckpointSource(path), tmp_path / "y.safetensors", spec, {}, "paths", Quiet())
     assert own.warnings == ()
-    again = convert(Source(tmp_path / "x.safetensors"), tmp_path / "z.npz", spec, {}, None, Quiet())
-    assert len(again.warnings) == 3, "those of the source alone: it bears the names of the same world"
+    again = convert(CheckpointSource(tmp_path / "x.safetensors"), tmp_path / "z.npz", spec, {}, None, Quiet())
+    assert len(again.warnings) == 3, "those of the source alone: it bears the names of the same convention"
     assert all("were trained with" in line for line in again.warnings)
 
 
 def test_a_file_can_be_replaced_by_itself(tiny: Network, tmp_path: Path) -> None:
     weights = random_weights(tiny.graph)
     path = write(tmp_path / "a.npz", tensors(tiny.graph, weights), "npz")
-    convert(Source(path), path, "tiny.yaml", {}, None, Quiet())
+    convert(CheckpointSource(path), path, "tiny.yaml", {}, None, Quiet())
     assert same(load(path, tiny), weights, tiny.graph)
 
 
@@ -443,6 +447,6 @@ def test_a_wrong_writer_publishes_nothing(tiny: Network, tmp_path: Path, monkeyp
 
     monkeypatch.setattr("resnetgen.build.convert.write_checkpoint", turned)
     with pytest.raises(Failure, match="has changed") as caught:
-        convert(Source(path), tmp_path / "b.npz", "tiny.yaml", {}, None, Quiet())
+        convert(CheckpointSource(path), tmp_path / "b.npz", "tiny.yaml", {}, None, Quiet())
     assert caught.value.exit is Exit.BUG
     assert not (tmp_path / "b.npz").exists()

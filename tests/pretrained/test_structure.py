@@ -20,9 +20,9 @@ from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph
 from resnetgen.network import compile_spec
 from resnetgen.precision.options import TOLERANCES, PrecisionOptions
-from resnetgen.pretrained import Source, load_pretrained
+from resnetgen.pretrained import CheckpointSource, load_pretrained
 from resnetgen.weights.draw import keys
-from resnetgen.weights.source import Array, Weights
+from resnetgen.weights.source import Array, WeightSource
 from support.helpers import Run, write_caffe, write_onnx
 
 SPECS = [
@@ -76,8 +76,8 @@ class Ones:
 
 def warnings(path: Path, word: str, **source: Any) -> tuple[str, ...]:
     network = compile_spec(word)
-    weights: Weights = Ones(network.graph)
-    return load_pretrained(Source(path, **source), network.spec, network.graph, weights).warnings
+    weights: WeightSource = Ones(network.graph)
+    return load_pretrained(CheckpointSource(path, **source), network.spec, network.graph, weights).warnings
 
 
 # Nothing is said of a file that was built from the spec

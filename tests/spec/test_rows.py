@@ -45,7 +45,7 @@ def tree(node: object) -> str:
             return f"{name}={tree(value)}"
         case s.Kernel(height, width):
             return f"{tree(height)}x{tree(width)}"
-        case s.Word(text):
+        case s.Identifier(text):
             return text
         case s.Number(value):
             return str(value)

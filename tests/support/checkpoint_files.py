@@ -48,9 +48,9 @@ def opened(path: Path, data: bytes) -> Checkpoint:
 
 def same(checkpoint: Checkpoint, tensors: Mapping[str, Values]) -> None:
     """The same tensors in the same order, bit by bit, each a new array that may be written to."""
-    assert list(checkpoint.entries) == list(tensors)
+    assert list(checkpoint.tensors) == list(tensors)
     for name, wanted in tensors.items():
-        entry, found = checkpoint.entries[name], checkpoint.array(name)
+        entry, found = checkpoint.tensors[name], checkpoint.array(name)
         assert (entry.name, entry.dtype, entry.shape) == (name, wanted.dtype.name, wanted.shape)
         assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
         assert found.tobytes() == wanted.tobytes(), name

@@ -24,7 +24,7 @@ from resnetgen.passes.pipeline import run_passes
 from resnetgen.spec.load import load_file
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.names import NameMap
-from resnetgen.weights.source import Array, Key, Weights
+from resnetgen.weights.source import Array, Key, WeightSource
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def random_weights(graph: Graph, seed: int = 0) -> Initialised:
 class Changed:
     """Weights of which some are given: {("s/conv", "weight"): values}."""
 
-    weights: Weights
+    weights: WeightSource
     tensors: Mapping[tuple[str, str], Array]
 
     def tensor(self, node: str, parameter: str) -> Array:
@@ -117,7 +117,7 @@ class Changed:
 class OnnxModel:
     path: Path
     graph: Graph
-    weights: Weights
+    weights: WeightSource
     plan: onnx.OnnxPlan
     options: onnx.OnnxOptions
     checksums: dict[str, int]
@@ -125,7 +125,7 @@ class OnnxModel:
 
 def write_onnx(
     graph: Graph,
-    weights: Weights,
+    weights: WeightSource,
     folder: Path,
     options: onnx.OnnxOptions | None = None,
     fold: bool = False,
@@ -150,7 +150,7 @@ class CaffeModel:
 
 def write_caffe(
     graph: Graph,
-    weights: Weights,
+    weights: WeightSource,
     folder: Path,
     names: NameMap | None = None,
     fold: bool = False,
@@ -212,7 +212,7 @@ def error(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
 # The definitions, in float64 and without any thought of speed
 
 
-def evaluate(graph: Graph, weights: Weights, data: Array) -> dict[str, Float64]:
+def evaluate(graph: Graph, weights: WeightSource, data: Array) -> dict[str, Float64]:
     """Every node's output, by name."""
     found: dict[str, Float64] = {}
     for node in graph.nodes:
@@ -222,7 +222,7 @@ def evaluate(graph: Graph, weights: Weights, data: Array) -> dict[str, Float64]:
     return found
 
 
-def expected(graph: Graph, weights: Weights, data: Array) -> Float64:
+def expected(graph: Graph, weights: WeightSource, data: Array) -> Float64:
     return evaluate(graph, weights, data)[graph.output.name]
 
 

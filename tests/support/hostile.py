@@ -38,7 +38,7 @@ def little_memory() -> Iterator[None]:
 
 def read_all(path: Path) -> dict[str, bytes]:
     read = open_checkpoint(path)
-    return {name: read.array(name).tobytes() for name in read.entries}
+    return {name: read.array(name).tobytes() for name in read.tensors}
 
 
 def error(path: Path, data: bytes) -> str:

@@ -60,9 +60,9 @@ def test_every_format_is_told_by_its_content(format: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("format", FILES)
 def test_reading_from_threads(format: str, tmp_path: Path) -> None:
     read = opened(tmp_path / "weights", FILES[format])
-    wanted = {name: read.array(name).tobytes() for name in read.entries}
+    wanted = {name: read.array(name).tobytes() for name in read.tensors}
     with ThreadPoolExecutor(8) as pool:
-        names = list(read.entries) * 50
+        names = list(read.tensors) * 50
         for name, values in zip(names, pool.map(read.array, names), strict=True):
             assert values.tobytes() == wanted[name]
 
@@ -130,7 +130,7 @@ def brain_files() -> dict[str, bytes]:
 @pytest.mark.parametrize("format", brain_files())
 def test_bfloat16_comes_as_float32(format: str, tmp_path: Path) -> None:
     read = opened(tmp_path / "w", brain_files()[format])
-    assert read.entries["w"].dtype == "bfloat16"
+    assert read.tensors["w"].dtype == "bfloat16"
     found = read.array("w")
     assert found.dtype == np.float32
     assert found.flags.c_contiguous
@@ -260,7 +260,7 @@ def test_what_we_write_for_caffe(tmp_path: Path) -> None:
     }
     for name, wanted in blobs.items():
         assert np.array_equal(read.array(name), wanted)
-    assert list(blobs) == list(read.entries)
+    assert list(blobs) == list(read.tensors)
 
 
 def test_layouts_of_caffe(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_layouts_of_caffe(tmp_path: Path) -> None:
     for name, (data, wanted) in blobs.items():
         read = opened(tmp_path / "w", field(1, b"n") + layer("l", "InnerProduct", data))
         assert read.array("l.0").tobytes() == wanted.tobytes(), name
-        assert read.entries["l.0"].shape == wanted.shape, name
+        assert read.tensors["l.0"].shape == wanted.shape, name
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.0, 2.0, 999.98236])
@@ -293,7 +293,7 @@ def test_statistics_are_divided_by_their_factor(factor: float, tmp_path: Path) -
     mean, variance = random("float32", 4), random("float32", 4)
     data = layer("bn", "BatchNorm", *(blob(v) for v in (mean, variance, np.float32([factor]))))
     read = opened(tmp_path / "w", data)
-    assert list(read.entries) == ["bn.0", "bn.1"]
+    assert list(read.tensors) == ["bn.0", "bn.1"]
     with np.errstate(all="ignore"):
         for name, values in (("bn.0", mean), ("bn.1", variance)):
             found = read.array(name)
@@ -337,7 +337,7 @@ def test_external_data(tmp_path: Path) -> None:
     onnx.save(onnx.helper.make_model(graph), str(path), **beside)  # type: ignore[arg-type]
     read = open_checkpoint(path)
     same(read, TENSORS)
-    assert read.entries["conv1.weight"].file == "m.data"
+    assert read.tensors["conv1.weight"].file == "m.data"
     path.with_name("m.data").write_bytes(b"")
     with pytest.raises(Failure, match=r"ends beyond m\.data, which has 0 bytes"):
         open_checkpoint(path)
@@ -392,7 +392,7 @@ def test_writing_holds_a_tensor_at_a_time(format: str, tmp_path: Path) -> None:
     assert len(tensors.made) == 24
     assert tensors.most <= 2
     read = open_checkpoint(tmp_path / "w")
-    for name in read.entries:
+    for name in read.tensors:
         with count_bytes() as asked:
             assert read.array(name).max() == int(name)
         assert asked.total < 2 << 20

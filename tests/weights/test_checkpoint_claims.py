@@ -83,7 +83,7 @@ def test_the_shape_of_old_counts_where_a_blob_has_two(tmp_path: Path) -> None:
     """As Caffe itself decides, which looks at `shape` only where there is none of num, channels, height and width."""
     old = b"".join(varint(number << 3) + varint(size) for number, size in enumerate((1, 1, 3, 2), 1))
     read = opened(tmp_path / "w", field(1, b"net") + layer("fc", "InnerProduct", old + blob(VALUES)))
-    assert read.entries["fc.0"].shape == (1, 1, 3, 2)
+    assert read.tensors["fc.0"].shape == (1, 1, 3, 2)
     assert np.array_equal(read.array("fc.0"), VALUES.reshape(1, 1, 3, 2))
     assert "of 1x1x3x3 holds 6 values" in refused(
         tmp_path / "w",
@@ -96,7 +96,7 @@ def test_the_shape_of_old_counts_where_a_blob_has_two(tmp_path: Path) -> None:
 
 def read_all(path: Path, data: bytes) -> None:
     read = opened(path, data)
-    for name in read.entries:
+    for name in read.tensors:
         read.array(name)
 
 
@@ -166,7 +166,7 @@ def in_one_piece() -> dict[str, bytes]:
 @pytest.mark.parametrize("format", in_one_piece())
 def test_the_place_of_values_in_one_piece(format: str, tmp_path: Path) -> None:
     data = in_one_piece()[format]
-    (entry,) = opened(tmp_path / "w", data).entries.values()
+    (entry,) = opened(tmp_path / "w", data).tensors.values()
     assert data[entry.start : entry.end] == VALUES.tobytes()
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from resnetgen.errors import Exit, Failure
-from resnetgen.weights.checkpoint import open_checkpoint
-from resnetgen.weights.checkpoint import pickled as pickled_module
+from resnetgen.weights.checkpoint import open_checkpoint, pickle_vm
 from support.checkpoint_files import (
     Raw,
     call,
@@ -163,7 +162,7 @@ def test_a_pickle_takes_work_in_proportion_to_its_steps(name: str, path: Path) -
 
 def test_work_for_each_value_on_the_stack_is_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of the test above."""
-    machine = pickled_module._Machine
+    machine = pickle_vm._Machine
     pop = machine.pop
 
     def slow_pop(self: Any) -> Any:
@@ -176,7 +175,7 @@ def test_work_for_each_value_on_the_stack_is_seen(path: Path, monkeypatch: pytes
 
 
 def test_too_many_steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickled_module, "MAX_OPCODES", 1000)
+    monkeypatch.setattr(pickle_vm, "MAX_OPCODES", 1000)
     assert "it has more than 1,000 steps" in error(path, zip_of({"a/data.pkl": b"N0" * 501 + b"N."}))
 
 

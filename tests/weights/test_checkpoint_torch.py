@@ -70,7 +70,7 @@ def test_bfloat16(torch: Any, tmp_path: Path) -> None:
     save_file({"w": values}, tmp_path / "w.safetensors")
     for name in ("w.pth", "w.safetensors"):
         read = open_checkpoint(tmp_path / name)
-        assert read.entries["w"].dtype == "bfloat16"
+        assert read.tensors["w"].dtype == "bfloat16"
         assert np.array_equal(read.array("w"), values.float().numpy())
     assert np.array_equal(open_checkpoint(tmp_path / "w.pth").array("t"), values.T.float().numpy())
 
@@ -186,8 +186,8 @@ def test_safetensors(torch: Any, tmp_path: Path) -> None:
     library.save_file(state, tmp_path / "w", metadata={"format": "pt", "by": "a test"})
     read = open_checkpoint(tmp_path / "w")
     wanted = arrays(state)
-    same(read, {name: wanted[name] for name in read.entries})
-    assert read.entries.keys() == wanted.keys()
+    same(read, {name: wanted[name] for name in read.tensors})
+    assert read.tensors.keys() == wanted.keys()
     heads = {name: Head(values.dtype.name, values.shape) for name, values in wanted.items()}
     write_checkpoint(tmp_path / "ours", "safetensors", heads, wanted.items())
     found = library.load_file(tmp_path / "ours")

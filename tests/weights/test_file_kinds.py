@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure, Problem
 from resnetgen.weights.checkpoint import open_checkpoint
-from resnetgen.weights.checkpoint.pickled import load
+from resnetgen.weights.checkpoint.pickle_vm import load
 from support.checkpoint_files import call, glob, opened, pth, safetensors, tensor
 
 AGAIN = "with torch 1.6 or newer, torch.save(torch.load(FILE, weights_only=True), NEW) writes it anew"
@@ -108,7 +108,7 @@ def test_types_of_onnx(dtype: str, raw: bool, tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(model.SerializeToString())
     read = open_checkpoint(path)
-    (entry,) = read.entries.values()
+    (entry,) = read.tensors.values()
     assert (entry.dtype, entry.shape) == (dtype, (1, 3))
     found = read.array("x")
     assert found.dtype == kind
@@ -120,7 +120,7 @@ def test_types_of_npz(dtype: str, tmp_path: Path) -> None:
     values = np.array([[0, 1, 3]], dtype)
     np.savez(tmp_path / "w.npz", x=values)
     read = open_checkpoint(tmp_path / "w.npz")
-    assert read.entries["x"].dtype == dtype
+    assert read.tensors["x"].dtype == dtype
     assert np.array_equal(read.array("x").reshape(1, 3), values)
 
 
@@ -144,7 +144,7 @@ def test_types_of_torch(kind: str, order: str, tmp_path: Path) -> None:
     values = np.array([[0, 1, 3]], STORAGES[kind])
     data = values.astype(values.dtype.newbyteorder("<" if order == "little" else ">")).tobytes()
     read = opened(tmp_path / "w.pth", pth({"x": tensor(kind, "0", 3, (1, 3))}, {"0": data}, order))
-    assert read.entries["x"].dtype == STORAGES[kind]
+    assert read.tensors["x"].dtype == STORAGES[kind]
     assert np.array_equal(read.array("x").reshape(1, 3), values)
 
 
@@ -170,7 +170,7 @@ def test_types_of_safetensors(word: str, tmp_path: Path) -> None:
     values = np.array([[0, 1, 3]], SAFETENSORS[word])
     header = {"x": {"dtype": word, "shape": [1, 3], "data_offsets": [0, values.nbytes]}}
     read = opened(tmp_path / "w", safetensors(header, values.tobytes()))
-    assert read.entries["x"].dtype == SAFETENSORS[word]
+    assert read.tensors["x"].dtype == SAFETENSORS[word]
     assert np.array_equal(read.array("x").reshape(1, 3), values)
 
 

@@ -13,8 +13,8 @@ from resnetgen.formats.caffe.write import plan
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Add, Conv, Fc, Relu
 from resnetgen.spec.yaml import Scalar, parse
+from resnetgen.weights.name_patterns import _letter, parse_pattern, parse_templates
 from resnetgen.weights.names import NameMap, layer_names, load_name_map, make_name_map
-from resnetgen.weights.patterns import _letter, parse_pattern, parse_templates
 from support.helpers import bundled, compile_text, graph
 
 AUTHORS = [

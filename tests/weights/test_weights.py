@@ -26,7 +26,7 @@ from resnetgen.ir.graph import Graph
 from resnetgen.weights.draw import Drawing, keys
 from resnetgen.weights.initialise import Init, Initialised
 from resnetgen.weights.normal import normal
-from resnetgen.weights.source import Array, Key, Weights, checksum
+from resnetgen.weights.source import Array, Key, WeightSource, checksum
 from resnetgen.wire.fields import Field, Truncated, delimited, fields, varint
 from support.helpers import bundled, cells, compile_text, image, on_onnxruntime, random_weights, write_caffe, write_onnx
 from support.places import TESTS
@@ -38,7 +38,7 @@ def net() -> Graph:
     return cells(NET, "32x16x16")
 
 
-def digest(weights: Weights, order: Iterable[Key]) -> str:
+def digest(weights: WeightSource, order: Iterable[Key]) -> str:
     """Of all tensors by name, drawn in this order."""
     drawn = {key: weights.tensor(*key).tobytes() for key in order}
     return hashlib.sha256(b"".join(drawn[key] for key in sorted(drawn))).hexdigest()

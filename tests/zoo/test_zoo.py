@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnetgen.spec.find import bundled
-from resnetgen.zoo import INDEX, Entry, entries, index, markdown, measure
+from resnetgen.zoo import INDEX, ZooEntry, entries, index, markdown, measure
 from support.helpers import Run, network
 from support.places import ROOT
 
@@ -26,7 +26,7 @@ TRIED = ("darknet53", "googlenet", "resnet20_cifar", "resnet50_gn", "timm/ecares
 """Specs that the default run tries in every format and dialect; `pytest -m zoo` tries the others."""
 
 
-def known() -> dict[str, Entry]:
+def known() -> dict[str, ZooEntry]:
     return {entry.name: entry for entry in entries(bundled())}
 
 

@@ -24,7 +24,7 @@ from resnetgen.deploy.kserve.service import (
 from resnetgen.deploy.kserve.storage import require_storage_uri
 from resnetgen.deploy.ranges import RANGES, require_in_range
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.manifest import Entry
+from resnetgen.manifest import FileEntry
 from resnetgen.progress import Progress, Quiet
 from resnetgen.staging.files import staging
 
@@ -79,7 +79,7 @@ def deploy(
         output = stage.outputs[SERVICE]
         ready.publish()
         stage.publish()
-        entry = Entry(output.size, output.sha256, prepared.network.digest, {})
+        entry = FileEntry(output.size, output.sha256, prepared.network.digest, {})
         built = ready.built()
     return replace(built, files=built.files | {folder / SERVICE: entry})
 

@@ -9,17 +9,17 @@ from resnetgen.weights.assign import Naming
 from resnetgen.weights.names import load_name_map
 
 
-def blob_naming(graph: Graph, world: str | None) -> Naming:
+def blob_naming(graph: Graph, convention: str | None) -> Naming:
     """Return the naming `<layer>.<index of the blob>` of a graph, by a name map or by the paths of nodes.
 
     Raises Failure (exit 3) if the map does not name a node, or Caffe cannot express one.
     """
     found, fixed = {}, set()
-    for layer in lower(graph, load_name_map(world) if world else None).layers:
+    for layer in lower(graph, load_name_map(convention) if convention else None).layers:
         for number, blob in enumerate(layer.blobs):
             name = f"{layer.name}.{number}"
             if isinstance(blob, Weight):
                 found[name] = (layer.node, blob.parameter)
             else:
                 fixed.add(name)
-    return Naming(world, found, frozenset(fixed))
+    return Naming(convention, found, frozenset(fixed))

@@ -22,7 +22,7 @@ from resnetgen.render import quoted, template
 from resnetgen.staging.files import Create, Output
 from resnetgen.weights.draw import Drawing, Drawn, keys, payload
 from resnetgen.weights.names import NameMap
-from resnetgen.weights.source import Array, Key, Weights
+from resnetgen.weights.source import Array, Key, WeightSource
 from resnetgen.wire.fields import delimited
 
 MAX_PROTOBUF = 2**31 - 1
@@ -71,7 +71,7 @@ def plan(
 
 def write_caffemodel(
     planned: CaffePlan,
-    weights: Weights,
+    weights: WeightSource,
     path: Path,
     progress: Progress = lambda _: None,
     create: Create = Output,

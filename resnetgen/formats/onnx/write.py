@@ -20,7 +20,7 @@ from resnetgen.preprocess import Preprocess
 from resnetgen.profiles import DEFAULT_OPSET, Profile
 from resnetgen.staging.files import Create, Output
 from resnetgen.weights.draw import Drawing, keys, payload
-from resnetgen.weights.source import Array, Stored, Weights, checksum
+from resnetgen.weights.source import Array, Stored, WeightSource, checksum
 
 MAX_PROTOBUF = 2**31 - 2
 """Largest message in bytes that ONNX Runtime reads; of one byte more, which protobuf allows, it reports that parsing
@@ -125,7 +125,7 @@ def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
 
 def write(
     planned: OnnxPlan,
-    weights: Weights | Drawing,
+    weights: WeightSource | Drawing,
     path: Path,
     progress: Progress = lambda _: None,
     create: Create = Output,
@@ -157,7 +157,7 @@ Named = tuple[str, tuple[int, ...], Stored]
 """Name of an initializer, its shape and its values."""
 
 
-def _tensors(planned: OnnxPlan, weights: Weights | Drawing, checksums: dict[str, int]) -> Iterator[Named]:
+def _tensors(planned: OnnxPlan, weights: WeightSource | Drawing, checksums: dict[str, int]) -> Iterator[Named]:
     drawing = weights if isinstance(weights, Drawing) else Drawing(weights, planned.shapes)
     for key, values, check in drawing:
         name, shape = initializer(*key), planned.shapes[key]

@@ -4,14 +4,14 @@ This package knows no graph, spec or target; a file is a list of named tensors. 
 by the suffix. Files are not trusted: every size is checked against the file before memory is allocated for it.
 """
 
-from resnetgen.weights.checkpoint.entry import Checkpoint, Entry
+from resnetgen.weights.checkpoint.contents import Checkpoint, TensorInfo
 from resnetgen.weights.checkpoint.open import open_checkpoint
 from resnetgen.weights.checkpoint.write import Head, write_checkpoint, write_npz, write_safetensors
 
 __all__ = [
     "Checkpoint",
-    "Entry",
     "Head",
+    "TensorInfo",
     "open_checkpoint",
     "write_checkpoint",
     "write_npz",

@@ -14,7 +14,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, Z
 
 from msgspec import Struct
 
-from resnetgen.weights.checkpoint.entry import MAX_TENSORS
+from resnetgen.weights.checkpoint.contents import MAX_TENSORS
 from resnetgen.wire.access import Place, Ranges
 
 MAX_MEMBERS = MAX_TENSORS + 1000

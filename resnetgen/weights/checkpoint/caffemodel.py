@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from resnetgen.formats.caffe.model.caffemodel import Caffemodel, StoredLayer
-from resnetgen.weights.checkpoint.entry import Contents, Entry
+from resnetgen.weights.checkpoint.contents import Contents, TensorInfo
 from resnetgen.wire.access import Ranges
 from resnetgen.wire.dtypes import Values
 from resnetgen.wire.fields import Truncated
@@ -51,7 +51,7 @@ def _add(contents: Contents, reader: Caffemodel, layer: StoredLayer) -> None:
             raise ranges.refuse(what, place)
         factor = blobs.pop().values.load(ranges, ())
     for index, blob in enumerate(blobs):
-        entry = Entry(f"{name}.{index}", blob.values.dtype, blob.shape)
+        entry = TensorInfo(f"{name}.{index}", blob.values.dtype, blob.shape)
         load = partial(blob.values.load, ranges, blob.shape)
         if factor is None or factor == 1:
             start, end = blob.values.place()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from resnetgen.weights.checkpoint.archive import Member, inflating, verify
-from resnetgen.weights.checkpoint.entry import Contents, Entry
+from resnetgen.weights.checkpoint.contents import Contents, TensorInfo
 from resnetgen.wire.access import Ranges
 from resnetgen.wire.dtypes import DTYPES, MAX_RANK, Order, Values, loaded, stored
 
@@ -64,7 +64,7 @@ def _add(contents: Contents, member: Member) -> None:
     order: Order = ">" if described.byteorder == ">" else "<"
     start, end = (0, 0) if member.is_deflated or is_fortran else (member.start + skip, member.place[1])
     load = partial(_load, ranges, member, head[:skip], dtype, order, shape, is_fortran)
-    contents.add(Entry(name, dtype, shape, start, end), load)
+    contents.add(TensorInfo(name, dtype, shape, start, end), load)
 
 
 def _head(ranges: Ranges, member: Member) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resnetgen.formats.onnx.model.tensors import TensorReader, is_graph, read_tensors
-from resnetgen.weights.checkpoint.entry import Contents, Entry
+from resnetgen.weights.checkpoint.contents import Contents, TensorInfo
 from resnetgen.wire.access import Ranges
 
 __all__ = ["is_graph", "read"]
@@ -21,5 +21,5 @@ def read(ranges: Ranges) -> Contents:
         if not tensor.dtype:
             tensor.load()  # raises Failure: its type is not read
         place = (tensor.start, tensor.end, tensor.file)
-        contents.add(Entry(tensor.name, tensor.dtype, tensor.shape, *place), tensor.load)
+        contents.add(TensorInfo(tensor.name, tensor.dtype, tensor.shape, *place), tensor.load)
     return contents

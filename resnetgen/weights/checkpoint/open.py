@@ -7,8 +7,8 @@ from pathlib import Path
 
 from resnetgen.weights.checkpoint import npz, onnx, safetensors, torch
 from resnetgen.weights.checkpoint.archive import read_members
-from resnetgen.weights.checkpoint.entry import Checkpoint, Contents
-from resnetgen.weights.checkpoint.foreign import HEAD, kind
+from resnetgen.weights.checkpoint.contents import Checkpoint, Contents
+from resnetgen.weights.checkpoint.magic import HEAD_BYTES, match_magic
 from resnetgen.wire.access import Ranges
 from resnetgen.wire.fields import Truncated
 from resnetgen.wire.messages import Messages
@@ -25,13 +25,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
     ranges = Ranges(path)
     name, read = _format(ranges)
     contents = read()
-    if not contents.entries:
+    if not contents.tensors:
         raise ranges.refuse("it holds no weights")
     return Checkpoint(name, contents)
 
 
 def _format(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
-    head = ranges.bytes(0, HEAD)
+    head = ranges.bytes(0, HEAD_BYTES)
     if not head:
         raise ranges.refuse("it is empty", hint=_HINT)
     if head.startswith(b"PK\3\4"):
@@ -39,7 +39,7 @@ def _format(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
     # A header of at most 16 MiB leaves bytes 5 to 7 of its length zero; in a protobuf message they would be text.
     if head[5:8] == bytes(3) and head[8:9] == b"{":
         return "safetensors", lambda: safetensors.read(ranges)
-    if foreign := kind(head):
+    if foreign := match_magic(head):
         raise ranges.refuse(foreign.what, hint=foreign.hint)
     return _message(ranges)
 

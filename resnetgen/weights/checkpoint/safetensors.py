@@ -12,7 +12,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from resnetgen.weights.checkpoint.entry import MAX_TENSORS, Contents, Entry
+from resnetgen.weights.checkpoint.contents import MAX_TENSORS, Contents, TensorInfo
 from resnetgen.wire.access import Ranges
 from resnetgen.wire.dtypes import MAX_RANK, show_shape, width
 
@@ -93,7 +93,7 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _entry(ranges: Ranges, name: str, value: Any, data: int) -> Entry:
+def _entry(ranges: Ranges, name: str, value: Any, data: int) -> TensorInfo:
     called = f"the tensor {name[:100]!r}"
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise ranges.refuse(f"{called} does not have the keys dtype, shape and data_offsets", (8, data))
@@ -108,7 +108,7 @@ def _entry(ranges: Ranges, name: str, value: Any, data: int) -> Entry:
         raise ranges.refuse(f"{called} ends beyond the file, which has {ranges.size:,} bytes", (start, end))
     if end - start != prod(shape) * width(dtype):
         raise ranges.refuse(f"{called} of {show_shape(tuple(shape))} {dtype} holds {end - start:,} bytes", (start, end))
-    return Entry(name, dtype, tuple(shape), start, end)
+    return TensorInfo(name, dtype, tuple(shape), start, end)
 
 
 def _are_sizes(value: Any) -> bool:

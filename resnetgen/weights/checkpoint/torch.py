@@ -14,10 +14,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from resnetgen.weights.checkpoint.archive import Member, read_member, verify
-from resnetgen.weights.checkpoint.entry import Contents, Entry
-from resnetgen.weights.checkpoint.pickled import BadPickle
-from resnetgen.weights.checkpoint.rebuild import UNTYPED, Tensor, rebuild
-from resnetgen.weights.checkpoint.states import choose, unwrap
+from resnetgen.weights.checkpoint.contents import Contents, TensorInfo
+from resnetgen.weights.checkpoint.pickle_vm import BadPickle
+from resnetgen.weights.checkpoint.state_dict import choose, unwrap
+from resnetgen.weights.checkpoint.torch_tensors import UNTYPED, ClaimedTensor, load_tensors
 from resnetgen.wire.access import Ranges
 from resnetgen.wire.dtypes import Order, Values, loaded, show_shape, stored, width
 
@@ -38,7 +38,7 @@ def read(ranges: Ranges, members: Mapping[str, Member]) -> Contents:
     if order not in (b"little", b"big"):
         raise ranges.refuse(f"its byte order is {order!r}", members[f"{folder}byteorder"].place)
     try:
-        tensors = choose(rebuild(read_member(ranges, pickle, MAX_PICKLE)))
+        tensors = choose(load_tensors(read_member(ranges, pickle, MAX_PICKLE)))
     except BadPickle as error:
         hint = "torch.save(model.state_dict(), NEW) writes tensors alone"
         raise ranges.refuse(f"its pickle cannot be read: {error}", pickle.place, hint) from None
@@ -58,7 +58,7 @@ class _Reader:
         self._folder = folder
         self._order = order
 
-    def add(self, contents: Contents, name: str, tensor: Tensor) -> None:
+    def add(self, contents: Contents, name: str, tensor: ClaimedTensor) -> None:
         called = f"the tensor {name[:200]!r}"
         member = self._members.get(f"{self._folder}{tensor.storage.key}")
         if member is None:
@@ -82,10 +82,10 @@ class _Reader:
             raise self._ranges.refuse(what, member.place)
         start = member.start + tensor.offset * size
         place = (start, start + span * size) if _is_contiguous(tensor) else (0, 0)
-        entry = Entry(name, tensor.dtype, tensor.shape, *place)
+        entry = TensorInfo(name, tensor.dtype, tensor.shape, *place)
         contents.add(entry, partial(self._load, tensor, member, start, span))
 
-    def _load(self, tensor: Tensor, member: Member, start: int, span: int) -> Values:
+    def _load(self, tensor: ClaimedTensor, member: Member, start: int, span: int) -> Values:
         values = np.empty(span, stored(tensor.dtype, self._order))
         check = self._ranges.fill(values, start)
         if (start, start + values.nbytes) == member.place:
@@ -96,14 +96,14 @@ class _Reader:
         return as_strided(values, tensor.shape, [stride * values.itemsize for stride in tensor.strides]).copy("C")
 
 
-def _span(tensor: Tensor) -> int:
+def _span(tensor: ClaimedTensor) -> int:
     """Return the number of elements of the storage from the tensor's first to its last."""
     if 0 in tensor.shape:
         return 0
     return 1 + sum((dim - 1) * stride for dim, stride in zip(tensor.shape, tensor.strides, strict=True))
 
 
-def _is_contiguous(tensor: Tensor) -> bool:
+def _is_contiguous(tensor: ClaimedTensor) -> bool:
     step = 1
     for dim, stride in zip(reversed(tensor.shape), reversed(tensor.strides), strict=True):
         if dim > 1 and stride != step:

@@ -17,7 +17,7 @@ from fuzz.target import MIB, Target
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.verification import arrays
 from resnetgen.weights.checkpoint import open_checkpoint
-from resnetgen.weights.checkpoint.pickled import BadPickle, load
+from resnetgen.weights.checkpoint.pickle_vm import BadPickle, load
 from support.checkpoint_files import CAFFE, FILES, TENSORS, blob, field, layer, legacy_blob, v1_layer
 
 _MEMORY = 40 * MIB
@@ -29,7 +29,7 @@ def parse_checkpoint(data: bytes, folder: Path) -> None:
     path = folder / "weights"
     path.write_bytes(data)
     read = open_checkpoint(path)
-    for name, entry in read.entries.items():
+    for name, entry in read.tensors.items():
         assert read.array(name).shape == entry.shape
 
 

@@ -12,7 +12,7 @@ from fuzz.mutate.octets import mostly
 from fuzz.target import Target
 from resnetgen.errors import Exit
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import Source, load_pretrained
+from resnetgen.pretrained import CheckpointSource, load_pretrained
 from resnetgen.weights.initialise import Initialised
 
 _MAX_WARNING = 2000
@@ -32,7 +32,7 @@ def compare(data: bytes, folder: Path) -> None:
     path.write_bytes(data)
     network = _residual()
     drawn = Initialised(network.graph)
-    found = load_pretrained(Source(path, reinit=("head",)), network.spec, network.graph, drawn)
+    found = load_pretrained(CheckpointSource(path, reinit=("head",)), network.spec, network.graph, drawn)
     assert all(line.isprintable() and len(line) < _MAX_WARNING for line in found.warnings)
 
 

@@ -14,7 +14,7 @@ from resnetgen import manifest
 from resnetgen.errors import Exit
 from resnetgen.formats.onnx.model.schema import ModelProto
 from resnetgen.labels import read_labels
-from resnetgen.manifest import MANIFEST, Entry
+from resnetgen.manifest import MANIFEST, FileEntry
 from resnetgen.predict.folder import PREPROCESS, read_folder
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load_file
@@ -79,7 +79,7 @@ def parse_manifest(data: bytes, folder: Path) -> None:
     (folder / MANIFEST).write_bytes(data)
     try:
         origin.of_caffe(prototxt)
-        manifest.updated(folder, _spec(), {"new.onnx": Entry(1, "0", "0", {})})
+        manifest.updated(folder, _spec(), {"new.onnx": FileEntry(1, "0", "0", {})})
     finally:
         (folder / MANIFEST).unlink()
 

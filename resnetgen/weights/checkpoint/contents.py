@@ -20,13 +20,13 @@ _REUSE = 4
 """Limit of the tensors' total size as a multiple of the file's: tied weights share bytes, usually two tensors. Without
 this limit a small file could refer to the same bytes a hundred thousand times."""
 _SLACK = 1 << 20
-"""Bytes that may always be shared: a tensor of a few values takes less than its entry in the file."""
+"""Bytes that may always be shared: a tensor of a few values takes less than its tensor in the file."""
 
 Load = Callable[[], Values]
 """Function that reads the values of a tensor, each time anew."""
 
 
-class Entry(Struct, frozen=True):
+class TensorInfo(Struct, frozen=True):
     """A tensor of a file. Bytes `start` to `end` are its values if they are contiguous and in order, else both
     are 0."""
 
@@ -55,34 +55,34 @@ class Contents(Struct):
     ranges: Ranges
     capacity: int
     """Bytes of values that the file can hold."""
-    entries: dict[str, Entry] = field(default_factory=dict)
+    tensors: dict[str, TensorInfo] = field(default_factory=dict)
     loads: dict[str, Load] = field(default_factory=dict)
     layers: dict[str, str] = field(default_factory=dict)
     _named: int = 0
 
-    def add(self, entry: Entry, load: Load) -> None:
+    def add(self, tensor: TensorInfo, load: Load) -> None:
         """Add a tensor. Raises Failure (exit 4) for a duplicate or invalid name, an invalid shape, and above a
         limit."""
-        place = (entry.start, entry.end) if entry.end and not entry.file else None
-        if not 0 < len(entry.name) <= MAX_NAME:
-            raise self.refuse(f"a tensor's name has {len(entry.name):,} characters, not 1 to {MAX_NAME:,}", place)
-        if not entry.name.isprintable():  # it will be printed, in an error if nowhere else
-            raise self.refuse(f"the tensor {entry.name!r} has a name that cannot be printed", place)
-        if entry.name in self.entries:
-            raise self.refuse(f"two tensors are called {entry.name!r}", place)
-        if len(self.entries) == MAX_TENSORS:
+        place = (tensor.start, tensor.end) if tensor.end and not tensor.file else None
+        if not 0 < len(tensor.name) <= MAX_NAME:
+            raise self.refuse(f"a tensor's name has {len(tensor.name):,} characters, not 1 to {MAX_NAME:,}", place)
+        if not tensor.name.isprintable():  # it will be printed, in an error if nowhere else
+            raise self.refuse(f"the tensor {tensor.name!r} has a name that cannot be printed", place)
+        if tensor.name in self.tensors:
+            raise self.refuse(f"two tensors are called {tensor.name!r}", place)
+        if len(self.tensors) == MAX_TENSORS:
             raise self.refuse(f"it has more than {MAX_TENSORS:,} tensors")
-        if len(entry.shape) > MAX_RANK or any(dim < 0 for dim in entry.shape):
-            raise self.refuse(f"the tensor {entry.name!r} has no sensible shape", place)
+        if len(tensor.shape) > MAX_RANK or any(dim < 0 for dim in tensor.shape):
+            raise self.refuse(f"the tensor {tensor.name!r} has no sensible shape", place)
         # A tensor without elements may claim anything for its other axes, and numpy multiplies those.
-        if prod(max(dim, 1) for dim in entry.shape) * width(entry.dtype) > max(self.capacity, _SLACK):
-            what = f"the tensor {entry.name!r} claims {show_shape(entry.shape)}, more than the file can hold"
+        if prod(max(dim, 1) for dim in tensor.shape) * width(tensor.dtype) > max(self.capacity, _SLACK):
+            what = f"the tensor {tensor.name!r} claims {show_shape(tensor.shape)}, more than the file can hold"
             raise self.refuse(what, place)
-        self._named += entry.nbytes
+        self._named += tensor.nbytes
         if self._named > _REUSE * self.capacity + _SLACK:
             raise self.refuse("its tensors name the same bytes over and over", place)
-        self.entries[entry.name] = entry
-        self.loads[entry.name] = load
+        self.tensors[tensor.name] = tensor
+        self.loads[tensor.name] = load
 
     def refuse(self, what: str, place: Place | None = None) -> Failure:
         return self.ranges.refuse(what, place)
@@ -95,7 +95,7 @@ class Checkpoint:
         self.path: Path = contents.ranges.path
         self.format = format
         """caffemodel, onnx, safetensors, torch or npz."""
-        self.entries = contents.entries
+        self.tensors = contents.tensors
         """Tensors by name, in the file's order."""
         self.layers = contents.layers
         """Layer name -> its type, for layers with tensors; empty unless the file is a caffemodel."""

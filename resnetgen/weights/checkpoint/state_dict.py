@@ -7,15 +7,15 @@ from itertools import islice
 from math import prod
 from typing import Any
 
-from resnetgen.weights.checkpoint.pickled import BadPickle
-from resnetgen.weights.checkpoint.rebuild import Tensor
+from resnetgen.weights.checkpoint.pickle_vm import BadPickle
+from resnetgen.weights.checkpoint.torch_tensors import ClaimedTensor
 
 _WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes that DataParallel and torch.compile put before every name."""
 _MAX_LISTED = 20
 
 
-def choose(value: Any) -> dict[str, Tensor]:
+def choose(value: Any) -> dict[str, ClaimedTensor]:
     """Return the dict of tensors: the value itself, or the dict under one of its keys (`state_dict`, `model`).
 
     Raises BadPickle if there is none, or if there are several, of which any could be meant.
@@ -33,7 +33,7 @@ def choose(value: Any) -> dict[str, Tensor]:
     return states[0][1]
 
 
-def unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def unwrap(tensors: dict[str, ClaimedTensor]) -> dict[str, ClaimedTensor]:
     """Remove the prefix that all names have because the network was wrapped when it was saved."""
     for prefix in _WRAPPERS * 2:
         if all(name.startswith(prefix) for name in tensors):
@@ -41,11 +41,11 @@ def unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _tensors(values: Mapping[Any, Any]) -> dict[str, Tensor]:
-    return {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, Tensor)}
+def _tensors(values: Mapping[Any, Any]) -> dict[str, ClaimedTensor]:
+    return {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, ClaimedTensor)}
 
 
-def _are_weights(tensors: Mapping[str, Tensor]) -> bool:
+def _are_weights(tensors: Mapping[str, ClaimedTensor]) -> bool:
     """Return True if any tensor has more than one element. A single number may be saved next to the weights: the best
     accuracy so far."""
     return any(prod(tensor.shape) > 1 for tensor in tensors.values())

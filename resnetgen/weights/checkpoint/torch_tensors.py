@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from resnetgen.weights.checkpoint.pickled import IGNORED, BadPickle, Call, load
+from resnetgen.weights.checkpoint.pickle_vm import IGNORED, BadPickle, Call, load
 from resnetgen.wire.dtypes import DTYPES, MAX_RANK
 
 _STORAGES = {
@@ -56,7 +56,7 @@ class Storage(Struct, frozen=True):
     elements: int
 
 
-class Tensor(Struct, frozen=True):
+class ClaimedTensor(Struct, frozen=True):
     """A tensor as the pickle claims it, not yet checked against the file."""
 
     storage: Storage
@@ -68,7 +68,7 @@ class Tensor(Struct, frozen=True):
     """True if it is a lazily negated or conjugated view."""
 
 
-def rebuild(pickle: bytes) -> Any:
+def load_tensors(pickle: bytes) -> Any:
     """Return the value of a pickle, with a Tensor for each tensor. Raises BadPickle."""
     return load(pickle, _CALLS, _NAMES, _storage)
 
@@ -80,22 +80,22 @@ def _storage(identity: Any) -> Storage:
     raise BadPickle("it is damaged: a storage is not what it should be")
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> Tensor:
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> ClaimedTensor:
     """Return a tensor. `more` is: requires_grad, hooks, and for a view its pending operations."""
     view = len(more) > 2 and bool(more[2])
     if not isinstance(storage, Storage):
         raise BadPickle("it is damaged: a tensor has no storage")
-    return _checked(Tensor(storage, storage.dtype, offset, shape, strides, view))
+    return _checked(ClaimedTensor(storage, storage.dtype, offset, shape, strides, view))
 
 
-def _typed_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> Tensor:
+def _typed_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> ClaimedTensor:
     """Return a tensor of an untyped storage, as newer types have it; the type comes after the hooks."""
     if not isinstance(storage, Storage) or len(more) < 3 or not isinstance(more[2], _Type):
         raise BadPickle("it is damaged: a tensor has no storage or no type")
-    return _checked(Tensor(storage, more[2].dtype, offset, shape, strides, any(more[3:])))
+    return _checked(ClaimedTensor(storage, more[2].dtype, offset, shape, strides, any(more[3:])))
 
 
-def _checked(tensor: Tensor) -> Tensor:
+def _checked(tensor: ClaimedTensor) -> ClaimedTensor:
     for sizes in ((tensor.offset,), tensor.shape, tensor.strides):
         if not isinstance(sizes, tuple) or len(sizes) > MAX_RANK or any(type(n) is not int or n < 0 for n in sizes):
             raise BadPickle("it is damaged: a tensor's offset, shape or strides are no sizes")

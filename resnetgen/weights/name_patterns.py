@@ -27,7 +27,7 @@ _FIELD = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
 _WORD = re.compile(rf"(?:{_FIELD.pattern}|\S)+")
 
 
-class Pattern(Struct, frozen=True):
+class PathPattern(Struct, frozen=True):
     """Pattern of paths, `conv{s}_x/{b}/add`, as a regular expression."""
 
     expression: re.Pattern[str]
@@ -38,7 +38,7 @@ class Pattern(Struct, frozen=True):
         return {name: int(digits) for name, digits in found.groupdict().items()} if found else None
 
 
-class Template(Struct, frozen=True):
+class NameTemplate(Struct, frozen=True):
     """Template of a name, `layer{$s - 1}.{b}`: pieces of text, each followed by an optional expression and its
     style."""
 
@@ -52,19 +52,19 @@ class Template(Struct, frozen=True):
         )
 
 
-def parse_pattern(scalar: Scalar) -> Pattern:
+def parse_pattern(scalar: Scalar) -> PathPattern:
     source, at = "", 0
     for field in _FIELD.finditer(scalar.text):
         digits = field[2].replace(",", "|") if field[2] else "[0-9]+"
         source += f"{re.escape(scalar.text[at : field.start()])}(?P<{field[1]}>{digits})"
         at = field.end()
-    return Pattern(re.compile(source + re.escape(scalar.text[at:])))
+    return PathPattern(re.compile(source + re.escape(scalar.text[at:])))
 
 
-def parse_templates(scalar: Scalar) -> tuple[Template, ...]:
+def parse_templates(scalar: Scalar) -> tuple[NameTemplate, ...]:
     """Return the templates of a scalar, one for each of its words: one for each layer of a node. Raises Failure (exit
     3)."""
-    return tuple(Template(tuple(_pieces(scalar, *word.span()))) for word in _WORD.finditer(scalar.text))
+    return tuple(NameTemplate(tuple(_pieces(scalar, *word.span()))) for word in _WORD.finditer(scalar.text))
 
 
 def _pieces(scalar: Scalar, start: int, end: int) -> Iterator[tuple[str, Expression | None, str]]:
