@@ -33,6 +33,7 @@ _STEPS = {
     "lower",
     "lower_ops",
     "model",
+    "patterns",
     "read",
     "text",
     "validate",
@@ -89,7 +90,7 @@ def modules() -> Iterator[tuple[str, str]]:
     `formats/*` after its step, and one that handles a file format, an engine or a server after that."""
     for file in sorted(PACKAGE.rglob("*.py")):
         room, name = file.parent.relative_to(PACKAGE), file.stem
-        is_step = room.parts[:1] == ("formats",) and len(room.parts) > 1 and name in _STEPS
+        is_step = room.parts[:1] == ("formats",) and name in _STEPS
         if not (name.startswith("__") or room.parts[:1] == ("cli",) or is_step or name in _PRODUCTS):
             yield name, room.as_posix()
 
