@@ -20,6 +20,10 @@ Output: TypeAlias = Hashable
 """Output of a layer, by whatever the net calls it: a tensor's name, or the layer's position and the output's index."""
 
 
+_MAX_INPUTS = 100
+"""Limit of inputs that a pattern with `rest` matches: the matcher is recursive."""
+
+
 class Net(Protocol):
     """Layers or nodes of a file, by their position in topological order."""
 
@@ -133,6 +137,8 @@ def _call(call: Call, at: int, found: Match) -> Iterator[Match]:
     if net.type(at) != call.type or any(net.value(at, name) != value for name, value in call.where.items()):
         return
     outputs, inputs = net.inputs(at), call.inputs
+    if call.rest and len(outputs) > _MAX_INPUTS:
+        return
     if call.rest:
         inputs += inputs[-1:] * (len(outputs) - len(inputs))
     if len(inputs) == len(outputs):

@@ -18,7 +18,7 @@ class Layers:
 
     def __init__(self, model: Model, shapes: dict[Output, Shape]) -> None:
         self.model = model
-        self.batch = int(model.image[0]) if model.image else 1
+        self.batch = max(1, model.image[0]) if model.image else 1
         """Number of images in the input."""
         self._shapes = shapes
         self._asked: set[tuple[int, str]] = set()
@@ -80,11 +80,11 @@ def layer_op(layers: Layers, at: int) -> Op:
         case "BatchNorm":
             if not get("use_global_stats"):
                 raise unsupported("it uses the statistics of its batch", "use_global_stats: true uses stored ones")
-            return ops.BatchNorm(shortest(get("eps")))
+            return ops.BatchNorm(real(layers, at, "eps"))
         case "Scale":
             raise unsupported("it is neither part of a norm nor a gate")
         case "ReLU":
-            slope = shortest(get("negative_slope"))
+            slope = real(layers, at, "negative_slope")
             return ops.LeakyRelu(slope) if slope else ops.Relu()
         case "ReLU6":
             return ops.Relu6()
@@ -97,9 +97,9 @@ def layer_op(layers: Layers, at: int) -> Op:
         case "Sigmoid":
             return ops.Sigmoid()
         case "Dropout":
-            return ops.Dropout(shortest(get("dropout_ratio")))
+            return ops.Dropout(real(layers, at, "dropout_ratio"))
         case "LRN":
-            op = ops.Lrn(get("local_size"), *(shortest(get(name)) for name in ("alpha", "beta", "k")))
+            op = ops.Lrn(get("local_size"), *(real(layers, at, name) for name in ("alpha", "beta", "k")))
             return only(op, norm_region=Word("ACROSS_CHANNELS"))
         case "Pooling":
             return pooling(layers, at)
@@ -125,6 +125,14 @@ _TYPES = (
     *("Slice", "Softmax", "Split", "Swish", "TanH"),
 )
 """Types of layers that are read, also those that are only part of an op."""
+
+
+def real(layers: Layers, at: int, name: str) -> float:
+    """Return a real number by its shortest decimal."""
+    value = layers.value(at, name)
+    if not isinstance(value, int | float):
+        raise unsupported(f"its {name} is no number")
+    return shortest(value)
 
 
 def pair(layers: Layers, at: int, name: str) -> Pair:

@@ -7,11 +7,10 @@ from typing import Any, TypeAlias, cast
 
 from msgspec.structs import replace
 
-from resnetgen.formats.caffe.lift_ops import Layers, pair, pooling
+from resnetgen.formats.caffe.lift_ops import Layers, pair, pooling, real
 from resnetgen.formats.patterns import Call, Leaf, Match, Pattern
 from resnetgen.formats.values import Word
 from resnetgen.ir import ops
-from resnetgen.ir.canonical import shortest
 from resnetgen.ir.ops import Op, Pair, Shape
 
 Lines: TypeAlias = tuple[int, ...]
@@ -26,6 +25,10 @@ def _layers(match: Match) -> Layers:
     return cast(Layers, match.net)
 
 
+def _real(match: Match, part: str, name: str) -> float:
+    return real(_layers(match), match.parts[part], name)
+
+
 def _pair(match: Match, part: str, name: str) -> Pair:
     return pair(_layers(match), match.parts[part], name)
 
@@ -35,7 +38,7 @@ def _pooling(match: Match) -> Op:
 
 
 def _batchnorm(match: Match) -> Op:
-    return ops.BatchNorm(shortest(match.value("BatchNorm", "eps")))
+    return ops.BatchNorm(_real(match, "BatchNorm", "eps"))
 
 
 # Without a bias, beta is zero.
@@ -98,7 +101,7 @@ def _groupnorm(match: Match) -> Op | None:
     first, count, *rest = grouped
     if first != (0 if norm == "MVN" else 1) or rest != [-1, shape[2]] or count < 1 or count % batch:
         return None
-    return ops.GroupNorm(count // batch, shortest(match.value(norm, "eps")))
+    return ops.GroupNorm(count // batch, _real(match, norm, "eps"))
 
 
 def _grouped(norm: str, where: dict[str, Any]) -> Pattern:

@@ -17,7 +17,7 @@ from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.formats.caffe.model.fields import fields_of
 from resnetgen.formats.caffe.model.schema import known_fields, message, number
 from resnetgen.formats.caffe.model.text import Field as TextField
-from resnetgen.formats.caffe.model.upgrade import TYPES, upgraded
+from resnetgen.formats.caffe.model.upgrade import name_of_today, upgraded
 from resnetgen.wire.access import Ranges
 from resnetgen.wire.dtypes import MAX_RANK, show_shape
 from resnetgen.wire.fields import Field, Truncated
@@ -128,7 +128,7 @@ class Caffemodel:
 
     def _old_type(self, field: Field) -> str:
         value = self._messages.integers(field)[-1]
-        return TYPES.get(known_fields("V1LayerParameter")["type"].words.get(value, ""), f"V1 type {value}")
+        return name_of_today(known_fields("V1LayerParameter")["type"].words.get(value, "")) or f"V1 type {value}"
 
     def blob(self, blob: Field, name: str) -> StoredBlob:
         """Locate the values of a blob; `name` is its name in an error."""

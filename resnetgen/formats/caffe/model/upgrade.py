@@ -4,53 +4,28 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
+from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.escape import escape
 from resnetgen.formats.caffe.model.fields import typed
 from resnetgen.formats.caffe.model.schema import known_fields
 from resnetgen.formats.caffe.model.text import Field, Kind, Message, Scalar
 
-TYPES = {
-    "ABSVAL": "AbsVal",
-    "ACCURACY": "Accuracy",
-    "ARGMAX": "ArgMax",
-    "BNLL": "BNLL",
-    "CONCAT": "Concat",
-    "CONTRASTIVE_LOSS": "ContrastiveLoss",
-    "CONVOLUTION": "Convolution",
-    "DATA": "Data",
-    "DECONVOLUTION": "Deconvolution",
-    "DROPOUT": "Dropout",
-    "DUMMY_DATA": "DummyData",
-    "ELTWISE": "Eltwise",
-    "EUCLIDEAN_LOSS": "EuclideanLoss",
-    "EXP": "Exp",
-    "FLATTEN": "Flatten",
-    "HDF5_DATA": "HDF5Data",
-    "HDF5_OUTPUT": "HDF5Output",
-    "HINGE_LOSS": "HingeLoss",
-    "IM2COL": "Im2col",
-    "IMAGE_DATA": "ImageData",
-    "INFOGAIN_LOSS": "InfogainLoss",
-    "INNER_PRODUCT": "InnerProduct",
-    "LRN": "LRN",
-    "MEMORY_DATA": "MemoryData",
-    "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss",
-    "MVN": "MVN",
-    "POOLING": "Pooling",
-    "POWER": "Power",
-    "RELU": "ReLU",
-    "SIGMOID": "Sigmoid",
-    "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss",
-    "SILENCE": "Silence",
-    "SLICE": "Slice",
-    "SOFTMAX": "Softmax",
-    "SOFTMAX_LOSS": "SoftmaxWithLoss",
-    "SPLIT": "Split",
-    "TANH": "TanH",
-    "THRESHOLD": "Threshold",
-    "WINDOW_DATA": "WindowData",
-}
-"""Type of a V1 layer -> its type today."""
+_NAMES = (
+    *("AbsVal", "Accuracy", "ArgMax", "BNLL", "Concat", "ContrastiveLoss", "Convolution", "Data", "Deconvolution"),
+    *("Dropout", "DummyData", "Eltwise", "EuclideanLoss", "Exp", "Flatten", "HDF5Data", "HDF5Output", "HingeLoss"),
+    *("Im2col", "ImageData", "InfogainLoss", "InnerProduct", "LRN", "MVN", "MemoryData", "MultinomialLogisticLoss"),
+    *("Pooling", "Power", "ReLU", "Sigmoid", "SigmoidCrossEntropyLoss", "Silence", "Slice", "Softmax", "Split"),
+    *("TanH", "Threshold", "WindowData"),
+)
+
+
+def name_of_today(word: str) -> str:
+    """Return the name of a V1 layer's type as it is written today, `InnerProduct` for INNER_PRODUCT; empty for an
+    unknown one."""
+    plain = word.replace("_", "").lower()
+    return "SoftmaxWithLoss" if word == "SOFTMAX_LOSS" else {name.lower(): name for name in _NAMES}.get(plain, "")
+
+
 _PARAMETERS = {"param": "name", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
 """List of a V1 layer, with one element for each blob -> field of today's `param`."""
 
@@ -76,15 +51,12 @@ def upgraded(layer: Field) -> Field:
 
 def type_of(field: Field) -> str:
     """Return the type of a V1 layer as it is called today. Raises Failure (exit 4) for an unknown one."""
-    name = str(getattr(typed(field, known_fields("V1LayerParameter")["type"]), "text", ""))
-    if name not in TYPES:
-        raise _unknown(name, field)
-    return TYPES[name]
-
-
-def _unknown(name: str, field: Field) -> Failure:
-    message, hint = f"no type of a V1 layer is called {name[:200]}", did_you_mean(name, TYPES)
-    return fail(Exit.MODEL, Code.UNSUPPORTED, message, field.span, hint)
+    known = known_fields("V1LayerParameter")["type"]
+    name, words = str(getattr(typed(field, known), "text", "")), known.words
+    if today := name_of_today(name):
+        return today
+    message = f"no type of a V1 layer is called {escape(name, 200)}"
+    raise fail(Exit.MODEL, Code.UNSUPPORTED, message, field.span, did_you_mean(name.upper(), words.values()))
 
 
 def _params(fields: tuple[Field, ...]) -> list[Field]:
