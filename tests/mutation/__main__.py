@@ -24,7 +24,7 @@ _DEPLOYED = "deploy deploy_config deploy_manifest deploy_onnxruntime deploy_text
 ROOMS = {
     "spec": f"yaml {_EXPANDED} grammar schemas preprocess preprocess_json cli inputs",
     "expand": f"{_EXPANDED} libraries",
-    "ir": f"{_EXPANDED} structure passes values pooling_rules translation {_ENGINES} diff determinism",
+    "ir": f"{_EXPANDED} structure passes values pooling_rules translation validate {_ENGINES} diff determinism",
     "weights": f"{_CHECKPOINTS} weights file_kinds names external pretrained torchvision cli",
     "precision": "precision quantise precision_deploy half ranges",
     "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges pretrained",
