@@ -40,7 +40,8 @@ def require_text(value: Any, argument: str) -> str:
 def require_instance(value: Any, kind: type, argument: str) -> None:
     """Raise UsageError for a value of another class."""
     if not isinstance(value, kind):
-        raise _wrong(argument, f"a {kind.__name__}", value)
+        shown = kind.__name__.removeprefix("Traced")
+        raise _wrong(argument, f"{'' if shown.endswith('s') else 'a '}{shown}", value)
 
 
 def require_flag(value: Any, argument: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from resnetgen import __version__
-from resnetgen.arguments import refuse_unknown, require_params, require_path, require_text
+from resnetgen.arguments import refuse_unknown, require_instance, require_params, require_path, require_text
 from resnetgen.errors import Code, Exit, Failure, Problem, fail, failure_with
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
@@ -90,7 +90,12 @@ class Network(Struct, frozen=True):
         return write.plan(self.graph, self.names, chosen.batch, with_weights=False, dialect=dialect).text
 
     def request(self, weights: TracedWeights, options: FormatOptions, stem: str) -> Request:
-        """Return the request to write this network in a format; `stem` is the base name of the files."""
+        """Return the request to write this network in a format; `stem` is the base name of the files.
+
+        Raises UsageError for weights of another network.
+        """
+        require_instance(weights, TracedWeights, "weights")
+        weights.require_fit(self.graph)
         return Request(
             graph=self.graph,
             weights=weights,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
-from resnetgen.arguments import require_list
+from resnetgen.arguments import require_instance, require_list
 from resnetgen.build.job import Job
 from resnetgen.build.options import SAVE_ARGUMENTS, Built, Options, make_options
 from resnetgen.errors import Code, Exit, fail
@@ -58,7 +58,8 @@ def save(
     LimitError, VerificationError.
     """
     chosen = make_options(targets, folder, SAVE_ARGUMENTS, **options)
-    used = weights or Weights.random(network)
+    require_instance(network, Network, "network")
+    used = Weights.random(network) if weights is None else weights
     (built,) = _run([Job(network, used, chosen, Quiet(), folder=chosen.output_dir)])
     return built
 

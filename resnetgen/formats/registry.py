@@ -88,7 +88,11 @@ class Format(Protocol):
 
 
 def register(format: Format) -> None:
-    """Add a format, or replace the one with its name."""
+    """Add a format, or replace the one with its name. Raises UsageError for an object that is not a format."""
+    for name in ("name", "title", "help", "dialects", "is_model", "needs_weights", "files", "check"):
+        if not hasattr(format, name):
+            message = f"a format needs the attribute {name!r}, and {type(format).__name__} has none"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="formats.registry.Format lists them all")
     _FORMATS[format.name] = lambda: format
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from resnetgen import ranges
-from resnetgen.arguments import choose, require_list, require_path
+from resnetgen.arguments import choose, require_instance, require_int, require_list, require_path
 from resnetgen.escape import escape
 from resnetgen.network import Network
 from resnetgen.weights.initialise import Init, Initialised
@@ -28,9 +28,10 @@ class Weights(TracedWeights):
         `init`: he draws as He et al. 2015 did; random-stats randomises the statistics of norms as well, so that a
         wrong fold shows. Raises UsageError for a seed or an `init` that does not exist.
         """
-        ranges.SEED.require(seed, "--seed")
+        require_instance(network, Network, "network")
+        ranges.SEED.require(require_int(seed, "seed"), "--seed")
         chosen = choose(Init, init, "--init")
-        return cls(Initialised(network.graph, seed, chosen), _drawn(seed, chosen))
+        return cls(network.graph, Initialised(network.graph, seed, chosen), _drawn(seed, chosen))
 
     @classmethod
     def load(
@@ -49,7 +50,8 @@ class Weights(TracedWeights):
         """
         from resnetgen.pretrained.load import CheckpointSource, load_pretrained
 
-        ranges.SEED.require(seed, "--seed")
+        require_instance(network, Network, "network")
+        ranges.SEED.require(require_int(seed, "seed"), "--seed")
         chosen = choose(Init, init, "--init")
         file, stages = require_path(path, "path"), tuple(require_list(reinit, "reinit"))
         drawn = Initialised(network.graph, seed, chosen)
@@ -61,6 +63,7 @@ class Weights(TracedWeights):
         if stages:
             origin |= _drawn(seed, chosen) | {"resnetgen.reinit": ",".join(stages)}
         return cls(
+            network.graph,
             read.weights,
             origin,
             late_origin=lambda: {"resnetgen.weights_sha256": read.sha256},

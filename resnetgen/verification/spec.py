@@ -19,6 +19,7 @@ from resnetgen.verification.origin import Made, Origin
 from resnetgen.verification.run import Progress
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Array, WeightSource
+from resnetgen.weights.traced import TracedWeights
 
 
 class Verified(Struct, frozen=True):
@@ -61,6 +62,10 @@ def verify(
     path = require_path(model, "model")
     if network is not None:
         require_instance(network, Network, "network")
+    if weights is not None and not hasattr(weights, "tensor"):
+        require_instance(weights, TracedWeights, "weights")
+    if settings is not None:
+        require_instance(settings, Settings, "settings")
     words = tuple(require_list(backends, "backends"))
     return verify_files(Verified(fspath(path), words, network=network, weights=weights), settings or Settings())
 

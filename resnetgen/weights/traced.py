@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resnetgen.errors import Code, Exit, fail
+from resnetgen.ir.graph import Graph
+from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, WeightSource
 
 
 class TracedWeights:
     def __init__(
         self,
+        graph: Graph,
         source: WeightSource,
         origin: dict[str, str],
         late_origin: Callable[[], dict[str, str]] = dict,
@@ -18,6 +21,8 @@ class TracedWeights:
         warnings: tuple[str, ...] = (),
         begin: Callable[[], None] = lambda: None,
     ) -> None:
+        self.graph = graph
+        """Graph that the weights belong to."""
         self.source = source
         self.origin = origin
         """Metadata about the origin: a seed, or the name of a checkpoint."""
@@ -29,6 +34,13 @@ class TracedWeights:
         """Differences between a checkpoint and the network that no shape reveals, a sentence each."""
         self.begin = begin
         """Function that starts the work that can run while the libraries of a format are imported."""
+
+    def require_fit(self, graph: Graph) -> None:
+        """Raise UsageError if the weights are those of another network."""
+        if self.graph is not graph and keys(self.graph) != keys(graph):
+            message = f"the weights are those of {self.graph.name}, whose parameters differ from those of {graph.name}"
+            hint = "make them for this network: Weights.random or load"
+            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
 
     def tensor(self, node: str, parameter: str) -> Array:
         """Return a parameter of a node: a new C-contiguous float32 array.

@@ -143,6 +143,17 @@ WRONG: dict[str, tuple[Callable[[rg.Network, Path], object], str]] = {
     "an input size that is a tuple": (lambda net, out: rg.load("resnet18", input_size=(3, 8, 8)), "input_size: a text"),
     "one backend as a text": (lambda net, out: rg.verify("m.onnx", net, backends="opencv"), "backends: a list"),
     "a name for a network": (lambda net, out: rg.verify("m.onnx", "resnet18"), "network: a Network is needed"),
+    "a dictionary for weights": (lambda net, out: net.to_onnx({}), "weights: Weights is needed"),
+    "a path for weights": (lambda net, out: rg.save(net, out, weights="w.pth"), "weights: Weights is needed"),
+    "weights of another network": (
+        lambda net, out: net.to_onnx(rg.Weights.random(rg.load("resnet18"))),
+        "the weights are those of ResNet-18, whose parameters differ",
+    ),
+    "a name for the network of weights": (lambda net, out: rg.Weights.random("resnet18"), "network: a Network"),
+    "a text for a seed": (lambda net, out: rg.Weights.random(net, seed="1"), "seed: a whole number is needed"),
+    "a name for a network to save": (lambda net, out: rg.save("resnet18", out), "network: a Network is needed"),
+    "a number for settings": (lambda net, out: rg.verify("m.onnx", net, settings=3), "settings: Settings is needed"),
+    "a number for a format": (lambda net, out: rg.register(3), "a format needs the attribute 'name', and int"),
     "a number for an operand": (lambda net, out: rg.diff(net, 3), "a network: a path is needed"),
 }
 
