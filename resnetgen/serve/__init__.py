@@ -1,4 +1,4 @@
-"""Server of a deployed folder by the v2 inference protocol, on this machine alone, for trying it; uses MLServer."""
+"""Server of a deployed folder by the v2 inference protocol, on this machine only, to try a model; uses Starlette."""
 
 from resnetgen.serve.run import Address, serve
 
