@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.ir.ops import VOCABULARY, BaseOp, Moments, Op
+from resnetgen.ir import ops
+from resnetgen.ir.ops import VOCABULARY, BaseOp, Moments, Op, Shape
 
 PACKAGE = Path(__file__).parents[2] / "resnetgen"
 OPS = PACKAGE / "ir" / "ops"
@@ -75,6 +76,56 @@ def test_each_op_has_every_method(op: str, monkeypatch: pytest.MonkeyPatch) -> N
         with monkeypatch.context() as patch:
             patch.delattr(owner, method)
             assert lacking(kind) == [method]
+
+
+IMAGE, PIXEL = (4, 8, 7), (4, 1, 1)
+SAMPLES: dict[str, tuple[Op, tuple[Shape, ...], tuple[Shape, ...]]] = {
+    "Input": (ops.Input((3, 2, 2)), (), ()),
+    "Conv": (ops.Conv((3, 3), 8, (2, 2), 2, bias=True), (IMAGE,), ((4,),)),
+    "ChannelConv": (ops.ChannelConv(), (PIXEL,), (IMAGE,)),
+    "BatchNorm": (ops.BatchNorm(), (IMAGE,), ()),
+    "GroupNorm": (ops.GroupNorm(2), (IMAGE,), ((3, 2, 2),)),
+    "Lrn": (ops.Lrn(), (IMAGE,), ((4,),)),
+    "MaxPool": (ops.MaxPool((3, 3), (2, 2)), (IMAGE,), ((4,),)),
+    "AvgPool": (ops.AvgPool((2, 2), same=True), (IMAGE,), ((4,),)),
+    "GlobalAvgPool": (ops.GlobalAvgPool(), (IMAGE,), ((4,),)),
+    "BlurPool": (ops.BlurPool(), (IMAGE,), (PIXEL,)),
+    "ChannelPad": (ops.ChannelPad(9, (2, 2)), (IMAGE,), ((4,),)),
+    "Flatten": (ops.Flatten(), (IMAGE,), ()),
+    "Fc": (ops.Fc(5), (IMAGE,), ()),
+    "Add": (ops.Add(), (IMAGE, IMAGE), (IMAGE, PIXEL)),
+    "Mul": (ops.Mul(), (PIXEL, IMAGE), (IMAGE, (4,))),
+    "Concat": (ops.Concat(), (IMAGE, IMAGE), (IMAGE, PIXEL)),
+}
+"""Op, inputs that fit it, and inputs that it refuses, of the ops that are more than elementwise."""
+
+
+def figures(op: Op, inputs: tuple[Shape, ...], refused: tuple[Shape, ...]) -> tuple[object, ...]:
+    """All that a method of the base class would give as well: shape, parameters, MACs and refusals."""
+    outcomes: list[object] = []
+    for method in (op.shape, op.parameters, op.macs):
+        for shapes in (inputs, refused):
+            try:
+                outcomes.append(method(*shapes))
+            except (ValueError, IndexError) as error:
+                outcomes.append(type(error))
+    return tuple(outcomes)
+
+
+def overrides() -> Iterator[tuple[str, str]]:
+    for op, kind in CLASSES.items():
+        for method in ("shape", "parameters", "macs"):
+            if getattr(kind, method) is not getattr(BaseOp, method):
+                yield op, method
+
+
+@pytest.mark.parametrize(("op", "method"), sorted(overrides()))
+def test_a_figure_that_an_op_lacks(op: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its own method an op has other figures, which tests/ir/test_ops.py holds."""
+    before = figures(*SAMPLES[op])
+    owner = next(base for base in CLASSES[op].__mro__ if method in vars(base))
+    monkeypatch.delattr(owner, method)
+    assert figures(*SAMPLES[op]) != before
 
 
 def test_moments_of_a_residual_block() -> None:
