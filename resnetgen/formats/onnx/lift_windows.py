@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from resnetgen.formats.onnx.graph import Nodes, Unsupported
-from resnetgen.ir.ops import AvgPool, MaxPool, OpError, Pair, Shape
+from resnetgen.ir.ops import AvgPool, GlobalAvgPool, MaxPool, OpError, Pair, Shape
 
 
 class Window(Struct, frozen=True):
@@ -52,7 +52,9 @@ def read_window(nodes: Nodes, at: int, shape: Shape, kernel: Pair | None = None)
     return Window(_pair(said), _pair(stride), _pair(dilation), _pair(begin), _pair(end))
 
 
-def read_pool(nodes: Nodes, at: int, shape: Shape, padded: tuple[int, ...] = (0, 0, 0, 0)) -> MaxPool | AvgPool:
+def read_pool(
+    nodes: Nodes, at: int, shape: Shape, padded: tuple[int, ...] = (0, 0, 0, 0)
+) -> MaxPool | AvgPool | GlobalAvgPool:
     """Return the pooling of a node for an image.
 
     `padded`: zeros around the image that count as part of it, as a Pad node before an average adds them. A pooling of
@@ -78,6 +80,10 @@ def read_pool(nodes: Nodes, at: int, shape: Shape, padded: tuple[int, ...] = (0,
                 return op
         except OpError:
             continue  # the window does not fit when it is rounded this way
+    is_mean = nodes.type(at) == "AveragePool" and not any(padded) and nodes.value(at, "count_include_pad") == 0
+    reaches = (k - begin >= size for k, begin, size in zip(window.kernel, window.begin, shape[1:], strict=True))
+    if is_mean and counts == (1, 1) and all(reaches):
+        return GlobalAvgPool()  # a window larger than the image, whose padding does not count
     raise Unsupported("it is padded otherwise than a pooling of Caffe's rule")
 
 

@@ -151,6 +151,10 @@ SPELLINGS: dict[str, tuple[ModelProto, str]] = {
     "max, SAME_UPPER": (model([node("MaxPool", "x", **POOL, auto_pad="SAME_UPPER")], image=(4, 10, 10)), "maxpool"),
     "average that counts": (model([node("AveragePool", "x", **POOL, pads=[1] * 4, count_include_pad=1)]), "avgpool"),
     "average that does not": (model([node("AveragePool", "x", **POOL, pads=[1] * 4)]), "avgpool"),
+    "average of a window larger than the image": (
+        model([node("AveragePool", "x", kernel_shape=[11, 12], pads=[1, 1, 1, 2])]),
+        "gap",
+    ),
     "average, padded apart": (
         model([node("Pad", "x p", "q"), node("AveragePool", "q", **POOL)], p=np.array([0, 0, 1, 1, 0, 0, 1, 1])),
         "avgpool",
