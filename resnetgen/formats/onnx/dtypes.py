@@ -30,7 +30,7 @@ class FloatType(StrEnum):
         return float(np.finfo(self.dtype).max)
 
 
-def of_proto(data_type: int) -> FloatType | None:
+def of_proto(data_type: object) -> FloatType | None:
     """Return the type of a TensorProto.DataType; None if it is not a type of a network's numbers."""
     return next((kind for kind in FloatType if kind.proto == data_type), None)
 

@@ -143,11 +143,6 @@ def _shown(value: object) -> str:
     return escape(str(value), _MAX_SHOWN)
 
 
-def fits(shape: Shape, tensor: Shape) -> bool:
-    """Return True if a tensor of the file can be a parameter of this shape: it has the same axes but for some of 1."""
-    return tensor == shape or ([dim for dim in tensor if dim != 1] == [dim for dim in shape if dim != 1])
-
-
 def count(shape: Shape) -> int:
     return int(prod(shape))
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from resnetgen.errors import Failure
-from resnetgen.formats.onnx.dtypes import FloatType
-from resnetgen.formats.onnx.graph import Lifted, Nodes, Unsupported, Weight, fits, unreadable
+from resnetgen.formats.onnx.dtypes import FloatType, of_proto
+from resnetgen.formats.onnx.graph import Lifted, Nodes, Unsupported, Weight, count, unreadable
 from resnetgen.formats.onnx.lift_ops import lift_node
 from resnetgen.formats.onnx.lift_preprocess import PixelSteps, read_preprocess
 from resnetgen.formats.onnx.model.attributes import NEWEST, OLDEST
@@ -118,7 +118,7 @@ class _Lifting:
         return inside and self.nodes.type(at) == "Cast" and len(self.nodes.nodes[at].outputs) == 1
 
     def _to(self, at: int) -> FloatType:
-        kind = next((one for one in FloatType if one.proto == self.nodes.value(at, "to")), None)
+        kind = of_proto(self.nodes.value(at, "to"))
         if kind is None or self.nodes.nodes[at].unknown:
             raise self.nodes.refuse(at, "networks compute in float32 and float16")
         return kind
@@ -224,10 +224,10 @@ class _Lifting:
                     self.model, f"{value.name} is declared as {value.dtype} in a network of {inner.dtype.name}"
                 )
         for node in graph.nodes:
-            wanted = [parameter.shape for parameter in graph.parameters(node)]
-            held = [self._weight_shape(one) for one in weights.get(node.name, ())]
-            if len(held) != len(wanted) or not all(map(fits, wanted, held)):
-                raise unreadable(self.model, f"{node.name} has weights of the shapes {held} instead of {wanted}")
+            expected = [parameter.shape for parameter in graph.parameters(node)]
+            actual = [self._weight_shape(node, one) for one in weights.get(node.name, ())]
+            if actual != expected:
+                raise unreadable(self.model, f"{node.name} has weights of the shapes {actual} instead of {expected}")
         self._check_types(inner)
 
     def _check_types(self, inner: FloatType) -> None:
@@ -239,8 +239,11 @@ class _Lifting:
                 if tensor and tensor.dtype not in (inner.dtype.name, "int64", "int32"):
                     raise self.nodes.refuse(at, f"it reads {tensor.dtype} in a network of {inner.dtype.name}")
 
-    def _weight_shape(self, weight: Weight) -> Shape:
+    def _weight_shape(self, node: Node, weight: Weight) -> Shape:
+        """Return the shape that a tensor has as a parameter. In sums and products it may have axes of 1 besides."""
         shape = self.model.tensors[weight.tensor].shape
+        if isinstance(node.op, ops.Fc | ops.GroupNorm) and count(shape) == max(shape, default=0):
+            return (count(shape),)
         return shape[::-1] if weight.transposed else shape
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from resnetgen.formats.onnx.graph import Lifted, Nodes, Unsupported, Weight, count
 from resnetgen.formats.onnx.lift_windows import read_pool, read_window
+from resnetgen.formats.onnx.model.attributes import OLDEST, SINCE
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Op, Shape
 
@@ -19,6 +20,8 @@ def lift_node(nodes: Nodes, at: int) -> Lifted:
     if operator not in _OPERATORS:
         raise Unsupported("")
     node = nodes.nodes[at]
+    if nodes.model.opset < SINCE.get(operator, OLDEST):
+        raise Unsupported(f"opset {nodes.model.opset} does not have it")
     if node.unknown:
         raise Unsupported(f"opset {nodes.model.opset} has no attribute {', '.join(node.unknown)} of this type")
     if any(node.outputs[1:]) and operator not in ("BatchNormalization", "Dropout", "MaxPool"):
@@ -102,6 +105,8 @@ def _groupnorm(nodes: Nodes, at: int) -> Lifted:
     groups = nodes.integer(at, "num_groups") if nodes.type(at) == "GroupNormalization" else nodes.shape(x)[0]
     if nodes.type(at) == "GroupNormalization" and nodes.model.opset < 21:
         raise Unsupported("it scales groups, not channels, before opset 21")
+    if any(len(nodes.shape(name)) != 1 for name in weights):
+        raise Unsupported("its scale or its shift has several axes")
     return Lifted((ops.GroupNorm(groups, nodes.value(at, "epsilon")),), (x,), tuple(map(Weight, weights)))
 
 

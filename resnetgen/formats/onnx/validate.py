@@ -90,8 +90,9 @@ def _stamps(model: Model, planned: OnnxPlan, options: OnnxOptions) -> list[str]:
     if model.metadata != options.metadata | options.late_metadata():
         lines.append("the metadata differs")
     for value in (*model.inputs, *model.outputs, *model.values):
-        if value.shape is None or value.shape[:1] != (options.batch or BATCH,):
-            lines.append(f"{value.name} has another batch than was asked for")
+        batch, *extents = value.shape or [None]
+        if batch != (options.batch or BATCH) or any(isinstance(extent, str) for extent in extents):
+            lines.append(f"{value.name} is declared with another batch than was asked for, or with extents that vary")
     expected = ModelProto()
     expected.CopyFrom(planned.skeleton)
     expected.graph.ClearField("initializer")

@@ -100,6 +100,21 @@ def wrong_dims(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lower.Lowered, "value", value)
 
 
+def wrong_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vector with an axis more, which ONNX Runtime does not load."""
+    real = write.dims
+    monkeypatch.setattr(write, "dims", lambda node, parameter, opset: (*real(node, parameter, opset), 1))
+
+
+def varying_dims(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = lower.Lowered.value
+
+    def value(self: lower.Lowered, name: str, shape: tuple[Any, ...], kind: int | None = None) -> Any:
+        return real(self, name, ("C", *shape[1:]) if name == "a/conv" else shape, kind)
+
+    monkeypatch.setattr(lower.Lowered, "value", value)
+
+
 def wrong_constant(monkeypatch: pytest.MonkeyPatch) -> None:
     real = lower_ops.groupnorm
 
@@ -144,6 +159,8 @@ def wrong_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 OTHERS = {
     "declared shape": wrong_dims,
+    "axes of an initializer": wrong_axes,
+    "an extent that varies": varying_dims,
     "constant": wrong_constant,
     "values of an initializer": wrong_values,
     "weights of another layer": wrong_names,

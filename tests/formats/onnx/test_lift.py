@@ -252,6 +252,11 @@ REFUSED: dict[str, tuple[ModelProto, str]] = {
         model([node("Relu", "x"), node("Clip", "y", "z", min=0.0)], 11, outputs=("z",)),
         r"Clip \(node z\): opset 11 has no attribute min of this type",
     ),
+    "an operator of a later opset": (model([node("Mish", "x")]), r"Mish \(node y\): opset 17 does not have it"),
+    "inputs of a later opset": (
+        model([node("Clip", "x l h")], 10, l=np.float32(0), h=np.float32(6)),
+        "it limits values to -3.4",
+    ),
     "uneven padding": (
         model([node("Conv", "x w", pads=[0, 0, 1, 1])], w=W),
         r"Conv \(node y\): a convolution with uneven padding",

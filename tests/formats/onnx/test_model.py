@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.onnx.model import attributes, nodes
-from resnetgen.formats.onnx.model.attributes import NEWEST, OLDEST, OPERATORS, defaults
+from resnetgen.formats.onnx.model.attributes import NEWEST, OLDEST, OPERATORS, SINCE, defaults
 from resnetgen.formats.onnx.model.nodes import Unread
 from resnetgen.formats.onnx.model.read import Model, read_model
 from support.foreign_models import MODELS, net, tensor, value
@@ -44,6 +44,7 @@ def test_attributes_are_those_of_the_schemas(operator: str) -> None:
         except onnx.defs.SchemaError:
             continue  # the operator is newer
         compared += 1
+        assert opset >= SINCE.get(operator, OLDEST)
         own = defaults(operator, opset)
         assert own.keys() == schema.attributes.keys(), opset
         for name, attribute in schema.attributes.items():
@@ -55,7 +56,7 @@ def test_attributes_are_those_of_the_schemas(operator: str) -> None:
                 assert np.float32(own[name]) == np.float32(expected) if known is float else own[name] == expected
             else:
                 assert own[name] is known, (opset, name)
-    assert compared
+    assert compared == NEWEST + 1 - SINCE.get(operator, OLDEST)
     assert onnx.defs.onnx_opset_version() >= NEWEST
 
 

@@ -67,6 +67,8 @@ _WITHOUT = (
     *("Sub", "Sum", "Tanh"),
 )
 """Operators without attributes."""
+SINCE = {"Erf": 9, "Gelu": 20, "GroupNormalization": 18, "Mish": 18}
+"""First opset of the operators that the oldest known opset does not have."""
 OPERATORS = frozenset((*_DEFAULTS, *_WITHOUT, "Softmax"))
 """Operators whose attributes are known."""
 

@@ -76,14 +76,16 @@ def read_nodes(protos: Iterable[NodeProto], opset: int, constant: ReadConstant) 
 
     `constant` returns the values of a tensor; None if the file does not have them.
     """
-    return tuple(_with_constants(_node(proto, opset), constant) for proto in protos)
+    return tuple(_with_constants(_node(proto, opset), opset, constant) for proto in protos)
 
 
-def _with_constants(node: Node, constant: ReadConstant) -> Node:
+def _with_constants(node: Node, opset: int, constant: ReadConstant) -> Node:
     """Return a node with the constants that say what it does as attributes, not as inputs."""
-    positions = _INPUTS.get(node.operator, {})
+    positions = {} if node.domain else _INPUTS.get(node.operator, {})
     attributes, inputs, folded = dict(node.attributes), list(node.inputs), []
-    for position, name in positions.items() if not node.domain else ():
+    for position, name in positions.items():
+        if name in defaults(node.operator, opset):
+            continue  # it is an attribute still, and there is no such input
         values = constant(inputs[position]) if position < len(inputs) and inputs[position] else None
         if values is not None and values.ndim < 2 and values.size <= _MAX_VALUES:
             attributes[name] = tuple(values.tolist()) if values.ndim else values.item()
