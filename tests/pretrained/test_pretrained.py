@@ -29,7 +29,7 @@ from resnetgen.weights.source import WeightSource
 from resnetgen.wire.dtypes import Values
 from support.helpers import random_weights, write_caffe, write_onnx
 
-ROUND_TRIPS = ["resnet18", "resnet50", "resnet20_cifar"]
+ROUND_TRIPS = ["resnet18", pytest.param("resnet50", marks=pytest.mark.zoo), "resnet20_cifar"]
 
 NET = """
 use: std
