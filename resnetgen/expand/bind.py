@@ -41,7 +41,7 @@ def bind(
     for argument in arguments:
         field = _field(kind, argument, names, positional)
         if field.name in written:
-            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is given twice", argument.span, "keep one of them")
+            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is set twice", argument.span, "keep one of them")
         written.add(field.name)
         values[field.name] = _convert(field, argument, scope)
     missing = [field.name for field in attributes(kind) if field.required and field.name not in values]
@@ -62,7 +62,7 @@ def located(error: OpError, span: Span | None, notes: tuple[str, ...] = ()) -> F
 def unknown_attribute(kind: type[Op], name: str, span: Span) -> Failure:
     hint = did_you_mean(name, (spelling for spelling in spellings(kind) if spelling != "/")) or usage(kind)
     if re.fullmatch("x[0-9]+", name):
-        hint = f"what is repeated stands in parentheses: ({kind.keyword}) {name}"
+        hint = f"a repeated op or unit goes into parentheses: ({kind.keyword}) {name}"
     return spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} has no attribute {name!r}", span, hint)
 
 
@@ -112,17 +112,17 @@ def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
             hint = f"write {called} or {called}=0" if field.type is bool else f"write {called}=1"
             raise spec_error(Code.BAD_ARGUMENT, f"{called} is a number, not {text!r}", span, hint)
         case Kernel(height, width, span) if _is_pair(field):
-            return (whole(height, scope), whole(width, scope))
+            return (evaluate_whole(height, scope), evaluate_whole(width, scope))
         case Kernel(_, _, span):
             hint = f"write {called}=1"
             if argument.name is None:
-                hint = "write 64; what is repeated stands in parentheses: (3x3, 64) x2"
+                hint = "write 64; a repeated unit goes into parentheses: (3x3, 64) x2"
             raise spec_error(Code.BAD_ARGUMENT, f"{called} is one number, not a pair", span, hint)
         case _:
             pass
     if field.type is float:
         return float(evaluate(value, scope))
-    number = whole(value, scope)
+    number = evaluate_whole(value, scope)
     if field.type is bool:
         return bool(number)
     if _is_pair(field):
@@ -150,7 +150,7 @@ def _is_pair(field: Attribute) -> bool:
     return field.type in (Pair, Pair | None)
 
 
-def whole(expression: Expression, scope: Scope) -> int:
+def evaluate_whole(expression: Expression, scope: Scope) -> int:
     """Evaluate an expression to a whole number. Raises Failure (exit 3) if it is not whole."""
     value = evaluate(expression, scope)
     if not isinstance(value, int):

@@ -6,13 +6,13 @@ from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, Span, spec_error
 from resnetgen.expand.context import Context
-from resnetgen.expand.strides import second_stride, uses_stride
+from resnetgen.expand.strides import two_strides, uses_stride
 from resnetgen.spec.expressions import Scope, evaluate
 from resnetgen.spec.syntax import Argument, BlockCall, Identifier, Kernel
 from resnetgen.spec.table import Block, Branches, Case
 
 
-def arguments(block: Block, call: BlockCall, context: Context) -> tuple[dict[str, int | float], int]:
+def bind_parameters(block: Block, call: BlockCall, context: Context) -> tuple[dict[str, int | float], int]:
     """Return the parameters passed in a call, and the block's stride. Raises Failure (exit 3) for unknown, missing or
     repeated ones."""
     values: dict[str, int | float] = {}
@@ -24,9 +24,9 @@ def arguments(block: Block, call: BlockCall, context: Context) -> tuple[dict[str
             hint = f"its parameters: {', '.join(block.params) or 'none'}"
             raise spec_error(Code.BAD_ARGUMENT, f"{block.name} takes no more values", argument.span, hint)
         if name == "/" and stride != 1:
-            raise second_stride(argument.span, context)
+            raise two_strides(argument.span, context)
         if name in values:
-            raise spec_error(Code.BAD_ARGUMENT, f"{name} is given twice", argument.span, "keep one of them")
+            raise spec_error(Code.BAD_ARGUMENT, f"{name} is set twice", argument.span, "keep one of them")
         if name == "/":
             stride = _stride(argument, context.names)
             continue
@@ -45,7 +45,7 @@ def _number(argument: Argument, names: Scope) -> int | float:
         case None:
             return 1
         case Kernel() | Identifier():
-            raise spec_error(Code.BAD_ARGUMENT, "what a block is given is one number", argument.span, "write 64")
+            raise spec_error(Code.BAD_ARGUMENT, "an argument of a block is one number", argument.span, "write 64")
         case expression:
             return evaluate(expression, names)
 
@@ -57,7 +57,7 @@ def _stride(argument: Argument, names: Scope) -> int:
     return number
 
 
-def text_of(block: Block) -> int:
+def characters_of(block: Block) -> int:
     """Return the number of characters that a call of a block evaluates; each cell or name counts as one more."""
     match block.body:
         case Branches(branches, _, after):
@@ -71,7 +71,7 @@ def text_of(block: Block) -> int:
     return sum(1 + span.end - span.start for span in parts)
 
 
-def noted(failure: Failure, block: Block, site: Span) -> Failure:
+def locate_at_call(failure: Failure, block: Block, site: Span) -> Failure:
     """Return the failure moved to the place of the call, with a note for each block that it passed through, innermost
     first."""
     if failure.exit is not Exit.SPEC:

@@ -38,15 +38,15 @@ def check_names(spec: Spec) -> None:
     checker = _Checker(spec)
     names = spec.params.keys() | IMPLICIT
     for row in spec.rows:
-        checker.cells(row.cells, names - {"out"})
-    checker.placeholder("norm", spec.defaults.norm, names - {"out"})
-    checker.placeholder("act", spec.defaults.act, names - {"out"})
-    checker.cells(spec.defaults.bracket.after, names - {"out"})
-    checker.cells(spec.defaults.bracket.shortcut, names)
+        checker.check_cells(row.cells, names - {"out"})
+    checker.check_placeholder("norm", spec.defaults.norm, names - {"out"})
+    checker.check_placeholder("act", spec.defaults.act, names - {"out"})
+    checker.check_cells(spec.defaults.bracket.after, names - {"out"})
+    checker.check_cells(spec.defaults.bracket.shortcut, names)
     for name in spec.defaults.ops:
-        checker.op_defaults(name)
+        checker.check_op_defaults(name)
     for block in spec.blocks.values():
-        checker.block(block)
+        checker.check_block(block)
     checker.problems.raise_if_any()
 
 
@@ -55,42 +55,42 @@ class _Checker:
         self.spec = spec
         self.problems = Problems()
 
-    def block(self, block: Block) -> None:
+    def check_block(self, block: Block) -> None:
         # A block may be used in a shortcut, where $out is defined.
         names = self.spec.params.keys() | IMPLICIT
         later = block.params.keys() | block.let.keys()
         for name, expression in (*block.params.items(), *block.let.items()):
             if expression is not None:
-                self.expression(expression, names, later - names)
+                self.check_expression(expression, names, later - names)
             names |= {name}
         for condition, cells in _bodies(block):
             if condition is not None:
-                self.expression(condition, names)
-            self.cells(cells, names)
+                self.check_expression(condition, names)
+            self.check_cells(cells, names)
 
-    def cells(self, cells: Iterable[Cell], names: Set[str]) -> None:
+    def check_cells(self, cells: Iterable[Cell], names: Set[str]) -> None:
         for cell in cells:
-            self.body(cell.body, names)
+            self.check_body(cell.body, names)
             for expression in (cell.repeat, cell.stride):
                 if expression is not None:
-                    self.expression(expression, names)
+                    self.check_expression(expression, names)
 
-    def body(self, body: Body, names: Set[str]) -> None:
+    def check_body(self, body: Body, names: Set[str]) -> None:
         match body:
             case Bracket(items) | Stack(items):
                 for item in items:
-                    self.body(item, names)
+                    self.check_body(item, names)
             case Unit(arguments, _):
                 flags = {a.name for a in arguments if a.value is None} & UNIT_FLAGS
-                self.arguments(Conv, [a for a in arguments if a.name not in flags], names)
+                self.check_arguments(Conv, [a for a in arguments if a.name not in flags], names)
             case OpCall():
-                self.op(body, names)
+                self.check_op(body, names)
             case BlockCall():
-                self.call(body, names)
+                self.check_call(body, names)
             case _:
                 assert_never(body)
 
-    def op(self, call: OpCall, names: Set[str]) -> None:
+    def check_op(self, call: OpCall, names: Set[str]) -> None:
         if call.name in PLACEHOLDERS:
             if call.arguments:
                 hint = f"it is set in defaults.{call.name}" if call.name != "identity" else "write identity alone"
@@ -106,9 +106,9 @@ class _Checker:
                 hint = did_you_mean(call.name, [*CALLABLE, *PLACEHOLDERS, *self.spec.blocks])
             self.problems.add(Code.UNKNOWN_OP, f"no op is called {call.name!r}", call.span, hint)
             return
-        self.arguments(kind, call.arguments, names)
+        self.check_arguments(kind, call.arguments, names)
 
-    def arguments(self, kind: type[Op], arguments: Iterable[Argument], names: Set[str]) -> None:
+    def check_arguments(self, kind: type[Op], arguments: Iterable[Argument], names: Set[str]) -> None:
         for argument in arguments:
             if argument.name is not None and argument.name not in spellings(kind):
                 if argument.name == "/":
@@ -116,9 +116,9 @@ class _Checker:
                     self.problems.add(Code.BAD_ARGUMENT, message, argument.span, usage(kind))
                 else:
                     self.problems.found.extend(unknown_attribute(kind, argument.name, argument.span).problems)
-            self.argument(argument, names)
+            self.check_argument(argument, names)
 
-    def call(self, call: BlockCall, names: Set[str]) -> None:
+    def check_call(self, call: BlockCall, names: Set[str]) -> None:
         block = self.spec.blocks.get(call.name)
         if block is None:
             if call.name in VOCABULARY:
@@ -136,13 +136,13 @@ class _Checker:
                     hint = f"its parameters: {own}; a unit takes it: [3x3, 64, {written}; ...]"
                 message = f"{call.name} has no parameter {argument.name!r}"
                 self.problems.add(Code.BAD_ARGUMENT, message, argument.span, hint)
-            self.argument(argument, names)
+            self.check_argument(argument, names)
 
-    def argument(self, argument: Argument, names: Set[str]) -> None:
+    def check_argument(self, argument: Argument, names: Set[str]) -> None:
         for variable in argument_variables(argument):
-            self.expression(variable, names)
+            self.check_expression(variable, names)
 
-    def expression(self, expression: Expression, names: Set[str], later: Set[str] = frozenset()) -> None:
+    def check_expression(self, expression: Expression, names: Set[str], later: Set[str] = frozenset()) -> None:
         for variable in variables(expression):
             if variable.name in later:
                 message = f"${variable.name} is not set yet"
@@ -150,17 +150,17 @@ class _Checker:
             elif variable.name not in names:
                 self.problems.found.extend(unknown_name(variable.name, variable.span, names).problems)
 
-    def placeholder(self, part: str, cells: Cells, names: Set[str]) -> None:
+    def check_placeholder(self, part: str, cells: Cells, names: Set[str]) -> None:
         """Check that `defaults.norm` or `defaults.act` is a single op."""
         call = cells[0].body if len(cells) == 1 else None
         if isinstance(call, OpCall) and call.name not in ("norm", "act"):
-            self.op(call, names)
+            self.check_op(call, names)
             return
         hint = "norm: batchnorm" if part == "norm" else "act: relu"
         span = cells[0].span if cells else self.spec.span
         self.problems.add(Code.BAD_VALUE, f"defaults.{part} must be one op", span, hint)
 
-    def op_defaults(self, name: str) -> None:
+    def check_op_defaults(self, name: str) -> None:
         defaults = self.spec.defaults.ops[name]
         kind = CALLABLE.get(name)
         if kind is None:

@@ -33,6 +33,6 @@ class Context(Struct, frozen=True):
         """Return the context one level further in. Raises Failure (exit 3) below 32 levels: a block that calls itself
         is an error."""
         if self.depth >= _MAX_DEPTH:
-            message = f"blocks and brackets stand in one another deeper than {_MAX_DEPTH} levels"
+            message = f"blocks and brackets are nested deeper than {_MAX_DEPTH} levels"
             raise spec_error(Code.RECURSION, message, self.at(span), "does a block call itself?")
         return replace(self, depth=self.depth + 1)

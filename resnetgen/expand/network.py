@@ -8,12 +8,12 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from resnetgen.errors import Code, Failure, Problem, Problems, Span, SpecError, spec_error
-from resnetgen.expand.bind import bind, whole
+from resnetgen.expand.bind import bind, evaluate_whole
 from resnetgen.expand.builder import MAX_NODES, Builder
-from resnetgen.expand.calls import arguments, noted, text_of
+from resnetgen.expand.calls import bind_parameters, characters_of, locate_at_call
 from resnetgen.expand.check import CALLABLE, UNIT_FLAGS, check_names
 from resnetgen.expand.context import Context
-from resnetgen.expand.strides import check_takes, second_stride, takers, uses_stride
+from resnetgen.expand.strides import check_stride_is_used, stride_units, two_strides, uses_stride
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import MERGES, Conv, Input, Op, Shape, show
 from resnetgen.ir.path import NodePath
@@ -35,25 +35,25 @@ def expand(spec: Spec, max_nodes: int = MAX_NODES) -> Graph:
         builder = Builder(Input((channels, height, width)), max_nodes)
     except ValueError as error:
         raise spec_error(Code.BAD_VALUE, str(error), spec.input.span) from None
-    return _Expander(spec, builder).network()
+    return _Expander(spec, builder).expand_table()
 
 
 class _Expander:
     def __init__(self, spec: Spec, builder: Builder) -> None:
         self.spec = spec
         self.builder = builder
-        self.texts = {name: text_of(block) for name, block in spec.blocks.items()}
+        self.texts = {name: characters_of(block) for name, block in spec.blocks.items()}
 
-    def network(self) -> Graph:
+    def expand_table(self) -> Graph:
         value = self.builder.input
         problems = Problems()
         for cells in (self.spec.defaults.norm, self.spec.defaults.act):
             with problems:
-                self.placeholder_op(cells, self.entered(self.outermost(None), value))
+                self.placeholder_op(cells, self.with_input(self.row_context(None), value))
         problems.raise_if_any()
         for row in self.spec.rows:
             try:
-                value = self.row(row, value)
+                value = self.expand_row(row, value)
             except Failure as failure:
                 # Show earlier errors together with this one. Nothing after this row can be checked.
                 raise type(failure)((*problems.found, *failure.problems)) from None
@@ -80,100 +80,100 @@ class _Expander:
 
     # Cells
 
-    def row(self, row: Row, value: str) -> str:
-        context = self.outermost(row.stage)
+    def expand_row(self, row: Row, value: str) -> str:
+        context = self.row_context(row.stage)
         index = 0
         for cell in row.cells:
-            entered = self.entered(context, value)
+            entered = self.with_input(context, value)
             if cell.is_block:
-                value, index = self.repeated(cell, entered, value, index)
+                value, index = self.expand_repeated(cell, entered, value, index)
             else:
-                value = self.body(cell.body, entered, value)
+                value = self.expand_body(cell.body, entered, value)
         return value
 
-    def outermost(self, stage: str | None) -> Context:
+    def row_context(self, stage: str | None) -> Context:
         return Context(NodePath(stage), {**self.spec.params, "index": 0})
 
-    def entered(self, context: Context, value: str) -> Context:
+    def with_input(self, context: Context, value: str) -> Context:
         """Return the context of a cell whose input is `value`: $in and $stride are set for it."""
         channels = self.builder.shape(value)[0]
         return replace(context, names={**context.names, "in": channels, "stride": context.stride})
 
-    def repeated(self, cell: Cell, context: Context, value: str, index: int) -> tuple[str, int]:
+    def expand_repeated(self, cell: Cell, context: Context, value: str, index: int) -> tuple[str, int]:
         """Expand each repetition below its number; the first one applies the stride."""
-        count = whole(cell.repeat, context.names) if cell.repeat else 1
+        count = evaluate_whole(cell.repeat, context.names) if cell.repeat else 1
         stride = context.stride
         if cell.stride:
             if stride != 1 and not uses_stride(cell):
-                raise second_stride(cell.stride.span, context)
-            stride = whole(cell.stride, context.names)
-        for what, number, given in (("repeat", count, cell.repeat), ("stride", stride, cell.stride)):
+                raise two_strides(cell.stride.span, context)
+            stride = evaluate_whole(cell.stride, context.names)
+        for key, number, written in (("repeat", count, cell.repeat), ("stride", stride, cell.stride)):
             if number < 1:
-                assert given is not None
-                raise spec_error(Code.BAD_VALUE, f"the {what} is {number}; it must be positive", given.span)
+                assert written is not None
+                raise spec_error(Code.BAD_VALUE, f"the {key} is {number}; it must be positive", written.span)
         self.builder.reserve(count, context.at(cell.span))
         for number in range(index, index + count):
             self.builder.count_call(context.at(cell.span), cell.span.end - cell.span.start + len(context.names))
-            taken = stride if number == index else 1
-            names = {**context.names, "index": number, "stride": taken}
+            applied = stride if number == index else 1
+            names = {**context.names, "index": number, "stride": applied}
             if context.site is None:
                 names["in"] = self.builder.shape(value)[0]
-            inner = replace(context, place=context.place.repetition(number), stride=taken, names=names)
-            value = self.whole_body(cell.body, inner, value)
+            inner = replace(context, place=context.place.repetition(number), stride=applied, names=names)
+            value = self.expand_sole_body(cell.body, inner, value)
         return value, index + count
 
-    def cells(self, cells: Cells, context: Context, value: str) -> str:
+    def expand_cells(self, cells: Cells, context: Context, value: str) -> str:
         """Expand the cells of a block or of the defaults, one after another."""
         if len(cells) == 1 and cells[0].repeat is None and cells[0].stride is None:
-            return self.whole_body(cells[0].body, context, value)
+            return self.expand_sole_body(cells[0].body, context, value)
         users = [cell for cell in cells if uses_stride(cell)]
-        striding = users or [cell for cell in cells if not isinstance(cell.body, OpCall)][:1]
+        strided = users or [cell for cell in cells if not isinstance(cell.body, OpCall)][:1]
         index = 0
         for cell in cells:
-            at = context if cell in striding else replace(context, stride=1)
+            at = context if cell in strided else replace(context, stride=1)
             if cell.repeat is None and cell.stride is None:
-                value = self.body(cell.body, at, value)
+                value = self.expand_body(cell.body, at, value)
             else:
-                value, index = self.repeated(cell, at, value, index)
+                value, index = self.expand_repeated(cell, at, value, index)
         return value
 
-    def whole_body(self, body: Body, context: Context, value: str) -> str:
+    def expand_sole_body(self, body: Body, context: Context, value: str) -> str:
         """Expand a body that is alone in its place, so that a block or a bracket needs no path of its own."""
         match body:
             case BlockCall():
-                return self.call(body, context, value)
+                return self.expand_call(body, context, value)
             case Bracket():
-                return self.bracket(body, context, value)
+                return self.expand_bracket(body, context, value)
             case _:
-                return self.body(body, context, value)
+                return self.expand_body(body, context, value)
 
-    def body(self, body: Body, context: Context, value: str) -> str:
+    def expand_body(self, body: Body, context: Context, value: str) -> str:
         match body:
             case Unit():
-                return self.unit(body, self.spec.defaults.unit, context, value)
+                return self.expand_unit(body, self.spec.defaults.unit, context, value)
             case OpCall():
-                return self.op(body, context, value)
+                return self.expand_op(body, context, value)
             case Stack(items, span):
                 inner = context.deeper(span)
-                return self.items(items, takers(items, inner, span), inner, value)
-            case BlockCall(name, _, _):
-                called = self.builder.unused(context.place, name.rpartition(".")[2])
-                return self.call(body, replace(context, place=context.place.within(called)), value)
+                return self.expand_items(items, stride_units(items, inner, span), inner, value)
+            case BlockCall(block, _, _):
+                name = self.builder.unused(context.place, block.rpartition(".")[2])
+                return self.expand_call(body, replace(context, place=context.place.within(name)), value)
             case Bracket():
-                called = self.builder.unused(context.place, "block")
-                return self.bracket(body, replace(context, place=context.place.within(called)), value)
+                name = self.builder.unused(context.place, "block")
+                return self.expand_bracket(body, replace(context, place=context.place.within(name)), value)
             case _:
                 assert_never(body)
 
     # Blocks
 
-    def bracket(self, bracket: Bracket, context: Context, value: str) -> str:
+    def expand_bracket(self, bracket: Bracket, context: Context, value: str) -> str:
         """Expand a residual block: the main branch first, since the shortcut needs its channel count."""
         defaults = self.spec.defaults.bracket
         span = context.at(bracket.span)
         inner = context.deeper(bracket.span)
         results: dict[str, str] = {}
-        made: dict[str, list[Node]] = {}
+        nodes: dict[str, list[Node]] = {}
         first = len(self.builder.nodes)
         for branch in ("main", "shortcut"):
             if branch not in defaults.branches:
@@ -181,19 +181,19 @@ class _Expander:
             start = len(self.builder.nodes)
             at = replace(inner, place=context.place.within(branch))
             if branch == "main":
-                strided = takers(bracket.items, at, bracket.span, defaults.stride_on)
-                results[branch] = self.items(bracket.items, strided, at, value, last=defaults.last)
+                strided = stride_units(bracket.items, at, bracket.span, defaults.stride_on)
+                results[branch] = self.expand_items(bracket.items, strided, at, value, last=defaults.last)
             else:
                 out = self.builder.shape(results["main"])[0]
                 at = replace(at, names={**self.outer_names(context), "out": out}, site=span)
-                results[branch] = self.cells(defaults.shortcut, self.entered(at, value), value)
-            made[branch] = self.builder.nodes[start:]
-        self.builder.nodes[first:] = [node for branch in defaults.branches for node in made[branch]]
-        value = self.merge(defaults.merge, tuple(results[b] for b in defaults.branches), context, span)
+                results[branch] = self.expand_cells(defaults.shortcut, self.with_input(at, value), value)
+            nodes[branch] = self.builder.nodes[start:]
+        self.builder.nodes[first:] = [node for branch in defaults.branches for node in nodes[branch]]
+        value = self.merge_branches(defaults.merge, tuple(results[b] for b in defaults.branches), context, span)
         after = replace(inner, names=self.outer_names(context), stride=1, site=span)
-        return self.cells(defaults.after, self.entered(after, value), value)
+        return self.expand_cells(defaults.after, self.with_input(after, value), value)
 
-    def merge(self, keyword: str, values: tuple[str, ...], context: Context, span: Span) -> str:
+    def merge_branches(self, keyword: str, values: tuple[str, ...], context: Context, span: Span) -> str:
         if len(values) == 1:
             return values[0]
         kind = MERGES[keyword]
@@ -202,53 +202,53 @@ class _Expander:
             raise spec_error(Code.BAD_ARGUMENT, message, span, "merge the others in a block within one of them")
         return self.builder.add(self.builder.path(context.place, keyword), kind(), values, span)
 
-    def call(self, call: BlockCall, context: Context, value: str) -> str:
+    def expand_call(self, call: BlockCall, context: Context, value: str) -> str:
         """Expand a call of a block of the library or of the spec, with its parameters bound."""
         site = context.at(call.span)
         block = self.spec.blocks[call.name]
         self.builder.count_call(site, self.texts[call.name] + len(context.names))
         inner = context.deeper(call.span)
-        given, stride = arguments(block, call, context)
+        passed, stride = bind_parameters(block, call, context)
         inner = replace(inner, names=self.outer_names(context), stride=stride, site=site)
         try:
-            names = dict(self.entered(inner, value).names) | given
+            names = dict(self.with_input(inner, value).names) | passed
             for name, default in block.params.items():
-                if default is not None and name not in given:
+                if default is not None and name not in passed:
                     names[name] = evaluate(default, names)
             for name, expression in block.let.items():
                 names[name] = evaluate(expression, names)
-            return self.block(block, replace(inner, names=names), value)
+            return self.expand_block(block, replace(inner, names=names), value)
         except Failure as failure:
-            raise noted(failure, block, site) from None
+            raise locate_at_call(failure, block, site) from None
 
     def outer_names(self, context: Context) -> Scope:
         """Return the names that a block sees from outside: the parameters of the spec, and the implicit $names."""
         return {**self.spec.params, **{name: context.names[name] for name in IMPLICIT if name in context.names}}
 
-    def block(self, block: Block, context: Context, value: str) -> str:
+    def expand_block(self, block: Block, context: Context, value: str) -> str:
         if isinstance(block.body, Branches):
-            check_takes(block, [cell for cells in block.body.branches.values() for cell in cells], context)
+            check_stride_is_used(block, [cell for cells in block.body.branches.values() for cell in cells], context)
             results = tuple(
-                self.cells(cells, replace(context, place=context.place.within(branch)), value)
+                self.expand_cells(cells, replace(context, place=context.place.within(branch)), value)
                 for branch, cells in block.body.branches.items()
             )
             assert context.site is not None
-            value = self.merge(block.body.merge, results, context, context.site)
-            return self.cells(block.body.after, replace(context, stride=1), value)
+            value = self.merge_branches(block.body.merge, results, context, context.site)
+            return self.expand_cells(block.body.after, replace(context, stride=1), value)
         for entry in block.body:
             if isinstance(entry, Case) and (entry.condition is None or evaluate(entry.condition, context.names)):
-                check_takes(block, entry.cells, context)
-                return self.cells(entry.cells, context, value)
+                check_stride_is_used(block, entry.cells, context)
+                return self.expand_cells(entry.cells, context, value)
         if block.is_choice:
             hint = "a last entry without `if` applies always"
             raise spec_error(Code.BAD_VALUE, f"no case of {block.name} applies", context.at(block.span), hint)
         cells = tuple(cell for cell in block.body if isinstance(cell, Cell))
-        check_takes(block, cells, context)
-        return self.cells(cells, context, value)
+        check_stride_is_used(block, cells, context)
+        return self.expand_cells(cells, context, value)
 
     # Items
 
-    def items(
+    def expand_items(
         self,
         items: Sequence[Body],
         strided: Sequence[Body],
@@ -260,17 +260,17 @@ class _Expander:
         `last`."""
         units = [item for item in items if isinstance(item, Unit)]
         if len(items) == 1 and not units:
-            return self.whole_body(items[0], context, value)
+            return self.expand_sole_body(items[0], context, value)
         for item in items:
             at = context if item in strided else replace(context, stride=1)
             if isinstance(item, Unit):
                 parts = last if last and item is units[-1] else self.spec.defaults.unit
-                value = self.unit(item, parts, at, value)
+                value = self.expand_unit(item, parts, at, value)
             else:
-                value = self.body(item, at, value)
+                value = self.expand_body(item, at, value)
         return value
 
-    def unit(self, unit: Unit, parts: tuple[str, ...], context: Context, value: str) -> str:
+    def expand_unit(self, unit: Unit, parts: tuple[str, ...], context: Context, value: str) -> str:
         """Expand a convolution and its norm and activation, all with one number: conv2, norm2, act2."""
         flags = {argument.name for argument in unit.arguments if argument.value is None} & UNIT_FLAGS
         arguments = [argument for argument in unit.arguments if argument.name not in flags]
@@ -278,7 +278,7 @@ class _Expander:
         if context.stride != 1 and not uses_stride(unit):
             for argument in arguments:
                 if argument.name in ("/", "stride"):
-                    raise second_stride(argument.span, context)
+                    raise two_strides(argument.span, context)
             arguments.append(Argument("/", Number(context.stride, span), span))
         if "linear" in flags:
             parts = tuple(part for part in parts if part != "act")
@@ -288,15 +288,15 @@ class _Expander:
         for part in parts:
             path = self.builder.path(context.place, f"{part}{number}")
             if part == "conv":
-                value = self.builder.add(path, self.bound(Conv, arguments, context.names, span), (value,), span)
+                value = self.builder.add(path, self.bind_op(Conv, arguments, context.names, span), (value,), span)
             else:
-                value = self.placeholder(part, path, context, value, span)
+                value = self.expand_placeholder(part, path, context, value, span)
         return value
 
-    def placeholder(self, part: str, path: NodePath, context: Context, value: str, span: Span) -> str:
+    def expand_placeholder(self, part: str, path: NodePath, context: Context, value: str, span: Span) -> str:
         """Expand `norm` or `act` to the op that the defaults set for it."""
         cells = self.spec.defaults.norm if part == "norm" else self.spec.defaults.act
-        op = self.placeholder_op(cells, self.entered(replace(context, names=self.outer_names(context)), value))
+        op = self.placeholder_op(cells, self.with_input(replace(context, names=self.outer_names(context)), value))
         return self.builder.add(path, op, (value,), span) if op else value
 
     def placeholder_op(self, cells: Cells, context: Context) -> Op | None:
@@ -304,17 +304,17 @@ class _Expander:
         assert isinstance(call, OpCall)  # check_names has made sure of it
         if call.name == "identity":
             return None
-        return self.bound(CALLABLE[call.name], call.arguments, context.names, call.span)
+        return self.bind_op(CALLABLE[call.name], call.arguments, context.names, call.span)
 
-    def op(self, call: OpCall, context: Context, value: str) -> str:
+    def expand_op(self, call: OpCall, context: Context, value: str) -> str:
         if call.name == "identity":
             return value
         path = self.builder.path(context.place, call.name)
         span = context.at(call.span)
         if call.name in ("norm", "act"):
-            return self.placeholder(call.name, path, context, value, span)
-        op = self.bound(CALLABLE[call.name], call.arguments, context.names, span)
+            return self.expand_placeholder(call.name, path, context, value, span)
+        op = self.bind_op(CALLABLE[call.name], call.arguments, context.names, span)
         return self.builder.add(path, op, (value,), span)
 
-    def bound(self, kind: type[Op], arguments: Sequence[Argument], names: Scope, span: Span) -> Op:
+    def bind_op(self, kind: type[Op], arguments: Sequence[Argument], names: Scope, span: Span) -> Op:
         return bind(kind, arguments, names, span, self.spec.defaults.ops.get(kind.keyword))

@@ -19,10 +19,10 @@ def origins(op: Op, inputs: Sequence[str], nodes: Sequence[Node], shapes: Mappin
     notes = []
     for name in inputs:
         node = by_name[name]
-        makers = [(aspect, _maker(node, aspect, by_name, shapes)) for aspect in apart]
-        made = [f", {_made(aspect, maker)}" for aspect, maker in makers if maker is not node]
+        origins_of = [(aspect, _origin(node, aspect, by_name, shapes)) for aspect in apart]
+        texts = [f", {_origin_text(aspect, origin)}" for aspect, origin in origins_of if origin is not node]
         source = "the input" if isinstance(node.op, Input) else node.name
-        notes.append(f"{show(shapes[name])} comes from {source}{''.join(made) or _place(node)}")
+        notes.append(f"{show(shapes[name])} comes from {source}{''.join(texts) or _place(node)}")
     return tuple(notes)
 
 
@@ -44,22 +44,22 @@ def _fits(op: Op, shapes: Sequence[Shape]) -> bool:
     return True
 
 
-def _maker(node: Node, aspect: slice, by_name: Mapping[str, Node], shapes: Mapping[str, Shape]) -> Node:
+def _origin(node: Node, aspect: slice, by_name: Mapping[str, Node], shapes: Mapping[str, Shape]) -> Node:
     """Return the node that set a tensor's channels or size: the nearest one before it that changed or defined them."""
-    wanted = shapes[node.name][aspect]
+    extents = shapes[node.name][aspect]
     while not (aspect == _CHANNELS and isinstance(node.op, Conv | Fc | ChannelPad)):
-        same = [source for source in node.inputs if shapes[source][aspect] == wanted]
+        same = [source for source in node.inputs if shapes[source][aspect] == extents]
         if not same:
             break
         node = by_name[same[0]]
     return node
 
 
-def _made(aspect: slice, maker: Node) -> str:
-    what, are = ("channels", "are") if aspect == _CHANNELS else ("size", "is")
-    if isinstance(maker.op, Input):
-        return f"whose {what} {are} the input's"
-    return f"whose {what} {maker.name} made{_place(maker)}"
+def _origin_text(aspect: slice, origin: Node) -> str:
+    noun, verb = ("channels", "come") if aspect == _CHANNELS else ("size", "comes")
+    if isinstance(origin.op, Input):
+        return f"whose {noun} {verb} from the input"
+    return f"whose {noun} {verb} from {origin.name}{_place(origin)}"
 
 
 def _place(node: Node) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from resnetgen.errors import Code, Failure, Span, spec_error
-from resnetgen.expand.bind import whole
+from resnetgen.expand.bind import evaluate_whole
 from resnetgen.expand.context import Context
 from resnetgen.ir.ops import show
 from resnetgen.spec.expressions import Scope
@@ -40,7 +40,7 @@ def uses_stride(body: Body | Cell) -> bool:
             assert_never(body)
 
 
-def takers(items: Sequence[Body], context: Context, span: Span, on: str | Kernel = "first") -> list[Body]:
+def stride_units(items: Sequence[Body], context: Context, span: Span, on: str | Kernel = "first") -> list[Body]:
     """Return the items that apply the stride of a stack or bracket: those with /$stride, else one chosen by `on`
     (first, last or a kernel size). Raises Failure (exit 3) if there is none."""
     users = [item for item in items if uses_stride(item)]
@@ -48,26 +48,26 @@ def takers(items: Sequence[Body], context: Context, span: Span, on: str | Kernel
         return users
     units = [item for item in items if isinstance(item, Unit)]
     if isinstance(on, Kernel) and units:
-        wanted = (whole(on.height, {}), whole(on.width, {}))
-        units = [unit for unit in units if _kernel_of(unit, context.names) == wanted]
+        kernel = (evaluate_whole(on.height, {}), evaluate_whole(on.width, {}))
+        units = [unit for unit in units if _kernel_of(unit, context.names) == kernel]
         if not units:
             hint = "set defaults.bracket.stride_on: first, or write /$stride where it belongs"
-            message = f"no unit here has the {show(wanted)} kernel that takes the stride"
+            message = f"no unit here has the {show(kernel)} kernel that stride_on names"
             raise spec_error(Code.BAD_ARGUMENT, message, context.at(span), hint)
     by_place = on == "first" or not units
-    found = [item for item in items if (not isinstance(item, OpCall) if by_place else item in units)]
-    if not found:
+    able = [item for item in items if (not isinstance(item, OpCall) if by_place else item in units)]
+    if not able:
         hint = "write /$stride where it belongs: maxpool 3x3, /$stride"
         raise spec_error(Code.BAD_ARGUMENT, "nothing in this block takes its stride", context.at(span), hint)
-    return found[-1:] if on == "last" else found[:1]
+    return able[-1:] if on == "last" else able[:1]
 
 
-def second_stride(span: Span, context: Context) -> Failure:
-    message = "what takes the block's stride has one of its own"
+def two_strides(span: Span, context: Context) -> Failure:
+    message = "the unit that takes the block's stride has a stride of its own"
     return spec_error(Code.BAD_ARGUMENT, message, context.at(span), "keep one of them, or write /$stride")
 
 
-def check_takes(block: Block, cells: Sequence[Cell], context: Context) -> None:
+def check_stride_is_used(block: Block, cells: Sequence[Cell], context: Context) -> None:
     """Raise Failure (exit 3) if a block is called with a stride that nothing in it applies."""
     if context.stride == 1 or any(not isinstance(cell.body, OpCall) or uses_stride(cell) for cell in cells):
         return
@@ -78,4 +78,8 @@ def check_takes(block: Block, cells: Sequence[Cell], context: Context) -> None:
 
 def _kernel_of(unit: Unit, names: Scope) -> tuple[int, int] | None:
     kernel = unit.arguments[0].value
-    return (whole(kernel.height, names), whole(kernel.width, names)) if isinstance(kernel, Kernel) else None
+    return (
+        (evaluate_whole(kernel.height, names), evaluate_whole(kernel.width, names))
+        if isinstance(kernel, Kernel)
+        else None
+    )

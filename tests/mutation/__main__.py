@@ -17,7 +17,7 @@ from mutants import Mutant, Mutants, list_files
 from tests import Baseline, import_libraries, measure, try_tests
 
 # The test files of each room; of their tests, those run that reach a mutant's statement.
-_EXPANDED = "errors row_refusals rows spec_language spec_edges stride_takers sizes ops names limits graph_text"
+_EXPANDED = "errors row_refusals rows spec_language spec_edges strides sizes ops names limits graph_text"
 _ENGINES = "engines engines_networks engines_mistakes"
 _CHECKPOINTS = "checkpoint checkpoint_claims checkpoint_hostile checkpoint_pickles checkpoint_messages"
 _DEPLOYED = "deploy deploy_config deploy_manifest deploy_onnxruntime deploy_texts deploy_kserve deploy_ranges"

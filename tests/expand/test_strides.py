@@ -61,7 +61,7 @@ def test_stride_on(stride_on: str, row: str, main: list[int]) -> None:
 
 
 def test_stride_on_a_kernel_that_no_unit_has() -> None:
-    message = "bad-argument: no unit here has the 3x3 kernel that takes the stride"
+    message = "bad-argument: no unit here has the 3x3 kernel that stride_on names"
     assert refused("[1x1, 8; 1x3, 9; 3x1, 10] /2", "{bracket: {stride_on: 3x3}}") == message
 
 
@@ -86,7 +86,7 @@ def test_a_repetition_with_a_stride_within_a_block(row: str, expected: list[str]
 
 def test_a_second_stride_of_a_repetition() -> None:
     """The block's own `/2` would silently replace that of the call."""
-    assert refused("halves() /2") == "bad-argument: what takes the block's stride has one of its own"
+    assert refused("halves() /2") == "bad-argument: the unit that takes the block's stride has a stride of its own"
 
 
 def test_in_is_a_blocks_input_in_all_of_its_repetitions() -> None:
