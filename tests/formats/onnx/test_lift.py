@@ -51,6 +51,7 @@ NORM = {name: np.abs(floats(4)) for name in ("s", "b", "m", "v")}
 FC = floats(5, 324)
 POOL = {"kernel_shape": [3, 3], "strides": [2, 2]}
 FLAT = node("Flatten", "x", "f")
+PADS = np.array([0, 0, 1, 1, 0, 0, 1, 1])
 SQRT2 = np.float32(1.4142135)
 
 SPELLINGS: dict[str, tuple[ModelProto, str]] = {
@@ -282,6 +283,72 @@ REFUSED: dict[str, tuple[ModelProto, str]] = {
         r"it limits values to -1\.0 and 1\.0",
     ),
     "a reshape that mixes images": (model([node("Reshape", "x t")], t=np.array([1, -1])), r"its shape is \(1, -1\)"),
+    "gelu by tanh": (model([node("Gelu", "x", approximate="tanh")], 20), "an approximation of gelu"),
+    "a dropout in training": (
+        model([node("Dropout", "x r t")], r=np.float32(0.5), t=np.array(True)),
+        "a dropout in training",
+    ),
+    "a mean of channels": (model([node("ReduceMean", "x", axes=[1])]), "a mean over other axes than height and width"),
+    "a mean of strange axes": (model([node("ReduceMean", "x", axes=[9])]), r"axes is \(9,\)"),
+    "a flatten of other axes": (model([node("Flatten", "x", axis=2)]), "it flattens other axes"),
+    "a squeeze of an image": (model([node("Squeeze", "x a")], a=np.array([2, 3])), "it removes other axes"),
+    "a concat of rows": (model([node("Relu", "x", "r"), node("Concat", "x r", axis=2)]), "it joins other axes"),
+    "a concat without an axis": (model([node("Relu", "x", "r"), node("Concat", "x r")]), "axis is None"),
+    "a softmax of pixels": (model([node("Softmax", "x", axis=1)], 11), "a softmax over other axes than the channels"),
+    "a product with an image": (model([node("Gemm", "x w", transB=1)], w=FC), "it multiplies no vector by a matrix"),
+    "a product of other sizes": (model([FLAT, node("Gemm", "f w")], w=FC), "for 5 inputs, of which there are 324"),
+    "a sequence": (model([node("Conv", "x w")], w=floats(6, 4, 3)), "over other axes than height and width"),
+    "a window of no image": (model([FLAT, node("MaxPool", "f", **POOL)]), "its input is no image"),
+    "a kernel and weights that differ": (
+        model([node("Conv", "x w", kernel_shape=[1, 1])], w=W),
+        r"its kernel is \(1, 1\), its weights are for \(3, 3\)",
+    ),
+    "a strange auto_pad": (model([node("Conv", "x w", auto_pad="SAME")], w=W), "auto_pad is SAME"),
+    "a stride of zero": (model([node("MaxPool", "x", kernel_shape=[1, 1], strides=[0, 1])]), "is below 1"),
+    "another blur": (
+        model([node("Pad", "x p", "q", mode="reflect"), node("Conv", "q k", group=4)], p=PADS, k=floats(4, 1, 3, 3)),
+        r"unsupported layer: Pad \(node q\)",
+    ),
+    "another gelu": (
+        model(
+            [node("Div", "x r", "d"), node("Erf", "d", "e"), node("Add", "e o", "a"), node("Mul", "x a", "m")],
+            r=SQRT2,
+            o=np.float32(1),
+            outputs=("m",),
+        ),
+        r"unsupported layer: Div \(node d\)",
+    ),
+    "ones around an average": (
+        model([node("Pad", "x p v", "q"), node("AveragePool", "q", **POOL)], p=PADS, v=np.float32(1)),
+        r"unsupported layer: Pad \(node q\)",
+    ),
+    "a sequence of other channels": (
+        model(
+            [node("Reshape", "x t", "s"), node("Conv", "s w", "c"), node("Reshape", "c u")],
+            t=np.array([0, 1, -1]),
+            w=floats(1, 1, 3),
+            u=np.array([0, -1, 1, 1]),
+        ),
+        r"unsupported layer: Reshape \(node s\)",
+    ),
+    "a norm of other groups": (
+        model(
+            [
+                node("Reshape", "x t", "s"),
+                node("InstanceNormalization", "s o z", "n"),
+                node("Reshape", "n u", "i"),
+                node("Mul", "i g", "m"),
+                node("Add", "m b"),
+            ],
+            t=np.array([0, 2, -1]),
+            o=np.array([1, 2], np.float32),
+            z=np.zeros(2, np.float32),
+            u=np.array([0, 4, 9, 9]),
+            g=floats(4, 1, 1),
+            b=floats(4, 1, 1),
+        ),
+        r"unsupported layer: Reshape \(node s\)",
+    ),
     "a dilated pooling": (model([node("MaxPool", "x", **POOL, dilations=[2, 2])]), "a dilated pooling"),
     "a factor": (model([FLAT, node("Gemm", "f w", transB=1, alpha=0.5)], w=FC), "a product with a factor"),
     "weights of another shape": (model([node("Conv", "x w", group=2)], w=W), r"y has weights of the shapes"),
@@ -302,7 +369,7 @@ REFUSED: dict[str, tuple[ModelProto, str]] = {
     ),
     "control flow": (MODELS["branches"](), r"unsupported layer: If \(node y\)"),  # type: ignore[dict-item]
     "strings": (MODELS["strings"](), "is of type unknown, not float32 or float16"),  # type: ignore[dict-item]
-    "a sequence": (MODELS["sequence"](), "is of type unknown, not float32 or float16"),  # type: ignore[dict-item]
+    "a list of tensors": (MODELS["sequence"](), "is of type unknown, not float32 or float16"),  # type: ignore[dict-item]
     "a declared shape": (
         net(outputs=[helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 7])]),
         "declared as Nx7, and is Nx5",

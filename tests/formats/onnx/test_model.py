@@ -204,7 +204,7 @@ def test_limits(tmp_path: Path) -> None:
 
 
 def test_values_of_all_constants_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.formats.onnx.model.read._MAX_CONSTANTS", 127)
+    monkeypatch.setattr("resnetgen.formats.onnx.model.read.MAX_CONSTANTS", 127)
     model = read(tmp_path, net())
     assert model.constant("conv.weight") is not None
     assert model.constant("conv.weight") is not None, "counted once"

@@ -23,9 +23,10 @@ from resnetgen.wire.messages import Messages
 MAX_STRUCTURE = 64 << 20
 """Limit in bytes of a model's nodes, types and small constants; those of ResNet-152 take 200 KB."""
 MAX_NODES = 100_000
+"""Limit of nodes; a spec has 20,000 at most."""
 _FIELDS = 8
 """Limit of fields of a graph per node: its tensors have types besides."""
-_MAX_CONSTANTS = 1 << 24
+MAX_CONSTANTS = 1 << 24
 """Limit in elements of all constants that say what nodes do: shapes, padding, limits, kernels of blurs."""
 
 
@@ -39,7 +40,7 @@ class Model:
         self._ranges = ranges
         self._fields = tensors
         self._constants: dict[str, npt.NDArray[Any]] = {}
-        self._left = _MAX_CONSTANTS
+        self._left = MAX_CONSTANTS
 
     @cached_property
     def opsets(self) -> dict[str, int]:
@@ -117,7 +118,7 @@ class Model:
         if name not in self._constants and (tensor := self.tensors.get(name)):
             self._left -= prod(tensor.shape)
             if self._left < 0:
-                message = f"{self.path}: its constants have more than {_MAX_CONSTANTS:,} values"
+                message = f"{self.path}: its constants have more than {MAX_CONSTANTS:,} values"
                 raise fail(Exit.LIMIT, Code.LIMIT, message)
             self._constants[name] = tensor.load()
         return self._constants.get(name)
