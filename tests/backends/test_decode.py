@@ -46,7 +46,9 @@ FOREIGN = {
 
 
 def encoded(format: str) -> bytes:
-    picture("RGBA" if format == "ICNS" else "RGB").resize((64, 64)).save(file := io.BytesIO(), format)
+    """An ICNS has images of up to 1024x1024, which are quick to compress if they have one colour."""
+    image = PIL.new("RGBA", (64, 64)) if format == "ICNS" else picture("RGB").resize((64, 64))
+    image.save(file := io.BytesIO(), format)
     return file.getvalue()
 
 

@@ -194,25 +194,26 @@ def test_a_body_that_would_grow_is_refused(serve_server: Server, work: Path) -> 
 
 
 BLOWN_UP = {
-    "many inputs": ({"inputs": [1] * 5_000_000}, "Expected `object`, got `int` - at `$.inputs[0]`"),
-    "repeated inputs": ({"inputs": question()["inputs"] * 500}, "500 inputs, the model takes 'input' alone"),
-    "repeated outputs": (question() | {"outputs": [{"name": "output"}] * 2}, "an output is requested twice"),
-    "many outputs": (question() | {"outputs": [{"name": "output"}] * 500_000}, "an output is requested twice"),
-    "many dimensions": (question(shape=[1] * 1_000_000), "Expected `array` of length <= 16"),
-    "dimensions that are texts": (question(shape=["a"] * 1_000_000), "Expected `int`, got `str`"),
-    "a long text": (question(data=["a" * 1_000_000] + [""] * 100_000), "are not numbers"),
-    "a long name": (question(name="\x1b" * 1_000_000), "unexpected input '"),
-    "a long id": (question() | {"id": "a" * 1_000_000}, "Expected `str` of length <= 256"),
-    "many levels": (question(data=[[[[1]]]]), "has 1 values, its shape"),
-    "many fields": (question() | {str(number): {} for number in range(1_000_000)}, ""),
+    "many inputs": (lambda: {"inputs": [1] * 5_000_000}, "Expected `object`, got `int` - at `$.inputs[0]`"),
+    "repeated inputs": (lambda: {"inputs": question()["inputs"] * 500}, "500 inputs, the model takes 'input' alone"),
+    "repeated outputs": (lambda: question() | {"outputs": [{"name": "output"}] * 2}, "an output is requested twice"),
+    "many outputs": (lambda: question() | {"outputs": [{"name": "output"}] * 500_000}, "an output is requested twice"),
+    "many dimensions": (lambda: question(shape=[1] * 1_000_000), "Expected `array` of length <= 16"),
+    "dimensions that are texts": (lambda: question(shape=["a"] * 1_000_000), "Expected `int`, got `str`"),
+    "a long text": (lambda: question(data=["a" * 1_000_000] + [""] * 100_000), "are not numbers"),
+    "a long name": (lambda: question(name="\x1b" * 1_000_000), "unexpected input '"),
+    "a long id": (lambda: question() | {"id": "a" * 1_000_000}, "Expected `str` of length <= 256"),
+    "many levels": (lambda: question(data=[[[[1]]]]), "has 1 values, its shape"),
+    "many fields": (lambda: question() | {str(number): {} for number in range(1_000_000)}, ""),
 }
+"""Functions that return a request, called when it is sent: they are large."""
 
 
 @pytest.mark.parametrize("kind", BLOWN_UP)
 def test_a_request_that_would_blow_up(serve_server: Server, work: Path, kind: str) -> None:
     document, said = BLOWN_UP[kind]
     before = peak(serve_server)
-    status, body = post(serve_server, as_json(document))
+    status, body = post(serve_server, as_json(document()))
     if said:
         assert status == 400
         assert said in json.loads(body)["error"]
