@@ -364,7 +364,9 @@ def test_a_spec_named_in_a_model_is_never_a_path(folder: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("dims", [(0, 3, 8, 8), (1, 3, 0, 8), (1, 3, 8, -8)])
 def test_a_prototxt_of_no_images(dims: tuple[int, ...], folder: Path, run: Run) -> None:
-    Path("net.prototxt").write_text("name: 'n'\ninput: 'data'\n" + "".join(f"input_dim: {dim}\n" for dim in dims))
+    layer = "layer { name: 'r' type: 'ReLU' bottom: 'data' top: 'r' }\n"
+    sizes = "".join(f"input_dim: {dim}\n" for dim in dims)
+    Path("net.prototxt").write_text(f"name: 'n'\ninput: 'data'\n{sizes}{layer}")
     Path("net.caffemodel").write_bytes(b"")
     result = run("verify", "net.prototxt", "--on", "opencv", "--on", "net.prototxt")
     assert (result.code, result.out) == (4, "")
