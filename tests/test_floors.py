@@ -103,7 +103,7 @@ def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
 
 
 def test_the_reference_imports_no_format() -> None:
-    """Else a wrong translation could be on both sides of a comparison."""
+    """Else a wrong translation could be on both backends of a comparison."""
     todo, seen = ["resnetgen.backends.interpreter"], set()
     while todo:
         module = todo.pop()

@@ -21,7 +21,7 @@ from resnetgen.inputs import open_input, read_bytes, read_text
 from resnetgen.labels import read_labels
 from resnetgen.predict import read_folder
 from resnetgen.spec.load import load_file
-from resnetgen.verification import arrays
+from resnetgen.verification import npy
 from resnetgen.verification.origin import of_onnx
 from resnetgen.weights.checkpoint import open_checkpoint
 
@@ -60,7 +60,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "manifest": (manifest.MANIFEST, lambda path: manifest.read(path.parent)),
     "ONNX model": ("model.onnx", read_model),
     "origin of a model": ("model.onnx", of_onnx),
-    "npy": ("images.npy", arrays.load),
+    "npy": ("images.npy", npy.load),
     "image": ("cat.jpg", lambda path: decode(path, False)),
     "checkpoint": ("weights.pth", open_checkpoint),
 }
@@ -169,6 +169,6 @@ def test_arrays_that_are_cut_short_while_they_are_read(tmp_path: Path, monkeypat
         return mapped
 
     monkeypatch.setattr(np.lib.format, "open_memmap", cut)
-    code, text = refusal(lambda: arrays.load(path))
+    code, text = refusal(lambda: npy.load(path))
     assert code is Exit.MODEL
     assert "only a part of one" in text

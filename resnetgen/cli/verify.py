@@ -179,43 +179,43 @@ def print_report(report: Report, layers: bool = False) -> None:
     """Print the backends that ran; then, for each comparison, how much they differ."""
     print_line(f"{report.subject}: {'equal' if report.passed else 'DIFFERENT'}")
     table = Table("backend", "ran", "engine", "on", ">batch", optional=("batch", "engine"))
-    for side in report.sides:
-        table.add_row(
-            side.name, side.file, side.engine, ", ".join((side.ran_on, *side.notes)), str(side.batch or "any")
-        )
+    for backend in report.backends:
+        ran_on = ", ".join((backend.ran_on, *backend.notes))
+        table.add_row(backend.name, backend.file, backend.engine, ran_on, str(backend.batch or "any"))
     table.print()
     print_line()
     for comparison in report.comparisons if layers else ():
         _print_layers(comparison)
     measures = (">difference", "in", ">mean", ">cosine", ">top-1", ">top-5")
     optional = ("mean", "tensors", "top-5", "images", "batch", "cosine", "top-1")
-    against = f"against {report.sides[0].name}"
+    against = f"against {report.backends[0].name}"
     table = Table(against, ">batch", ">images", ">tensors", *measures, optional=optional)
     for comparison in report.comparisons:
         table.add_row(*_comparison_row(comparison))
     table.print()
     print_line()
-    for side in report.sides:
-        if side.not_compared:
-            tensors = "tensor inside is" if side.not_compared == 1 else "tensors inside are"
-            print_wrapped(f"{side.name}: {side.not_compared} {tensors} not compared: not float, or without the batch")
+    for backend in report.backends:
+        if backend.not_compared:
+            tensors = "inner tensor is" if backend.not_compared == 1 else "inner tensors are"
+            count = f"{backend.not_compared} {tensors} not compared"
+            print_wrapped(f"{backend.name}: {count}: not float, or without the batch")
     print_wrapped(f"tolerance {report.tolerance:.0e} of each tensor's largest value; images: {report.inputs}")
     if layers:
-        for side in report.sides:
-            for node, provider in side.nodes.items():
-                print_wrapped(f"{side.name}: {node} on {provider}")
+        for backend in report.backends:
+            for node, provider in backend.nodes.items():
+                print_wrapped(f"{backend.name}: {node} on {provider}")
 
 
 def _comparison_row(comparison: Comparison) -> Iterator[str]:
     largest = comparison.first_difference or comparison.largest
-    yield from (comparison.side.name, str(comparison.batch), str(comparison.images), str(len(comparison.layers)))
+    yield from (comparison.backend.name, str(comparison.batch), str(comparison.images), str(len(comparison.layers)))
     yield from (f"{largest.error:.1e}", largest.name, f"{largest.mean:.1e}", f"{largest.cosine:.6f}")
     agreed = comparison.agreement
     yield from (f"{agreed.top1}/{agreed.images}", f"{agreed.top5}/{agreed.images}") if agreed else ("", "")
 
 
 def _print_layers(comparison: Comparison) -> None:
-    title = f"{comparison.side.name}, batch {comparison.batch}"
+    title = f"{comparison.backend.name}, batch {comparison.batch}"
     table = Table("", ">difference", ">mean", ">cosine", title, "at", "faults", optional=("mean", "cosine", "at"))
     for layer in comparison.layers:
         table.add_row(*_layer_row(layer))

@@ -16,8 +16,8 @@ from resnetgen.errors import Code, Exit, FileError, Problem, fail
 from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
-from resnetgen.verification import arrays
-from resnetgen.verification.inputs import Format, make, random_images
+from resnetgen.verification import npy
+from resnetgen.verification.inputs import Format, make_inputs, random_images
 from resnetgen.verification.settings import Settings
 
 RANDOM = 16
@@ -59,10 +59,10 @@ def load(given: Path | None, count: int | None, wanted: Format, preprocess: Prep
         number = count or RANDOM
         require_room(number, wanted.shape, "--calibration-images")
         return Images(random_images(number, wanted, seed=0), f"{number} random images")
-    if given.suffix in arrays.SUFFIXES:
-        found = make(wanted, (1,), Settings(data=(given,)), None)
+    if given.suffix in npy.SUFFIXES:
+        found = make_inputs(wanted, (1,), Settings(data=(given,)), None)
         if not np.isfinite(found.data).all():
-            raise arrays.bad(given, "its images hold NaN or infinite values")
+            raise npy.bad(given, "its images hold NaN or infinite values")
         data = _evenly(found.data, count or AT_MOST)
         return Images(data, f"{_some(len(data), len(found.data))} of {given.name}")
     if preprocess is None:

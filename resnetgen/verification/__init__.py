@@ -11,12 +11,12 @@ from pathlib import Path
 
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
+from resnetgen.verification.backends import OnnxBackend, ReferenceBackend
 from resnetgen.verification.report import Comparison, Layer, Report
-from resnetgen.verification.run import verify_sides
+from resnetgen.verification.run import compare_backends
+from resnetgen.verification.select import REFERENCE, open_backend
 from resnetgen.verification.settings import Settings
-from resnetgen.verification.sides import OnnxSide, ReferenceSide
-from resnetgen.verification.subject import Expected, Subject
-from resnetgen.verification.words import REFERENCE, open_side
+from resnetgen.verification.target import Expected, Target
 from resnetgen.weights.source import WeightSource
 
 
@@ -28,9 +28,9 @@ def verify_against_spec(
     Raises Failure if the model does not load, or did not run on the requested provider.
     """
     device = settings.device()
-    side = OnnxSide(f"onnxruntime:{device.provider}", model, device)
-    reference = ReferenceSide(REFERENCE, Expected(graph, weights, None))
-    return verify_sides(model.name, [reference, side], settings, preprocess=preprocess)
+    backend = OnnxBackend(f"onnxruntime:{device.provider}", model, device)
+    reference = ReferenceBackend(REFERENCE, Expected(graph, weights, None))
+    return compare_backends(model.name, [reference, backend], settings, preprocess=preprocess)
 
 
 __all__ = [
@@ -40,8 +40,8 @@ __all__ = [
     "Layer",
     "Report",
     "Settings",
-    "Subject",
-    "open_side",
+    "Target",
+    "compare_backends",
+    "open_backend",
     "verify_against_spec",
-    "verify_sides",
 ]

@@ -17,7 +17,7 @@ from resnetgen.formats.caffe.write import MAX_PROTOBUF, CaffePlan
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import BatchNorm
-from resnetgen.verification.subject import Expected
+from resnetgen.verification.target import Expected
 
 
 class CaffeFiles(Struct, frozen=True):

@@ -32,14 +32,14 @@ class Distance(Struct):
     faults: list[str] = field(default_factory=list)
     """Different shapes, NaN and Inf: a tensor with one of these equals no other, not even an identical one."""
 
-    def add(self, found: Array, wanted: Array, names: tuple[str, str]) -> None:
-        if _extents(found) != _extents(wanted):
-            self.faults.append(f"the shape is {found.shape} in {names[0]}, {wanted.shape} in {names[1]}")
+    def add(self, actual: Array, expected: Array, names: tuple[str, str]) -> None:
+        if _extents(actual) != _extents(expected):
+            self.faults.append(f"the shape is {actual.shape} in {names[0]}, {expected.shape} in {names[1]}")
             return
-        self.faults += [*_not_finite(found, names[0]), *_not_finite(wanted, names[1])]
+        self.faults += [*_not_finite(actual, names[0]), *_not_finite(expected, names[1])]
         if self.faults:
             return
-        a, b = found.reshape(-1).astype(np.float64), wanted.reshape(-1).astype(np.float64)
+        a, b = actual.reshape(-1).astype(np.float64), expected.reshape(-1).astype(np.float64)
         self._rescale(max(float(np.abs(values).max(initial=0)) for values in (a, b)))
         if self.unit != 1:
             a, b = a / self.unit, b / self.unit
@@ -101,11 +101,11 @@ class Agreement(Struct):
     top5: int = 0
     """Number of images with the same set of first five classes."""
 
-    def add(self, found: Array, wanted: Array) -> None:
-        if not (is_scores(found) and is_scores(wanted)):
+    def add(self, actual: Array, expected: Array) -> None:
+        if not (is_scores(actual) and is_scores(expected)):
             return
         # In float64, since unsigned bytes cannot be negated.
-        a, b = (values.reshape(len(values), -1).astype(np.float64) for values in (found, wanted))
+        a, b = (values.reshape(len(values), -1).astype(np.float64) for values in (actual, expected))
         if a.shape != b.shape:
             return
         self.images += len(a)
@@ -126,17 +126,17 @@ def is_scores(values: Array) -> bool:
 class Pair(Struct, frozen=True):
     """Names of two tensors that must be equal, one in each backend."""
 
-    found: str
-    wanted: str
+    actual: str
+    expected: str
 
 
-def pair_outputs(found: Iterable[str], wanted: Iterable[str]) -> list[Pair]:
+def pair_outputs(actual: Iterable[str], expected: Iterable[str]) -> list[Pair]:
     """Pair outputs by name; if no name is the same but their number is, by order: formats name outputs freely."""
-    found, wanted = list(found), list(wanted)
-    same = [Pair(name, name) for name in found if name in wanted]
-    if same or len(found) != len(wanted):
+    actual, expected = list(actual), list(expected)
+    same = [Pair(name, name) for name in actual if name in expected]
+    if same or len(actual) != len(expected):
         return same
-    return [Pair(*names) for names in zip(found, wanted, strict=True)]
+    return [Pair(*names) for names in zip(actual, expected, strict=True)]
 
 
 class Tensors(Struct, frozen=True):
@@ -147,18 +147,18 @@ class Tensors(Struct, frozen=True):
     norms: Mapping[str, str]
 
 
-def pair_inner(found: Tensors, wanted: Tensors) -> list[Pair]:
+def pair_inner(actual: Tensors, expected: Tensors) -> list[Pair]:
     """Return the inner tensors that both backends have, in the order in which the second computes them."""
-    norms = {**found.norms, **wanted.norms}
-    theirs = {meaning: name for name, meaning in _meanings(found, norms)}
-    return [Pair(theirs[meaning], name) for name, meaning in _meanings(wanted, norms) if meaning in theirs]
+    norms = {**actual.norms, **expected.norms}
+    theirs = {meaning: name for name, meaning in _meanings(actual, norms)}
+    return [Pair(theirs[meaning], name) for name, meaning in _meanings(expected, norms) if meaning in theirs]
 
 
-def _meanings(side: Tensors, norms: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _meanings(backend: Tensors, norms: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the meaning of each tensor. A missing norm was folded: the convolution before it computes its values."""
-    own = set(side.names)
-    for name in side.names:
+    own = set(backend.names)
+    for name in backend.names:
         meaning = name
-        while side.folds and (norm := norms.get(meaning)) and norm not in own:
+        while backend.folds and (norm := norms.get(meaning)) and norm not in own:
             meaning = norm
         yield name, meaning

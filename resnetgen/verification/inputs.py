@@ -16,7 +16,7 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
-from resnetgen.verification import arrays
+from resnetgen.verification import npy
 from resnetgen.verification.settings import Settings
 
 
@@ -67,54 +67,54 @@ class Inputs(Struct, frozen=True):
         return list(Part(0, self.data).pieces(batch))
 
 
-def make(wanted: Format, batches: tuple[int, ...], settings: Settings, preprocess: Preprocess | None) -> Inputs:
+def make_inputs(format: Format, batches: tuple[int, ...], settings: Settings, preprocess: Preprocess | None) -> Inputs:
     """Return the images. Raises Failure for files without images of this format, and for too many images."""
     if settings.data:
-        read = [_read(path, wanted, preprocess) for path in settings.data]
+        read = [_read(path, format, preprocess) for path in settings.data]
         return Inputs(np.concatenate(read), ", ".join(path.name for path in settings.data))
     count = settings.inputs or max(batches)
-    require_room(count, wanted.shape, "random images")
-    return Inputs(random_images(count, wanted, settings.seed), f"random, seed {settings.seed}")
+    require_room(count, format.shape, "random images")
+    return Inputs(random_images(count, format, settings.seed), f"random, seed {settings.seed}")
 
 
-def random_images(count: int, wanted: Format, seed: int) -> npt.NDArray[Any]:
+def random_images(count: int, format: Format, seed: int) -> npt.NDArray[Any]:
     """Return random images: standard normal values, like those of a normalised image; for bytes, uniform ones."""
-    random, shape = np.random.default_rng(seed), (count, *wanted.shape)
-    if wanted.dtype == np.uint8:
+    random, shape = np.random.default_rng(seed), (count, *format.shape)
+    if format.dtype == np.uint8:
         return random.integers(0, 256, shape, np.uint8)
-    return random.standard_normal(shape, np.float32).astype(wanted.dtype)
+    return random.standard_normal(shape, np.float32).astype(format.dtype)
 
 
-def adapted(part: Part, given: Format, wanted: Format | None, preprocess: Preprocess | None) -> Part:
+def adapted(part: Part, given: Format, required: Format | None, preprocess: Preprocess | None) -> Part:
     """Return the same images for a backend with another format: bytes are normalised here, in numpy."""
-    if wanted is None or wanted == given:
+    if required is None or required == given:
         return part
     values = images.normalise(part.data, preprocess) if given.is_bytes and preprocess else part.data
-    return Part(part.first, values.astype(wanted.dtype))
+    return Part(part.first, values.astype(required.dtype))
 
 
-def _read(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
+def _read(path: Path, format: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
     """Return the images of a file: N of them, or one."""
-    if path.suffix not in arrays.SUFFIXES:
-        return _image(path, wanted, preprocess)
-    found = arrays.load(path)
-    if len(found) != 1:
-        raise arrays.bad(path, f"it holds {len(found)} arrays, not one: {', '.join(found)}")
-    (data,) = found.values()
-    data = data[np.newaxis] if data.ndim == len(wanted.shape) else data
-    if not data.size or data.shape[1:] != wanted.shape or data.dtype != wanted.dtype:
-        raise arrays.bad(path, f"it holds {data.shape} of {data.dtype}; the network takes images of {wanted}")
+    if path.suffix not in npy.SUFFIXES:
+        return _image(path, format, preprocess)
+    arrays = npy.load(path)
+    if len(arrays) != 1:
+        raise npy.bad(path, f"it has {len(arrays)} arrays, not one: {', '.join(arrays)}")
+    (data,) = arrays.values()
+    data = data[np.newaxis] if data.ndim == len(format.shape) else data
+    if not data.size or data.shape[1:] != format.shape or data.dtype != format.dtype:
+        raise npy.bad(path, f"it has images of {data.shape} of {data.dtype}; the network takes images of {format}")
     return np.ascontiguousarray(data)
 
 
-def _image(path: Path, wanted: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
+def _image(path: Path, format: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
     """Return a picture, preprocessed as the spec defines it. Raises Failure (exit 2) if it defines nothing."""
     if not preprocess:
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
         message = f"--data {path}: nothing says how this network is to see a picture"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
-    read = images.load_bytes([path], preprocess) if wanted.is_bytes else images.load_images([path], preprocess)
-    if read.shape[1:] != wanted.shape:
+    read = images.load_bytes([path], preprocess) if format.is_bytes else images.load_images([path], preprocess)
+    if read.shape[1:] != format.shape:
         made = "x".join(map(str, read.shape[1:]))
-        raise arrays.bad(path, f"the preprocessing makes it {made}; the network takes images of {wanted}")
+        raise npy.bad(path, f"the preprocessing makes it {made}; the network takes images of {format}")
     return read

@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from resnetgen.errors import Code, Failure, Problem, VerificationError
+from resnetgen.verification.backends import BackendInfo
 from resnetgen.verification.comparison import Agreement
-from resnetgen.verification.sides import Facts
 
 
 class Layer(Struct, frozen=True):
@@ -50,8 +50,8 @@ class Layer(Struct, frozen=True):
 class Comparison(Struct, frozen=True):
     """Comparison of one backend with the first, at one batch size."""
 
-    side: Facts
-    against: Facts
+    backend: BackendInfo
+    against: BackendInfo
     batch: int
     images: int
     layers: tuple[Layer, ...]
@@ -70,7 +70,7 @@ class Comparison(Struct, frozen=True):
     def to_json(self) -> dict[str, Any]:
         first = self.first_difference
         return {
-            "side": self.side.name,
+            "backend": self.backend.name,
             "against": self.against.name,
             "batch": self.batch,
             "images": self.images,
@@ -82,14 +82,14 @@ class Comparison(Struct, frozen=True):
 
     def problem(self, first: Layer) -> Problem:
         place = f" ({first.place})" if first.place else ""
-        on = "" if self.side.name.endswith(self.side.file) else f" on {self.side.name}"
-        what = f"{self.side.file}{on}: the first layer that differs is {first.name}{place}: "
+        on = "" if self.backend.name.endswith(self.backend.file) else f" on {self.backend.name}"
+        what = f"{self.backend.file}{on}: the first layer that differs is {first.name}{place}: "
         if first.faults:
             what += "; ".join(first.faults)
         else:
             what += f"{first.error:.2e} of its largest value, the tolerance is {first.tolerance:.0e}"
         hint = "the model was changed after it was built, or built from another spec, seed or --init"
-        notes = (f"held against {self.against.name}: {self.against.file}, batch {self.batch}",)
+        notes = (f"compared with {self.against.name}: {self.against.file}, batch {self.batch}",)
         return Problem(Code.VERIFICATION, what, None, hint, notes)
 
 
@@ -97,7 +97,7 @@ class Report(Struct, frozen=True):
     subject: str
     inputs: str
     """Source of the images."""
-    sides: tuple[Facts, ...]
+    backends: tuple[BackendInfo, ...]
     """Backends; the others are compared with the first."""
     comparisons: tuple[Comparison, ...]
     tolerance: float
@@ -123,14 +123,14 @@ class Report(Struct, frozen=True):
             "place": first.place if first else None,
             "tolerance": self.tolerance,
             "inputs": self.inputs,
-            "sides": [side.to_json() for side in self.sides],
+            "backends": [backend.to_json() for backend in self.backends],
             "comparisons": [one.to_json() for one in self.comparisons],
         }
 
     def failure(self) -> Failure:
         """Return the Failure (exit 7) of a report that has not passed, with the first difference of each comparison."""
-        found = ((one, one.first_difference) for one in self.comparisons)
-        return VerificationError(tuple(one.problem(first) for one, first in found if first))
+        differences = ((one, one.first_difference) for one in self.comparisons)
+        return VerificationError(tuple(one.problem(first) for one, first in differences if first))
 
     def raise_if_different(self) -> None:
         """Raise VerificationError with the first difference of each comparison; return None if all are equal."""

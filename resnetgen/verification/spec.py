@@ -14,7 +14,7 @@ from resnetgen.formats.onnx.precision import Precision
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import CheckpointSource, load_pretrained
 from resnetgen.spec.find import bundled
-from resnetgen.verification import REFERENCE, Expected, Report, Settings, Subject, open_side, origin, verify_sides
+from resnetgen.verification import REFERENCE, Expected, Report, Settings, Target, compare_backends, open_backend, origin
 from resnetgen.verification.origin import Made, Origin
 from resnetgen.verification.run import Progress
 from resnetgen.weights.initialise import Initialised
@@ -77,27 +77,27 @@ def verify_files(given: Verified, settings: Settings, progress: Progress = lambd
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="--on onnxruntime:cuda")
     subject = _subject(given)
     words = list(given.backends or ("opencv" if given.model.endswith(".prototxt") else "onnxruntime",))
-    sides = [open_side(word, subject, settings) for word in words]
+    backends = [open_backend(word, subject, settings) for word in words]
     against = given.against or (REFERENCE if len(words) == 1 else None)
-    held = [open_side(against, subject, settings)] if against else []
-    shown = sides[0].facts().file if len(sides) == 1 else subject.name
-    save = (sides[0], given.save) if given.save else None
+    baseline = [open_backend(against, subject, settings)] if against else []
+    shown = backends[0].info().file if len(backends) == 1 else subject.name
+    save = (backends[0], given.save) if given.save else None
     preprocess = subject.network.preprocess if subject.network else None
-    return verify_sides(shown, held + sides, settings, progress, save, preprocess)
+    return compare_backends(shown, baseline + backends, settings, progress, save, preprocess)
 
 
 def _uses_cuda(given: Verified, settings: Settings) -> bool:
     return settings.provider != "cpu" or any(backend.endswith(":cuda") for backend in given.backends)
 
 
-def _subject(given: Verified) -> Subject:
+def _subject(given: Verified) -> Target:
     """Return the files, and their network as it was when they were built."""
     if given.model.endswith((".onnx", ".prototxt")):
         path = Path(given.model)
         said = origin.of_onnx(path) if given.model.endswith(".onnx") else origin.of_caffe(path)
         # A name in a file is that of a bundled spec, never a path.
-        found = given.network or (_compiled_as(said.spec, said, given.params) if said.spec in bundled() else None)
-        return Subject(path.name, path.with_suffix(""), _expected(found, said.made, given) if found else None)
+        network = given.network or (_compiled_as(said.spec, said, given.params) if said.spec in bundled() else None)
+        return Target(path.name, path.with_suffix(""), _expected(network, said.made, given) if network else None)
     network = compile_spec(given.model, given.params)
     spec = network.spec
     stem = given.output_dir / spec.name / spec.stem
@@ -112,7 +112,7 @@ def _subject(given: Verified) -> Subject:
     # The reference's weights are those of the file that is run, even if the other file was built with others.
     kinds = sorted(built, reverse=set(given.backends) == {"opencv"})
     expected = next((_expected(one, built[kind].made, given) for kind in kinds if (one := then[kind])), None)
-    return Subject(given.model, stem, expected or _expected(network, Made(), given), build, stale, files["onnx"])
+    return Target(given.model, stem, expected or _expected(network, Made(), given), build, stale, files["onnx"])
 
 
 def _built_model(stem: Path) -> Path:
@@ -165,7 +165,7 @@ class Missing(Struct, frozen=True):
 
 
 def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Network | None:
-    """Return the spec of a file as it was at the build; None if it cannot be found or has changed."""
+    """Return the spec of a file as it was at the build; None if it is missing or has changed."""
     try:
         network = compile_spec(word, dict(origin.params) | params, input_size=origin.image)
     except Failure:

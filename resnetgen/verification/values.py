@@ -31,14 +31,14 @@ def require_numbers(shown: str, outputs: Mapping[str, Any]) -> dict[str, Array]:
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
-def with_batch(found: Mapping[str, Any], images: int) -> dict[str, Array]:
+def with_batch(tensors: Mapping[str, Any], images: int) -> dict[str, Array]:
     """Return the float tensors whose first axis is the batch.
 
     Left out are sizes from which exporters compute a shape, masks, indices and constants.
     """
     return {
         name: value
-        for name, value in found.items()
+        for name, value in tensors.items()
         if _is_numeric(value) and value.dtype.kind == "f" and value.ndim and len(value) == images
     }
 

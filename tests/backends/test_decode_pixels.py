@@ -221,7 +221,7 @@ def test_a_network_beyond_the_limits(tmp_path: Path) -> None:
 
 def test_a_resized_image_beyond_the_limits(tmp_path: Path) -> None:
     PIL.new("L", (65_000, 1)).save(path := tmp_path / "image.png")
-    for side in (2, 256, 65_536):
-        long = Preprocess(Color.RGB, 1, (0,) * 3, (1,) * 3, side, (1, 1), Interpolation.BICUBIC)
+    for backend in (2, 256, 65_536):
+        long = Preprocess(Color.RGB, 1, (0,) * 3, (1,) * 3, backend, (1, 1), Interpolation.BICUBIC)
         with pytest.raises(Failure, match=r"is (longer|larger) than"):
             load_bytes([path], long)

@@ -133,13 +133,13 @@ def test_sizes_inside_are_passed_over_and_counted(folder: Path, run: Run) -> Non
     put("rank0")
     result = run("verify", "served/model.onnx")
     assert result.code == 0
-    line = "7 tensors inside are not compared: not float, or without the batch"
+    line = "7 inner tensors are not compared: not float, or without the batch"
     assert [text for text in result.out.splitlines() if "inside" in text] == [
         f"reference: {line}",
         f"onnxruntime:cpu: {line}",
     ]
     report = json.loads(run("verify", "served/model.onnx", "--json").out)
-    assert [side["not_compared"] for side in report["sides"]] == [7, 7]
+    assert [backend["not_compared"] for backend in report["backends"]] == [7, 7]
     assert {layer["name"] for layer in report["comparisons"][0]["layers"]} == {"conv", "relu", "pool", "flat", "scores"}
 
 

@@ -23,15 +23,15 @@ def test_every_node_runs_on_cuda_and_agrees(tmp_path: Path, fold: bool) -> None:
     (built,) = build(["resnet50"], options)
     assert built.report is not None
     assert built.report.passed
-    side = built.report.sides[1]
-    assert set(side.nodes.values()) == {CUDA}
-    assert side.notes == ("TF32 off",)
+    backend = built.report.backends[1]
+    assert set(backend.nodes.values()) == {CUDA}
+    assert backend.notes == ("TF32 off",)
 
 
 def test_cpu_and_cuda_are_two_sides(tmp_path: Path) -> None:
     build(["resnet18"], Options(output_dir=tmp_path, init=Init.RANDOM_STATS))
-    sides = Verified("resnet18", ("onnxruntime:cpu", "onnxruntime:cuda"), output_dir=tmp_path)
-    report = verify_files(sides, Settings(inputs=32, batches=(1, 8), provider_options={"device_id": "0"}))
+    backends = Verified("resnet18", ("onnxruntime:cpu", "onnxruntime:cuda"), output_dir=tmp_path)
+    report = verify_files(backends, Settings(inputs=32, batches=(1, 8), provider_options={"device_id": "0"}))
     assert report.passed
     for one in report.comparisons:
         assert one.agreement
@@ -42,6 +42,6 @@ def test_tf32_is_stated_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytes
     """Whether it rounds depends on the GPU; what the report says does not."""
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     build(["resnet18"], Options(output_dir=tmp_path, init=Init.RANDOM_STATS))
-    sides = Verified("resnet18", ("onnxruntime:cpu", "onnxruntime:cuda"), output_dir=tmp_path)
-    report = verify_files(sides, Settings(tolerance=0.1, provider_options={"use_tf32": "1"}))
-    assert report.sides[1].notes == ("TF32 on",)
+    backends = Verified("resnet18", ("onnxruntime:cpu", "onnxruntime:cuda"), output_dir=tmp_path)
+    report = verify_files(backends, Settings(tolerance=0.1, provider_options={"use_tf32": "1"}))
+    assert report.backends[1].notes == ("TF32 on",)

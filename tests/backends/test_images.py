@@ -163,7 +163,7 @@ def test_too_large(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(promising(1 << 30, 1 << 30))
     assert refused(path)[:2] == (Exit.IO, Code.BAD_IMAGE)
-    PIL.new("RGB", (60_000, 1)).save(path)  # its shorter side of 256 would make the longer one 15 million
+    PIL.new("RGB", (60_000, 1)).save(path)  # its shorter backend of 256 would make the longer one 15 million
     assert "larger than" in refused(path, replace(PLAIN, resize=256))[2]
 
 

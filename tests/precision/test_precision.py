@@ -344,7 +344,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, str]] = {
     ),
     "unfolded": (("--precision", "fp16", "--no-fold"), 2, "a precision below fp32 needs folded norms"),
     "caffe alone": (("--precision", "fp16", "--target", "caffe"), 2, "add --target onnx"),
-    "other arrays": (("--precision", "fp16", "--calibrate", "x.npy"), 4, "x.npy: it holds (1, 3, 8, 8)"),
+    "other arrays": (("--precision", "fp16", "--calibrate", "x.npy"), 4, "x.npy: it has images of (1, 3, 8, 8)"),
 }
 
 

@@ -24,8 +24,8 @@ from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import VOCABULARY, Add, Concat, Conv, Input, Mul, Relu6, Shape
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.verification import Expected, Report, Settings, caffe, verify_sides
-from resnetgen.verification.sides import CaffeSide, OnnxSide, ReferenceSide
+from resnetgen.verification import Expected, Report, Settings, caffe, compare_backends
+from resnetgen.verification.backends import CaffeBackend, OnnxBackend, ReferenceBackend
 from resnetgen.weights.source import Array
 from support.helpers import cells, graph, random_weights, write_caffe, write_onnx
 
@@ -135,8 +135,10 @@ ONNX: dict[str, OnnxFault] = {
 def on_onnx(whole: Graph, folder: Path, embed: Preprocess | None = None) -> Report:
     weights = random_weights(whole)
     model = write_onnx(whole, weights, folder, OnnxOptions(opset=20, embed=embed))
-    reference = ReferenceSide("reference", Expected(whole, weights, None))
-    return verify_sides("net", [reference, OnnxSide("onnx", model.path, Device())], Settings(), preprocess=PICTURES)
+    reference = ReferenceBackend("reference", Expected(whole, weights, None))
+    return compare_backends(
+        "net", [reference, OnnxBackend("onnx", model.path, Device())], Settings(), preprocess=PICTURES
+    )
 
 
 PICTURES = Preprocess(Color.RGB, 255, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), None, (12, 12), Interpolation.BILINEAR)
@@ -240,7 +242,7 @@ def on_caffe(whole: Graph, folder: Path, break_it: Callable[[], None] = lambda: 
     break_it()
     model = write_caffe(whole, weights, folder, dialect=Dialect.OPENCV)
     files = caffe.load(model.prototxt, model.caffemodel, expected)
-    return verify_sides("net", [ReferenceSide("reference", expected), CaffeSide("opencv", files)], Settings())
+    return compare_backends("net", [ReferenceBackend("reference", expected), CaffeBackend("opencv", files)], Settings())
 
 
 @pytest.mark.opencv

@@ -1,4 +1,4 @@
-"""verify's measures of two tensors, and the batch that all sides can be given."""
+"""verify's measures of two tensors, and the batch that all backends can be given."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.verification import Settings
+from resnetgen.verification.backends import BackendInfo, SavedOutputs
 from resnetgen.verification.comparison import Distance, is_scores
-from resnetgen.verification.inputs import Format, Part, adapted, make, random_images
-from resnetgen.verification.run import verify_sides
-from resnetgen.verification.sides import Facts, SavedSide
+from resnetgen.verification.inputs import Format, Part, adapted, make_inputs, random_images
+from resnetgen.verification.run import compare_backends
 from resnetgen.verification.values import Values, join, require_numbers
 
 NAMES = ("a", "b")
@@ -35,7 +35,7 @@ def distance(found: Any, wanted: Any) -> Distance:
         ([[1, 2]], [[-1, -2]], -1),
         ([[1, 0]], [[0, 1]], 0),
         ([[0, 0]], [[0, 0]], 1),
-        # A side that is all zero has no direction: it is not "the same direction" as the other.
+        # A backend that is all zero has no direction: it is not "the same direction" as the other.
         ([[0, 0]], [[3, 4]], 0),
         ([[3, 4]], [[0, 0]], 0),
         ([[np.nan, 1]], [[np.nan, 1]], 0),
@@ -45,7 +45,7 @@ def test_cosine(found: Any, wanted: Any, cosine: float) -> None:
     assert distance(found, wanted).cosine == pytest.approx(cosine)
 
 
-def test_a_dead_output_fails_although_the_other_side_is_not_zero() -> None:
+def test_a_dead_output_fails_although_the_other_backend_is_not_zero() -> None:
     one = distance([[0, 0]], [[3, 4]])
     assert (one.error, one.mean) == (1, 7 / 2 / 4)
     other = distance([[3, 4]], [[0, 0]])
@@ -56,7 +56,7 @@ def test_a_dead_output_fails_although_the_other_side_is_not_zero() -> None:
 
 
 @dataclass
-class FixedSide:
+class FixedBackend:
     """Doubles its input, a fixed number of images at a time."""
 
     name: str
@@ -73,28 +73,28 @@ class FixedSide:
         self.ran.append(len(part.data))
         return Values({"output": (part.data * 2).reshape(len(part.data), 2)})
 
-    def facts(self) -> Facts:
-        return Facts(self.name, self.name, "numpy", "here", self.batch)
+    def info(self) -> BackendInfo:
+        return BackendInfo(self.name, self.name, "numpy", "here", self.batch)
 
 
 @pytest.mark.parametrize(
     ("batches", "together"),
     [((None, None), 1), ((None, 4), 4), ((3, 3), 3), ((2, 3), 6), ((4, 6), 12), ((2, 8), 8), ((2, 3, 5), 30)],
 )
-def test_sides_of_different_batches_run_the_same_images(batches: tuple[int | None, ...], together: int) -> None:
-    """The smallest batch that each side's own divides; each side takes it in pieces of its own size."""
-    sides = [FixedSide(f"side{number}", batch) for number, batch in enumerate(batches)]
-    report = verify_sides("net", sides, Settings())
+def test_backends_of_different_batches_run_the_same_images(batches: tuple[int | None, ...], together: int) -> None:
+    """The smallest batch that each backend's own divides; each backend takes it in pieces of its own size."""
+    backends = [FixedBackend(f"backend{number}", batch) for number, batch in enumerate(batches)]
+    report = compare_backends("net", backends, Settings())
     assert report.passed
     assert {(one.batch, one.images) for one in report.comparisons} == {(together, together)}
-    for side in sides:
-        assert sum(side.ran) == together
-        assert set(side.ran) == {side.batch or together}
+    for backend in backends:
+        assert sum(backend.ran) == together
+        assert set(backend.ran) == {backend.batch or together}
 
 
-def test_a_batch_that_is_no_multiple_of_a_sides_own() -> None:
+def test_a_batch_that_is_no_multiple_of_a_backends_own() -> None:
     with pytest.raises(Failure) as caught:
-        verify_sides("net", [FixedSide("two", 2), FixedSide("three", 3)], Settings(batches=(3,)))
+        compare_backends("net", [FixedBackend("two", 2), FixedBackend("three", 3)], Settings(batches=(3,)))
     (problem,) = caught.value.problems
     assert caught.value.exit is Exit.USAGE
     assert problem.message == "two is fixed to a batch of 2; 3 images are no multiple of it"
@@ -123,18 +123,18 @@ def test_scores_are_one_number_for_each_of_several_classes(shape: tuple[int, ...
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8])
 def test_images_follow_from_the_seed(dtype: type[Any]) -> None:
     wanted = Format((3, 4, 5), np.dtype(dtype))
-    made = [make(wanted, (2, 3), Settings(seed=seed), None) for seed in (7, 7, 8)]
+    made = [make_inputs(wanted, (2, 3), Settings(seed=seed), None) for seed in (7, 7, 8)]
     assert [one.data.shape for one in made] == [(3, 3, 4, 5)] * 3  # as many as the largest batch
     assert made[0].digest == made[1].digest != made[2].digest
     assert made[0].origin == "random, seed 7"
     assert np.array_equal(made[0].data, random_images(3, wanted, 7))
-    assert make(wanted, (2,), Settings(inputs=5), None).data.shape[0] == 5
+    assert make_inputs(wanted, (2,), Settings(inputs=5), None).data.shape[0] == 5
 
 
 PREPROCESS = Preprocess(Color.RGB, 255, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), None, (2, 2), Interpolation.BILINEAR)
 
 
-def test_what_one_side_takes_is_made_of_what_another_takes() -> None:
+def test_what_one_backend_takes_is_made_of_what_another_takes() -> None:
     """Bytes are normalised, which nothing else is; half of the bits are rounded to."""
     pixels, values = Format((2, 2, 3), np.dtype(np.uint8)), Format((3, 2, 2), np.dtype(np.float32))
     halves = Format((3, 2, 2), np.dtype(np.float16))
@@ -151,7 +151,7 @@ def test_what_one_side_takes_is_made_of_what_another_takes() -> None:
 
 
 @dataclass
-class TakesPixels(FixedSide):
+class TakesPixels(FixedBackend):
     """The same for an image of bytes, which it normalises itself."""
 
     format = Format((1, 1, 3), np.dtype(np.uint8))
@@ -162,7 +162,7 @@ class TakesPixels(FixedSide):
 
 
 @dataclass
-class TakesNumbers(FixedSide):
+class TakesNumbers(FixedBackend):
     format = Format((3, 1, 1), np.dtype(np.float32))
 
     def run(self, part: Part, inner: bool) -> Values:
@@ -171,18 +171,18 @@ class TakesNumbers(FixedSide):
 
 def test_a_model_that_takes_bytes_and_one_that_takes_numbers_see_the_same_images() -> None:
     preprocess = replace(PREPROCESS, crop=(1, 1))
-    sides = [TakesNumbers("numbers", None), TakesPixels("pixels", None)]
-    assert verify_sides("net", sides, Settings(inputs=4), preprocess=preprocess).passed
-    assert verify_sides("net", sides[::-1], Settings(inputs=4), preprocess=preprocess).passed
+    backends = [TakesNumbers("numbers", None), TakesPixels("pixels", None)]
+    assert compare_backends("net", backends, Settings(inputs=4), preprocess=preprocess).passed
+    assert compare_backends("net", backends[::-1], Settings(inputs=4), preprocess=preprocess).passed
 
 
 def test_a_file_of_other_images(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1, 3, 8, 8), np.float32))
     with pytest.raises(Failure) as caught:
-        make(Format((3, 4, 4), np.dtype(np.float32)), (1,), Settings(data=(tmp_path / "x.npy",)), None)
+        make_inputs(Format((3, 4, 4), np.dtype(np.float32)), (1,), Settings(data=(tmp_path / "x.npy",)), None)
     (problem,) = caught.value.problems
     assert problem.message == (
-        f"{tmp_path / 'x.npy'}: it holds (1, 3, 8, 8) of float32; the network takes images of 3x4x4 of float32"
+        f"{tmp_path / 'x.npy'}: it has images of (1, 3, 8, 8) of float32; the network takes images of 3x4x4 of float32"
     )
 
 
@@ -200,7 +200,7 @@ def test_what_is_no_tolerance(given: dict[str, Any]) -> None:
 
 
 @dataclass
-class Adds(FixedSide):
+class Adds(FixedBackend):
     """Its output is a little larger than that of the others."""
 
     def run(self, part: Part, inner: bool) -> Values:
@@ -208,11 +208,11 @@ class Adds(FixedSide):
 
 
 def test_a_tolerance_of_one_tensor() -> None:
-    sides = [FixedSide("a", None), Adds("b", None)]
-    assert not verify_sides("net", sides, Settings()).passed
-    assert verify_sides("net", sides, Settings(tolerances={"output": 0.5})).passed
-    assert not verify_sides("net", sides, Settings(tolerance=0.5, tolerances={"output": 1e-6})).passed
-    (layer,) = verify_sides("net", sides, Settings(tolerances={"output": 0.5})).comparisons[0].layers
+    backends = [FixedBackend("a", None), Adds("b", None)]
+    assert not compare_backends("net", backends, Settings()).passed
+    assert compare_backends("net", backends, Settings(tolerances={"output": 0.5})).passed
+    assert not compare_backends("net", backends, Settings(tolerance=0.5, tolerances={"output": 1e-6})).passed
+    (layer,) = compare_backends("net", backends, Settings(tolerances={"output": 0.5})).comparisons[0].layers
     said = layer.to_json()
     assert (said["name"], said["output"], said["tolerance"], said["passed"]) == ("output", True, 0.5, True)
     assert list(said) == ["name", "place", "output", "error", "mean", "cosine", "tolerance", "faults", "passed"]
@@ -220,12 +220,12 @@ def test_a_tolerance_of_one_tensor() -> None:
 
 def test_saved_outputs_alone_verify_nothing(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", output=np.zeros((1, 2), np.float32))
-    sides = [SavedSide("a.npz", tmp_path / "a.npz"), SavedSide("b.npz", tmp_path / "a.npz")]
+    backends = [SavedOutputs("a.npz", tmp_path / "a.npz"), SavedOutputs("b.npz", tmp_path / "a.npz")]
     with pytest.raises(Failure) as caught:
-        verify_sides("net", sides, Settings())
+        compare_backends("net", backends, Settings())
     (problem,) = caught.value.problems
     assert (caught.value.exit, problem.code) == (Exit.USAGE, Code.BAD_ARGUMENT)
-    assert (problem.message, problem.hint) == ("all sides are saved outputs", "name one that runs")
+    assert (problem.message, problem.hint) == ("all backends are saved outputs", "name one that runs")
 
 
 @pytest.mark.parametrize(

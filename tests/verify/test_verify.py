@@ -1,4 +1,4 @@
-"""verify: every kind of side, what is compared, what is refused, and that nothing wrong passes.
+"""verify: every kind of backend, what is compared, what is refused, and that nothing wrong passes.
 
 tests/cli/test_cli.py has the command on ONNX Runtime alone; tests/verify/test_verify_opencv.py the Caffe files.
 """
@@ -24,7 +24,7 @@ from resnetgen.build.options import Options
 from resnetgen.build.run import build
 from resnetgen.cli import main
 from resnetgen.errors import Exit, Failure
-from resnetgen.verification import Report, Settings, arrays
+from resnetgen.verification import Report, Settings, npy
 from resnetgen.verification.comparison import Agreement, Distance, Pair, Tensors, pair_inner, pair_outputs
 from resnetgen.verification.spec import Verified, verify_files
 from resnetgen.weights.initialise import Init
@@ -87,13 +87,13 @@ def change(path: str, name: str, edit: Callable[[np.ndarray], np.ndarray], to: s
     Path(to or path).write_bytes(model.SerializeToString())
 
 
-# Sides
+# Backends
 
 
-def test_one_side_is_held_against_the_reference(folder: Path) -> None:
+def test_one_backend_is_held_against_the_reference(folder: Path) -> None:
     report = check()
     assert report.passed
-    assert [side.name for side in report.sides] == ["reference", "onnxruntime:cpu"]
+    assert [backend.name for backend in report.backends] == ["reference", "onnxruntime:cpu"]
     (one,) = report.comparisons
     assert one.largest.error < 1e-5
     assert [layer.name for layer in one.layers if layer.is_output] == ["output"]
@@ -105,7 +105,7 @@ def test_the_first_of_several_is_what_the_others_are_held_against(folder: Path) 
     (folder / "copy.onnx").write_bytes((folder / MODEL).read_bytes())
     report = check("onnxruntime:cpu", "copy.onnx", "reference")
     assert report.passed
-    assert [(one.side.name, one.against.name) for one in report.comparisons] == [
+    assert [(one.backend.name, one.against.name) for one in report.comparisons] == [
         ("copy.onnx", "onnxruntime:cpu"),
         ("reference", "onnxruntime:cpu"),
     ]
@@ -117,8 +117,8 @@ def test_a_fold_is_seen_through_from_both_sides(folder: Path) -> None:
     """The convolution of a folded model holds what the norm of an unfolded one does, and neither its own."""
     build(["tiny.yaml"], Options(init=Init.RANDOM_STATS, fold=False, output_dir=folder / "unfolded"))
     unfolded = str(folder / "unfolded/tiny/tiny.onnx")
-    for sides, name in ((("onnxruntime", unfolded), "conv1/norm1"), ((unfolded, "onnxruntime"), "conv1/conv1")):
-        report = check(*sides)
+    for backends, name in ((("onnxruntime", unfolded), "conv1/norm1"), ((unfolded, "onnxruntime"), "conv1/conv1")):
+        report = check(*backends)
         assert report.passed
         names = {layer.name for layer in report.comparisons[0].layers}
         assert names >= {"conv1/act1", "output"}
@@ -151,11 +151,11 @@ def test_saved_outputs(folder: Path) -> None:
     assert check("out.npz", "onnxruntime", inputs=3, batches=(2,)).comparisons[0].images == 3
     failure = refused("onnxruntime", "out.npz", inputs=4)
     assert failure.exit is Exit.VERIFICATION
-    assert "out.npz holds the outputs of other images" in str(failure)
-    saved = arrays.load(Path("out.npz"))
+    assert "out.npz has the outputs of other images" in str(failure)
+    saved = npy.load(Path("out.npz"))
     np.save("plain.npy", saved["output"])
     assert check("onnxruntime", "plain.npy", inputs=3).passed
-    assert "it holds no outputs of 4 images" in str(refused("onnxruntime", "plain.npy", inputs=4))
+    assert "it has no outputs of 4 images" in str(refused("onnxruntime", "plain.npy", inputs=4))
     np.save("wrong.npy", saved["output"][::-1])
     report = check("onnxruntime", "wrong.npy", inputs=3)
     assert not report.passed
@@ -220,7 +220,7 @@ def test_a_model_that_says_other_params(folder: Path, params: str, held_against:
     onnx.save(model, path)
     report = check(word=str(path))
     assert report.passed
-    assert report.sides[0].file.startswith(held_against)
+    assert report.backends[0].file.startswith(held_against)
 
 
 # What is compared
@@ -259,12 +259,12 @@ def test_given_images(folder: Path) -> None:
             "the network takes images of 3x16x16 of float32",
         ),
         (lambda: np.save("x.npy", np.zeros((1, 3, 16, 16))), "of float64; the network takes"),
-        (lambda: np.save("x.npy", np.zeros((0, 3, 16, 16), np.float32)), "it holds (0, 3, 16, 16)"),
+        (lambda: np.save("x.npy", np.zeros((0, 3, 16, 16), np.float32)), "it has images of (0, 3, 16, 16)"),
         (lambda: np.save("x.npy", np.array([{}]), allow_pickle=True), "it is no .npy file"),
         (lambda: Path("x.npy").write_bytes(b"PK\3\4 no zip"), "it is no .npy file"),
         (lambda: Path("x.npy").write_bytes(b""), "it is no .npy file"),
         (lambda: Path("x.npz").write_bytes(b"PK\3\4 no zip"), "x.npz"),
-        (lambda: np.savez("x.npz", a=np.zeros(1), b=np.zeros(1)), "it holds 2 arrays, not one: a, b"),
+        (lambda: np.savez("x.npz", a=np.zeros(1), b=np.zeros(1)), "it has 2 arrays, not one: a, b"),
         (lambda: None, "no such file: x.npy"),
         (lambda: Path("x.jpg").write_bytes(b""), "nothing says how this network is to see a picture"),
     ],
@@ -306,7 +306,7 @@ def test_tolerances_of_single_tensors(folder: Path, command: Callable[..., Resul
 
 @pytest.mark.parametrize(("value", "what"), [(np.nan, "NaN"), (np.inf, "NaN")])
 def test_what_is_not_finite_equals_nothing(folder: Path, value: float, what: str) -> None:
-    """Not even the same on the other side. (A softmax makes NaN of Inf.)"""
+    """Not even the same on the other backend. (A softmax makes NaN of Inf.)"""
     change(MODEL, "conv2_x/1/main/conv2.bias", lambda a: np.full_like(a, value))
     (folder / "same.onnx").write_bytes((folder / MODEL).read_bytes())
     report = check("onnxruntime", "same.onnx")
@@ -369,14 +369,14 @@ def test_json_says_all(folder: Path, command: Callable[..., Result]) -> None:
     said = json.loads(result.out)
     assert result.code == Exit.VERIFICATION
     assert (said["passed"], said["first_difference"], said["place"]) == (False, "conv1/conv1", "tiny.yaml:5")
-    assert said["sides"][0]["engine"].startswith("onnxruntime 1.")
-    assert set(said["sides"][0]["nodes"].values()) == {"CPUExecutionProvider"}
+    assert said["backends"][0]["engine"].startswith("onnxruntime 1.")
+    assert set(said["backends"][0]["nodes"].values()) == {"CPUExecutionProvider"}
     assert said["comparisons"][0]["agreement"]["images"] == 1
     assert {"name", "place", "error", "mean", "cosine", "tolerance", "passed"} <= set(
         said["comparisons"][0]["layers"][0]
     )
     assert "wrong.onnx: the first layer that differs is conv1/conv1 (tiny.yaml:5): " in result.err
-    assert "note: held against onnxruntime:cpu: tiny.onnx, batch 1" in result.err
+    assert "note: compared with onnxruntime:cpu: tiny.onnx, batch 1" in result.err
 
 
 # What is refused
@@ -387,8 +387,8 @@ def test_json_says_all(folder: Path, command: Callable[..., Result]) -> None:
     [
         (("--on", "tensorrt"), Exit.USAGE, "--on does not know what 'tensorrt' is"),
         (("--on", "onnxruntime:npu"), Exit.USAGE, "known: reference, onnxruntime"),
-        (("--on", "onnxruntime", "--on", "onnxruntime:cpu"), Exit.USAGE, "it takes two sides that differ"),
-        (("--on", "reference"), Exit.USAGE, "it takes two sides that differ"),
+        (("--on", "onnxruntime", "--on", "onnxruntime:cpu"), Exit.USAGE, "it takes two backends that differ"),
+        (("--on", "reference"), Exit.USAGE, "it takes two backends that differ"),
         (("--on", "none.onnx"), Exit.IO, "cannot read none.onnx"),
         (("--on", "none.npz"), Exit.IO, "no such file: none.npz"),
         (("--on", "opencv"), Exit.IO, "hint: resnetgen build tiny.yaml --output-dir generated --target caffe"),

@@ -16,9 +16,9 @@ from resnetgen.backends.onnxruntime import Device
 from resnetgen.formats.caffe.lower_ops import Weight
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.ir.ops import BatchNorm, Conv, Fc
-from resnetgen.verification import Expected, Report, Settings, caffe, verify_sides
+from resnetgen.verification import Expected, Report, Settings, caffe, compare_backends
+from resnetgen.verification.backends import Backend, CaffeBackend, OnnxBackend, ReferenceBackend, Values
 from resnetgen.verification.inputs import Part
-from resnetgen.verification.sides import CaffeSide, OnnxSide, ReferenceSide, Side, Values
 from resnetgen.weights.source import Array, Key
 from support.helpers import CaffeModel, compile_text, random_weights, write_caffe, write_onnx
 
@@ -96,24 +96,24 @@ def marks(file: str) -> list[pytest.MarkDecorator]:
 
 
 class Once:
-    """A side that computes each part once, however often it is asked."""
+    """A backend that computes each part once, however often it is asked."""
 
-    def __init__(self, side: Side) -> None:
-        self.side = side
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
         self.found: dict[int, Values] = {}
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.side, name)
+        return getattr(self.backend, name)
 
     def run(self, part: Part, inner: bool) -> Values:
         if part.first not in self.found:
-            self.found[part.first] = self.side.run(part, inner)
+            self.found[part.first] = self.backend.run(part, inner)
         return self.found[part.first]
 
 
 @pytest.fixture(scope="module")
-def reference() -> Side:
-    return Once(ReferenceSide("reference", NETWORK))
+def reference() -> Backend:
+    return Once(ReferenceBackend("reference", NETWORK))
 
 
 @pytest.fixture(scope="module")
@@ -152,18 +152,18 @@ def spoilt_caffemodel(model: CaffeModel, mistake: Mistake | None, copy: Path) ->
     return copy
 
 
-def check(reference: Side, models: dict[str, Any], file: str, mistake: Mistake | None, folder: Path) -> Report:
+def check(reference: Backend, models: dict[str, Any], file: str, mistake: Mistake | None, folder: Path) -> Report:
     model = models[file]
     if file.endswith(".onnx"):
-        side: Side = OnnxSide(file, spoilt_onnx(model.path, mistake, folder / file), Device())
+        backend: Backend = OnnxBackend(file, spoilt_onnx(model.path, mistake, folder / file), Device())
     else:
         files = caffe.load(model.prototxt, model.caffemodel, NETWORK)
-        side = CaffeSide(file, replace(files, caffemodel=spoilt_caffemodel(model, mistake, folder / file)))
-    return verify_sides(file, [reference, side], Settings())
+        backend = CaffeBackend(file, replace(files, caffemodel=spoilt_caffemodel(model, mistake, folder / file)))
+    return compare_backends(file, [reference, backend], Settings())
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, marks=marks(file)) for file in FILES])
-def test_without_a_mistake_all_are_equal(reference: Side, models: dict[str, Any], file: str, tmp_path: Path) -> None:
+def test_without_a_mistake_all_are_equal(reference: Backend, models: dict[str, Any], file: str, tmp_path: Path) -> None:
     report = check(reference, models, file, None, tmp_path)
     assert report.passed
     assert report.comparisons[0].largest.error < 1e-5
@@ -178,7 +178,7 @@ def test_the_sample_has_every_kind_in_every_file() -> None:
     [pytest.param(one, marks=marks(one.file)) for one in SAMPLE],
     ids=lambda one: f"{one.file}, {one.node}, {one.kind} {one.number}",
 )
-def test_a_mistake_is_caught(mistake: Mistake, reference: Side, models: dict[str, Any], tmp_path: Path) -> None:
+def test_a_mistake_is_caught(mistake: Mistake, reference: Backend, models: dict[str, Any], tmp_path: Path) -> None:
     """The first tensor that differs is of the unit whose weight is wrong: Caffe works in place, and shows its last."""
     first = check(reference, models, mistake.file, mistake, tmp_path).first_difference
     assert first

@@ -57,7 +57,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 
 def notes(report: Report) -> tuple[str, ...]:
-    return next(side.notes for side in report.sides if side.engine.startswith("OpenCV"))
+    return next(backend.notes for backend in report.backends if backend.engine.startswith("OpenCV"))
 
 
 def test_both_formats_of_a_spec(folder: Path) -> None:
@@ -113,8 +113,10 @@ def test_layers_that_were_added_by_hand_are_counted(folder: Path) -> None:
     reader = 'layer {\n\tbottom: "head/gap"\n'
     more = 'layer {\n\tbottom: "head/gap"\n\ttop: "head/gap"\n\tname: "more"\n\ttype: "ReLU"\n}\n\n'
     for count in (layers, layers + 1):
-        (side,) = (side for side in check("onnxruntime", "opencv").sides if side.engine.startswith("OpenCV"))
-        assert f"({count} layers)" in side.ran_on
+        (backend,) = (
+            backend for backend in check("onnxruntime", "opencv").backends if backend.engine.startswith("OpenCV")
+        )
+        assert f"({count} layers)" in backend.ran_on
         rewrite(PROTOTXT, reader, more + reader)
 
 
@@ -122,7 +124,7 @@ def test_paths_of_caffe_files(folder: Path) -> None:
     """Beside each other, apart, or alone; a bundled spec is found by the manifest."""
     build(["resnet20_cifar"], BOTH)
     path = "generated/resnet20_cifar/resnet20_cifar.prototxt"
-    assert check(word=path).sides[0].file == "spec CIFAR ResNet-20, unfolded, by the formulas of its ops"
+    assert check(word=path).backends[0].file == "spec CIFAR ResNet-20, unfolded, by the formulas of its ops"
     moved = folder / "elsewhere.caffemodel"
     Path(path).with_suffix(".caffemodel").rename(moved)
     failure = refused("onnxruntime", path, word="resnet20_cifar")

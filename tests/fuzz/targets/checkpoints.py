@@ -15,7 +15,7 @@ from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import MIB, Target
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.verification import arrays
+from resnetgen.verification import npy
 from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint.pickle_vm import BadPickle, load
 from support.checkpoint_files import CAFFE, FILES, TENSORS, blob, field, layer, legacy_blob, v1_layer
@@ -36,7 +36,7 @@ def parse_checkpoint(data: bytes, folder: Path) -> None:
 def parse_npy(data: bytes, folder: Path) -> None:
     path = folder / "saved.npy"
     path.write_bytes(data)
-    arrays.load(path)
+    npy.load(path)
 
 
 def parse_pickle(data: bytes, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Subject of a verification: the files of one network, and the network that they should be."""
+"""Target of a verification: the files of one network, and the network that they should be."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Expected(Struct, frozen=True, dict=True):
         return {node.name: node.span.short for node in self.graph.nodes if node.span}
 
 
-class Subject(Struct, frozen=True):
+class Target(Struct, frozen=True):
     name: str
     """Name on the command line."""
     stem: Path

@@ -6,16 +6,23 @@ from pathlib import Path
 
 from resnetgen.backends.onnxruntime import Provider
 from resnetgen.errors import Code, Exit, Failure, fail
-from resnetgen.verification import arrays, caffe
+from resnetgen.verification import caffe, npy
+from resnetgen.verification.backends import (
+    Backend,
+    CaffeBackend,
+    EvaluatorBackend,
+    OnnxBackend,
+    ReferenceBackend,
+    SavedOutputs,
+)
 from resnetgen.verification.settings import Settings
-from resnetgen.verification.sides import CaffeSide, EvaluatorSide, OnnxSide, ReferenceSide, SavedSide, Side
-from resnetgen.verification.subject import Subject
+from resnetgen.verification.target import Target
 
 REFERENCE = "reference"
 KNOWN = "reference, onnxruntime, onnxruntime:cpu, onnxruntime:cuda, opencv, MODEL.onnx, NET.prototxt, FILE.npz"
 
 
-def open_side(word: str, subject: Subject, settings: Settings) -> Side:
+def open_backend(word: str, subject: Target, settings: Settings) -> Backend:
     """Return the backend of a word. Raises Failure for an unknown word, a missing file, or an engine that is not
     installed."""
     engine, _, rest = word.partition(":")
@@ -24,29 +31,31 @@ def open_side(word: str, subject: Subject, settings: Settings) -> Side:
             return _reference(subject)
         case "onnxruntime", "" | "cpu" | "cuda" | "auto":
             provider = Provider(rest or settings.provider)
-            return OnnxSide(f"onnxruntime:{provider}", subject.file("onnx"), settings.device(provider))
+            return OnnxBackend(f"onnxruntime:{provider}", subject.file("onnx"), settings.device(provider))
         case "opencv", "":
             prototxt, caffemodel = subject.file("prototxt"), subject.file("caffemodel")
-            return CaffeSide(word, caffe.load(prototxt, caffemodel, subject.network))
+            return CaffeBackend(word, caffe.load(prototxt, caffemodel, subject.network))
     path = Path(word)
     if path.suffix == ".onnx":
-        return OnnxSide(word, _existing(path), settings.device())
-    if path.suffix in arrays.SUFFIXES:
-        return SavedSide(word, path)
+        return OnnxBackend(word, _existing(path), settings.device())
+    if path.suffix in npy.SUFFIXES:
+        return SavedOutputs(word, path)
     net, model = _caffe_files(word)
     if net:
-        return CaffeSide(word, caffe.load(_existing(net), model, subject.network))
+        return CaffeBackend(word, caffe.load(_existing(net), model, subject.network))
     raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"--on does not know what {word!r} is", hint=f"known: {KNOWN}")
 
 
-def _reference(subject: Subject) -> Side:
+def _reference(subject: Target) -> Backend:
     if subject.network:
-        return ReferenceSide(REFERENCE, subject.network)
+        return ReferenceBackend(REFERENCE, subject.network)
     try:
-        return EvaluatorSide.of_file(REFERENCE, subject.file("onnx"))
+        return EvaluatorBackend.of_file(REFERENCE, subject.file("onnx"))
     except Failure:
         message = f"the spec of {subject.name} is not known, so there is no reference"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="name two sides: --on opencv --on MODEL.onnx") from None
+        raise fail(
+            Exit.USAGE, Code.BAD_ARGUMENT, message, hint="name two backends: --on opencv --on MODEL.onnx"
+        ) from None
 
 
 def _caffe_files(word: str) -> tuple[Path | None, Path]:

@@ -1,4 +1,4 @@
-"""Sides of a comparison, its backends: each runs the same images, on another engine or from another file."""
+"""Backends of a comparison, its backends: each runs the same images, on another engine or from another file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from resnetgen.formats.onnx.lower import Names, output_names
 from resnetgen.formats.onnx.write import MAX_PROTOBUF
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.ops import BatchNorm
-from resnetgen.verification import arrays, models
+from resnetgen.verification import models, npy
 from resnetgen.verification.caffe import CaffeFiles
 from resnetgen.verification.inputs import Format, Part
 from resnetgen.verification.settings import TOLERANCE, TOLERANCES
-from resnetgen.verification.subject import Expected
+from resnetgen.verification.target import Expected
 from resnetgen.verification.values import Values, require_numbers, with_batch
 
 
-class Facts(Struct, frozen=True):
+class BackendInfo(Struct, frozen=True):
     """Properties of a backend for the report."""
 
     name: str
@@ -55,7 +55,7 @@ class Facts(Struct, frozen=True):
         }
 
 
-class Side(Protocol):
+class Backend(Protocol):
     name: str
 
     @property
@@ -90,12 +90,12 @@ class Side(Protocol):
 
     def run(self, part: Part, inner: bool) -> Values: ...
 
-    def facts(self) -> Facts:
+    def info(self) -> BackendInfo:
         """Return the properties; call it after a run."""
         ...
 
 
-class OnnxSide:
+class OnnxBackend:
     """Backend that runs a model on ONNX Runtime."""
 
     folds = True
@@ -129,9 +129,9 @@ class OnnxSide:
         # Types are checked before the run: values of some types would crash the process.
         inside = [value for value in self._inner.given if value.name not in outputs]
         floats = [value.name for value in inside if value.type in FLOATS]
-        found = with_batch(self._inner.run(part.data, floats), len(part.data))
-        self._not_compared = len(inside) - len(found)
-        return Values(outputs, found)
+        inner_values = with_batch(self._inner.run(part.data, floats), len(part.data))
+        self._not_compared = len(inside) - len(inner_values)
+        return Values(outputs, inner_values)
 
     def _with_inner_tensors(self) -> Session:
         """Load a copy in memory in which every tensor is an output; external weights stay in their file.
@@ -148,14 +148,16 @@ class OnnxSide:
         data = read_bytes(self.path, MAX_PROTOBUF, "an ONNX model")
         return Session(data + more.SerializeToString(), device, self.path.parent)
 
-    def facts(self) -> Facts:
+    def info(self) -> BackendInfo:
         nodes = self.session.nodes
         notes = (f"TF32 {'on' if self.device.tf32 else 'off'}",) if CUDA in nodes.values() else ()
         ran_on, batch = self.session.summary, self.batch
-        return Facts(self.name, self.path.name, onnxruntime.version(), ran_on, batch, nodes, notes, self._not_compared)
+        return BackendInfo(
+            self.name, self.path.name, onnxruntime.version(), ran_on, batch, nodes, notes, self._not_compared
+        )
 
 
-class ReferenceSide:
+class ReferenceBackend:
     """Backend that computes a spec's network by the formulas of its ops: float64, no norm folded, no format between.
 
     Its output is called as in the ONNX model of a build.
@@ -188,12 +190,12 @@ class ReferenceSide:
         outputs = {self._called[node]: values.pop(node) for node in graph.outputs}
         return Values(outputs, values)
 
-    def facts(self) -> Facts:
+    def info(self) -> BackendInfo:
         what = f"spec {self.graph.name}, unfolded, by the formulas of its ops"
-        return Facts(self.name, what, interpreter.version(), "float64", self.batch)
+        return BackendInfo(self.name, what, interpreter.version(), "float64", self.batch)
 
 
-class EvaluatorSide:
+class EvaluatorBackend:
     """Backend that runs a model on onnx's reference evaluator: numpy, node by node, with all tensors at once."""
 
     folds = True
@@ -210,7 +212,7 @@ class EvaluatorSide:
         self.places = _places(proto)
 
     @classmethod
-    def of_file(cls, name: str, path: Path) -> EvaluatorSide:
+    def of_file(cls, name: str, path: Path) -> EvaluatorBackend:
         """Load the model of a file, from any source. Raises Failure (exit 4) if it cannot be read."""
         proto = models.read_model(path)
         models.load_external(proto, path)
@@ -218,22 +220,24 @@ class EvaluatorSide:
 
     def run(self, part: Part, inner: bool) -> Values:
         graph = self.proto.graph
-        found = onnx_evaluator.run_model(self.proto, {self._input: part.data})
-        outputs = require_numbers(self.what, {value.name: found.get(value.name) for value in graph.output})
+        tensors = onnx_evaluator.run_model(self.proto, {self._input: part.data})
+        outputs = require_numbers(self.what, {value.name: tensors.get(value.name) for value in graph.output})
         if not inner:
             return Values(outputs)
         names = (name for node in graph.node for name in node.output if name and name not in outputs)
-        inside = {name: found.get(name) for name in names}
+        inside = {name: tensors.get(name) for name in names}
         values = with_batch(inside, len(part.data))
         self._not_compared = len(inside) - len(values)
         return Values(outputs, values)
 
-    def facts(self) -> Facts:
+    def info(self) -> BackendInfo:
         numpy = f"numpy {np.__version__}"
-        return Facts(self.name, self.what, onnx_evaluator.version(), numpy, self.batch, not_compared=self._not_compared)
+        return BackendInfo(
+            self.name, self.what, onnx_evaluator.version(), numpy, self.batch, not_compared=self._not_compared
+        )
 
 
-class CaffeSide:
+class CaffeBackend:
     """Backend that runs a prototxt and its caffemodel on OpenCV, which fuses no layer whose output is requested."""
 
     folds = False
@@ -250,20 +254,20 @@ class CaffeSide:
 
     def run(self, part: Part, inner: bool) -> Values:
         outputs = self.net.run(part.data)
-        wanted = [layer for layer in self.files.readable if layer not in outputs] if inner else []
-        found = self.net.run_layers(part.data, wanted)
+        layers = [layer for layer in self.files.readable if layer not in outputs] if inner else []
+        values = self.net.run_layers(part.data, layers)
         called = self.files.called
-        inside = with_batch({called.get(layer, layer): value for layer, value in found.items()}, len(part.data))
-        self._not_compared = len(found) - len(inside)
+        inside = with_batch({called.get(layer, layer): value for layer, value in values.items()}, len(part.data))
+        self._not_compared = len(values) - len(inside)
         return Values({called.get(layer, layer): value for layer, value in outputs.items()}, inside)
 
-    def facts(self) -> Facts:
+    def info(self) -> BackendInfo:
         where = f"its CPU backend, float32, fusion on ({self.files.layers} layers)"
         shown, notes, passed_over = self.files.shown, self.files.notes, self._not_compared
-        return Facts(self.name, shown, opencv.version(), where, self.batch, notes=notes, not_compared=passed_over)
+        return BackendInfo(self.name, shown, opencv.version(), where, self.batch, notes=notes, not_compared=passed_over)
 
 
-class SavedSide:
+class SavedOutputs:
     """Backend with the saved outputs of another run."""
 
     folds = False
@@ -274,23 +278,23 @@ class SavedSide:
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.path = path
-        self.found = arrays.load(path)
-        said = self.found.pop(SAVED_INPUT, None)
-        require_numbers(str(path), self.found)
-        self.input = "" if said is None else said.tobytes().hex()
+        self.outputs = npy.load(path)
+        digest = self.outputs.pop(SAVED_INPUT, None)
+        require_numbers(str(path), self.outputs)
+        self.input = "" if digest is None else digest.tobytes().hex()
         """Digest of the images; empty if the file has none."""
         self.norms: dict[str, str] = {}
         self.places: dict[str, str] = {}
 
     def run(self, part: Part, inner: bool) -> Values:
         last = part.first + len(part.data)
-        short = [name for name, values in self.found.items() if values.ndim < 2 or len(values) < last]
-        if short or not self.found:
-            raise arrays.bad(self.path, f"it holds no outputs of {last} images: {', '.join(short) or 'it is empty'}")
-        return Values({name: values[part.first : last] for name, values in self.found.items()})
+        short = [name for name, values in self.outputs.items() if values.ndim < 2 or len(values) < last]
+        if short or not self.outputs:
+            raise npy.bad(self.path, f"it has no outputs of {last} images: {', '.join(short) or 'it is empty'}")
+        return Values({name: values[part.first : last] for name, values in self.outputs.items()})
 
-    def facts(self) -> Facts:
-        return Facts(self.name, self.path.name, "saved outputs", "as they were saved", self.batch)
+    def info(self) -> BackendInfo:
+        return BackendInfo(self.name, self.path.name, "saved outputs", "as they were saved", self.batch)
 
 
 SAVED_INPUT = "resnetgen.input"
