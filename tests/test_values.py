@@ -24,7 +24,7 @@ ACCUMULATORS = {
     "_Choice",
     "_Comparing",
     "_Merged",
-    "_Tensor",
+    "_Message",
 }
 """Classes whose objects are filled step by step."""
 

@@ -104,4 +104,4 @@ def test_int8_is_one_file(run: Run) -> None:
 def test_it_is_for_onnx(run: Run) -> None:
     result = run(*BUILD, "--external-data", "--target", "caffe")
     assert result.code == Exit.USAGE
-    assert "--external-data is for the ONNX model; add --target onnx" in result.err
+    assert "--external-data is for the ONNX model\n  hint: add --target onnx\n" in result.err
