@@ -6,8 +6,10 @@ import ast
 import hashlib
 import sys
 import weakref
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from resnetgen.errors import Code, Exit, Failure
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.staging.files import staging
 from resnetgen.weights import checkpoint
-from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
+from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint
+from resnetgen.wire import access
 from support.checkpoint_files import (
     CAFFE,
     FILES,
@@ -65,6 +68,38 @@ def test_reading_from_threads(format: str, tmp_path: Path) -> None:
         names = list(read.tensors) * 50
         for name, values in zip(names, pool.map(read.array, names), strict=True):
             assert values.tobytes() == wanted[name]
+
+
+def read_in_the_middle(read: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Read a tensor between two pieces of another; return whether both are as they are alone."""
+    first, second = [name for name, info in read.tensors.items() if info.nbytes > 16][:2]
+    expected = [read.array(name).tobytes() for name in (first, second)]
+    real, between = zlib.crc32, []
+
+    def crc32(data: Any, check: int = 0) -> int:
+        if not between:
+            between.append(b"")
+            between[0] = read.array(second).tobytes()
+        return real(data, check)
+
+    monkeypatch.setattr(access, "_CHUNK", 16)
+    monkeypatch.setattr(zlib, "crc32", crc32)
+    return [read.array(first).tobytes(), between[0]] == expected
+
+
+@pytest.mark.parametrize("format", ["safetensors", "npz", "torch"])
+def test_a_read_in_the_middle_of_another(format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As threads may do it, at a moment that is not left to them."""
+    assert read_in_the_middle(opened(tmp_path / "weights", FILES[format]), monkeypatch)
+
+
+def test_reads_that_share_a_file_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of the test above."""
+    read = opened(tmp_path / "weights", FILES["safetensors"])
+    with (tmp_path / "weights").open("rb") as file:
+        monkeypatch.setattr(access.Ranges, "open", lambda _: nullcontext(file))
+        with pytest.raises(Failure, match="changed while it was read"):
+            read_in_the_middle(read, monkeypatch)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
