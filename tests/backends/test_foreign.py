@@ -134,7 +134,7 @@ def test_sizes_inside_are_passed_over_and_counted(folder: Path, run: Run) -> Non
     result = run("verify", "served/model.onnx")
     assert result.code == 0
     line = "7 inner tensors are not compared: not float, or without the batch"
-    assert [text for text in result.out.splitlines() if "inside" in text] == [
+    assert [text for text in result.out.splitlines() if "inner tensors" in text] == [
         f"reference: {line}",
         f"onnxruntime:cpu: {line}",
     ]
