@@ -1,6 +1,6 @@
 """verify: every kind of backend, what is compared, what is refused, and that nothing wrong passes.
 
-tests/cli/test_cli.py has the command on ONNX Runtime alone; tests/verify/test_verify_opencv.py the Caffe files.
+tests/cli/test_cli.py has the command on ONNX Runtime alone; tests/verification/test_verify_opencv.py the Caffe files.
 """
 
 from __future__ import annotations
