@@ -58,6 +58,6 @@ def print_built(built: Sequence[Built]) -> None:
             if result.report:
                 print_report(result.report)
             if measured := result.measured:
-                print_line(f"{measured.precision}: {measured.said} ({measured.origin})")
+                print_line(f"{measured.precision}: {measured.summary} ({measured.origin})")
             for path, entry in result.files.items():
                 print_file(path, entry.bytes, entry.sha256)

@@ -36,7 +36,7 @@ class Measured(Struct, frozen=True):
         return self.cosine >= self.tolerance.cosine and (self.top1 is None or self.top1 >= self.tolerance.top1)
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """The result as text: top-1 of 30 of 30 images as in fp32, cosine 0.999664"""
         first = "" if self.same is None else f"top-1 of {self.same} of {self.images} images as in fp32, "
         return f"{first}cosine {self.cosine:.6f}" + "".join(f"; {fault}" for fault in self.faults)
@@ -52,10 +52,10 @@ class Measured(Struct, frozen=True):
 
     def failure(self) -> Failure:
         """Return the Failure (exit 7) of a model that has not passed."""
-        message = f"{self.precision} is too far from fp32: {self.said} ({self.origin})"
+        message = f"{self.precision} is too far from fp32: {self.summary} ({self.origin})"
         ways = "--calibrate with images like those that will be served" if self.precision is Precision.INT8 else ""
-        wanted = f"top-1 {self.tolerance.top1:g} and cosine {self.tolerance.cosine:g} are wanted"
-        hint = f"{wanted}; {ways + ', or ' if ways else ''}--min-top1 and --min-cosine accept less"
+        required = f"top-1 {self.tolerance.top1:g} and cosine {self.tolerance.cosine:g} are required"
+        hint = f"{required}; {ways + ', or ' if ways else ''}--min-top1 and --min-cosine accept less"
         return fail(Exit.VERIFICATION, Code.PRECISION, message, hint=hint)
 
 
@@ -67,12 +67,12 @@ def measure(whole: Path, lowered: Path, images: Images, precision: PrecisionOpti
     size = first if isinstance(first, int) else 1
     for number, batch in enumerate(images.batches(size)):
         kept = min(size, len(images.data) - number * size)
-        (wanted,) = before.run(batch).values()
-        (found,) = after.run(after.cast(batch)).values()
-        distance.add(found[:kept], wanted[:kept], (str(precision.target), "fp32"))
-        if is_scores(wanted):
-            agreement.add(found[:kept], wanted[:kept])
+        (expected,) = before.run(batch).values()
+        (actual,) = after.run(after.cast(batch)).values()
+        distance.add(actual[:kept], expected[:kept], (str(precision.target), "fp32"))
+        if is_scores(expected):
+            agreement.add(actual[:kept], expected[:kept])
     same = agreement.top1 if agreement.images else None
     faults = tuple(dict.fromkeys(distance.faults))
-    said = (len(images.data), images.origin, same, distance.cosine, faults)
-    return Measured(precision.target, precision.tolerance, *said)
+    figures = (len(images.data), images.origin, same, distance.cosine, faults)
+    return Measured(precision.target, precision.tolerance, *figures)

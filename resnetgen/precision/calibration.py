@@ -48,32 +48,32 @@ class Images(Struct, frozen=True):
         return sha256(np.ascontiguousarray(self.data).data).hexdigest()
 
 
-def load(given: Path | None, count: int | None, wanted: Format, preprocess: Preprocess | None) -> Images:
+def load(source: Path | None, count: int | None, format: Format, preprocess: Preprocess | None) -> Images:
     """Load images: from a folder of pictures, or from a .npy or .npz file in the model's input format; None for random
     ones.
 
     Raises Failure: exit 2 for pictures without a preprocessing; exit 5 if there are no images, and for each picture
     that cannot be read.
     """
-    if given is None:
+    if source is None:
         number = count or RANDOM
-        require_room(number, wanted.shape, "--calibration-images")
-        return Images(random_images(number, wanted, seed=0), f"{number} random images")
-    if given.suffix in npy.SUFFIXES:
-        found = make_inputs(wanted, (1,), Settings(data=(given,)), None)
-        if not np.isfinite(found.data).all():
-            raise npy.bad(given, "its images hold NaN or infinite values")
-        data = _evenly(found.data, count or AT_MOST)
-        return Images(data, f"{_some(len(data), len(found.data))} of {given.name}")
+        require_room(number, format.shape, "--calibration-images")
+        return Images(random_images(number, format, seed=0), f"{number} random images")
+    if source.suffix in npy.SUFFIXES:
+        arrays = make_inputs(format, (1,), Settings(data=(source,)), None)
+        if not np.isfinite(arrays.data).all():
+            raise npy.bad(source, "its images hold NaN or infinite values")
+        data = _evenly(arrays.data, count or AT_MOST)
+        return Images(data, f"{_some(len(data), len(arrays.data))} of {source.name}")
     if preprocess is None:
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
-        message = f"--calibrate {given}: nothing says how this network is to see a picture"
+        message = f"--calibrate {source}: nothing says how this network is to see a picture"
         raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
-    paths = image_files(given)
+    paths = image_files(source)
     taken = _evenly(paths, count or AT_MOST)
     require_room(len(taken), (*preprocess.crop, preprocess.color.channels), "--calibration-images")
-    origin = f"{_some(len(taken), len(paths))} of {real_path(given).name}/"
-    return Images(_pictures(taken, preprocess), origin, None if wanted.is_bytes else preprocess)
+    origin = f"{_some(len(taken), len(paths))} of {real_path(source).name}/"
+    return Images(_pictures(taken, preprocess), origin, None if format.is_bytes else preprocess)
 
 
 def _pictures(paths: list[Path], preprocess: Preprocess) -> npt.NDArray[np.uint8]:
@@ -85,13 +85,13 @@ def _pictures(paths: list[Path], preprocess: Preprocess) -> npt.NDArray[np.uint8
     return np.concatenate(read)
 
 
-def _some(taken: int, found: int) -> str:
-    return f"{found:,} images" if taken == found else f"{taken:,} of the {found:,} images"
+def _some(taken: int, total: int) -> str:
+    return f"{total:,} images" if taken == total else f"{taken:,} of the {total:,} images"
 
 
-def _evenly(found: Any, count: int) -> Any:
+def _evenly(items: Any, count: int) -> Any:
     """Return at most `count` items, from the first to the last in equal steps."""
-    if len(found) <= count:
-        return found
-    picked = [index * len(found) // count for index in range(count)]
-    return found[picked] if isinstance(found, np.ndarray) else [found[index] for index in picked]
+    if len(items) <= count:
+        return items
+    picked = [index * len(items) // count for index in range(count)]
+    return items[picked] if isinstance(items, np.ndarray) else [items[index] for index in picked]

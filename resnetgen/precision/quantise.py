@@ -122,8 +122,8 @@ def differences(made: ModelProto, whole: ModelProto) -> list[str]:
 
 
 def _product(node: NodeProto, makers: dict[str, NodeProto], tensors: dict[str, TensorProto]) -> Iterator[str]:
-    wanted = (("activation", TensorProto.UINT8), ("weight", TensorProto.INT8))
-    for name, (what, kind) in zip(node.input[:2], wanted, strict=True):
+    expected = (("activation", TensorProto.UINT8), ("weight", TensorProto.INT8))
+    for name, (what, kind) in zip(node.input[:2], expected, strict=True):
         maker = makers.get(name)
         if maker is None or maker.op_type != "DequantizeLinear":
             yield f"the {what} of {node.name} is not quantised"

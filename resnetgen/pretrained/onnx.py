@@ -74,7 +74,7 @@ class _Reader:
         anchors: dict[int, str] = {}
         for node in nodes:
             data: list[tuple[int, int]] = []
-            held: dict[int, npt.NDArray[Any]] = {}
+            constants: dict[int, npt.NDArray[Any]] = {}
             own: list[str] = []
             for position, name in enumerate(node.inputs):
                 if name in weights:
@@ -82,7 +82,7 @@ class _Reader:
                 elif name in writer:
                     data.append(writer[name])
                 elif (values := constant(name)) is not None:
-                    held[position] = values
+                    constants[position] = values
                 elif name:  # an input of the graph, or a tensor that this reader does not know
                     writer[name] = (len(records), 0)
                     records.append(Record(name, INPUT))
@@ -90,7 +90,7 @@ class _Reader:
             at = len(records)
             if own:
                 anchors[at] = own[0]
-            record = node_record(node, held, self._whole, self._exact)
+            record = node_record(node, constants, self._whole, self._exact)
             attributes = {**record.attributes, **({"weights": tuple(own)} if own else {})}
             records.append(replace(record, inputs=tuple(data), attributes=attributes))
             writer |= {name: (at, index) for index, name in enumerate(node.outputs)}

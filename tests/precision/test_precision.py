@@ -214,7 +214,7 @@ def test_an_output_that_is_not_finite(run: Run) -> None:
     images = calibration.load(None, None, WANTED, None)
     found = measure(FOLDER / "tiny.onnx", Path("nan.onnx"), images, PrecisionOptions(Precision.FP16, Tolerance(0, 0.5)))
     assert not found.passed
-    assert "NaN in fp16" in found.said
+    assert "NaN in fp16" in found.summary
 
 
 # verify

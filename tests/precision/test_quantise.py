@@ -92,7 +92,7 @@ def test_an_image_that_fills_a_batch_is_not_counted(batch: int | None, count: in
     whole = model(tmp_path, "fc 10 | softmax", batch).path
     found = measure(whole, whole, random(count), LOWERING)
     assert (found.images, found.same, found.top1) == (count, count, 1.0)
-    assert found.said == f"top-1 of {count} of {count} images as in fp32, cosine 1.000000"
+    assert found.summary == f"top-1 of {count} of {count} images as in fp32, cosine 1.000000"
 
 
 def test_an_image_that_fills_a_batch_has_no_weight(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_outputs_that_are_no_scores_have_no_first_class(tmp_path: Path) -> None:
     image = write_onnx(graph, random_weights(graph), tmp_path, fold=True).path
     found = measure(image, image, random(2), LOWERING)
     assert (found.same, found.top1, found.passed) == (None, None, True)
-    assert found.said == "cosine 1.000000"
+    assert found.summary == "cosine 1.000000"
 
 
 @pytest.mark.parametrize("color", [Color.RGB, Color.BGR])

@@ -147,5 +147,5 @@ def count(shape: Shape) -> int:
     return int(prod(shape))
 
 
-def equals(values: npt.NDArray[Any], wanted: object) -> bool:
-    return bool(np.array_equal(values, np.asarray(wanted)))
+def equals(values: npt.NDArray[Any], expected: object) -> bool:
+    return bool(np.array_equal(values, np.asarray(expected)))

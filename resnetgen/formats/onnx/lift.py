@@ -93,14 +93,14 @@ class _Lifting:
 
     def _ends(self) -> tuple[PixelSteps | None, FloatType, FloatType]:
         """Set where the network begins and ends; return its preprocessing, and its inner and outer type."""
-        given, (outer, *others) = self.model.inputs[0], map(self._type, self.model.outputs)
+        source, (outer, *others) = self.model.inputs[0], map(self._type, self.model.outputs)
         preprocess = None
-        if given.dtype == "uint8":
+        if source.dtype == "uint8":
             preprocess = read_preprocess(self.model)
             self.source, self.first = preprocess.tensor, preprocess.nodes
             inner = FloatType.FP32
         else:
-            inner = self._type(given)
+            inner = self._type(source)
         before = inner
         if self._is_cast(self.first) and self.nodes.nodes[self.first].inputs == (self.source,):
             self.source, inner = self.nodes.nodes[self.first].outputs[0], self._to(self.first)

@@ -176,28 +176,32 @@ def _squeeze(nodes: Nodes, at: int) -> Lifted:
 def _reshape(nodes: Nodes, at: int) -> Lifted:
     (x,), _ = _tensors(nodes, at, 1)
     shape = nodes.shape(x)
-    wanted = _reshaped(nodes, at, shape)
-    if wanted == shape:
+    target = _reshaped(nodes, at, shape)
+    if target == shape:
         return Lifted((), (x,))
-    if wanted != (count(shape),):
-        raise Unsupported(f"it makes {wanted} of {shape}")
+    if target != (count(shape),):
+        raise Unsupported(f"it makes {target} of {shape}")
     return Lifted((ops.Flatten(),), (x,))
 
 
 def _reshaped(nodes: Nodes, at: int, shape: Shape) -> Shape:
     """Return the new shape of one image. The first extent must be that of the batch: 0, -1 or the number itself."""
-    said = nodes.value(at, "shape")
-    if not isinstance(said, tuple) or not said or not all(type(one) is int and one >= -1 for one in said):
+    shape_value = nodes.value(at, "shape")
+    if (
+        not isinstance(shape_value, tuple)
+        or not shape_value
+        or not all(type(one) is int and one >= -1 for one in shape_value)
+    ):
         raise Unsupported("its shape is computed")
     batch = nodes.model.inputs[0].shape
     fixed = batch[0] if batch else ""
-    first, *rest = said
+    first, *rest = shape_value
     whole = [shape[place] if one == 0 and place < len(shape) else one for place, one in enumerate(rest)]
     left, known = count(shape), count(tuple(one for one in whole if one != -1))
     sizes = tuple(left // known if one == -1 and known else one for one in whole)
     keeps_batch = first in (0, fixed) or (first == -1 and -1 not in rest) or (first == 1 == fixed)
     if not keeps_batch or whole.count(-1) > 1 or nodes.value(at, "allowzero") or count(sizes) != left:
-        raise Unsupported(f"its shape is {said} for {shape}")
+        raise Unsupported(f"its shape is {shape_value} for {shape}")
     return sizes
 
 

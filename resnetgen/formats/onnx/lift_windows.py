@@ -28,11 +28,11 @@ def read_window(nodes: Nodes, at: int, shape: Shape, kernel: Pair | None = None)
     if len(shape) != 3:
         raise Unsupported("its input is no image of channels, height and width")
     is_implied = kernel is not None and nodes.value(at, "kernel_shape") is None
-    said = kernel if kernel is not None and is_implied else nodes.ints(at, "kernel_shape", 2)
-    if kernel not in (None, said):
-        raise Unsupported(f"its kernel is {said}, its weights are for {kernel}")
+    kernel_size = kernel if kernel is not None and is_implied else nodes.ints(at, "kernel_shape", 2)
+    if kernel not in (None, kernel_size):
+        raise Unsupported(f"its kernel is {kernel_size}, its weights are for {kernel}")
     stride, dilation = (nodes.ints(at, name, 2, default=1) for name in ("strides", "dilations"))
-    if min(*said, *stride, *dilation) < 1:
+    if min(*kernel_size, *stride, *dilation) < 1:
         raise Unsupported("a kernel, a stride or a dilation is below 1")
     pads = nodes.ints(at, "pads", 4, default=0)
     match nodes.value(at, "auto_pad"):
@@ -41,7 +41,7 @@ def read_window(nodes: Nodes, at: int, shape: Shape, kernel: Pair | None = None)
         case "VALID":
             begin, end = (0, 0), (0, 0)
         case "SAME_UPPER" | "SAME_LOWER" as way:
-            spans = (d * (k - 1) + 1 for k, d in zip(said, dilation, strict=True))
+            spans = (d * (k - 1) + 1 for k, d in zip(kernel_size, dilation, strict=True))
             whole = [
                 max(0, (-(-x // s) - 1) * s + span - x) for x, s, span in zip(shape[1:], stride, spans, strict=True)
             ]
@@ -49,7 +49,7 @@ def read_window(nodes: Nodes, at: int, shape: Shape, kernel: Pair | None = None)
             begin, end = (less, more) if way == "SAME_UPPER" else (more, less)
         case other:
             raise Unsupported(f"auto_pad is {other}")
-    return Window(_pair(said), _pair(stride), _pair(dilation), _pair(begin), _pair(end))
+    return Window(_pair(kernel_size), _pair(stride), _pair(dilation), _pair(begin), _pair(end))
 
 
 def read_pool(

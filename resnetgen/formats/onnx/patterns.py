@@ -97,10 +97,10 @@ def _channelconv(match: Match) -> Op | None:
 
 def _groupnorm(match: Match) -> Op | None:
     """Each group is one channel of a sequence, normalised without a scale; scale and shift are one a channel."""
-    nodes, shape, said = _nodes(match), match.shape("x"), match.value("groups", "shape")
-    if not isinstance(said, tuple) or len(said) != 3 or said[0] != 0 or said[2] != -1:
+    nodes, shape, sequence = _nodes(match), match.shape("x"), match.value("groups", "shape")
+    if not isinstance(sequence, tuple) or len(sequence) != 3 or sequence[0] != 0 or sequence[2] != -1:
         return None
-    groups = said[1]
+    groups = sequence[1]
     plain = equals(_values(match, "one"), np.ones(groups)) and equals(_values(match, "zero"), np.zeros(groups))
     each = all(nodes.shape(match.leaves[name]) in ((shape[0], 1, 1), (1, shape[0], 1, 1)) for name in ("gamma", "beta"))
     if not plain or not each or match.value("image", "shape") not in ((0, *shape), (-1, *shape)):

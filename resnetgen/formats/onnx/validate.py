@@ -56,7 +56,7 @@ def _network(model: Model, graph: Graph, options: OnnxOptions) -> list[str]:
     for node in graph.nodes:
         expected = tuple(Weight(initializer(node.name, parameter.name)) for parameter in graph.parameters(node))
         if lifted.weights.get(called[node.name][0], ()) != expected:
-            lines.append(f"{node.name} is given other weights than its own")
+            lines.append(f"{node.name} has the weights of another node")
     return lines
 
 

@@ -105,16 +105,20 @@ def plan(graph: Graph, options: OnnxOptions, limit: int = MAX_PROTOBUF) -> OnnxP
     )
     _with_metadata(skeleton, options.metadata)
     shapes = keys(graph)
-    held = {(node.name, p.name): dims(node, p, options.opset) for node in graph.nodes for p in graph.parameters(node)}
+    extents = {
+        (node.name, p.name): dims(node, p, options.opset) for node in graph.nodes for p in graph.parameters(node)
+    }
     places = {node.name: node.span for node in graph.nodes}
     streamed = 0
     for key, shape in shapes.items():
         nbytes = types.inner.dtype.itemsize * prod(shape)
-        streamed += len(before_values(_tensor_head(initializer(*key), held[key], types.inner), nbytes)) + nbytes
+        streamed += len(before_values(_tensor_head(initializer(*key), extents[key], types.inner), nbytes)) + nbytes
     before, after = around(skeleton, streamed)
     size = len(before) + streamed + len(after) + options.late_bytes
     external = options.external or size > limit
-    return OnnxPlan(skeleton, shapes, held, (before, after), size, external, types.inner, places, options.late_metadata)
+    return OnnxPlan(
+        skeleton, shapes, extents, (before, after), size, external, types.inner, places, options.late_metadata
+    )
 
 
 def _with_metadata(model: ModelProto, metadata: dict[str, str]) -> ModelProto:

@@ -10,6 +10,16 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+__all__ = [
+    "AttributeProto",
+    "GraphProto",
+    "ModelProto",
+    "NodeProto",
+    "OperatorSetIdProto",
+    "TensorProto",
+    "ValueInfoProto",
+]
+
 if TYPE_CHECKING:
     from onnx import (
         AttributeProto,
@@ -35,24 +45,8 @@ else:
 
         return onnx
 
-    _found = _messages()
-    AttributeProto = _found.AttributeProto
-    GraphProto = _found.GraphProto
-    ModelProto = _found.ModelProto
-    NodeProto = _found.NodeProto
-    OperatorSetIdProto = _found.OperatorSetIdProto
-    TensorProto = _found.TensorProto
-    ValueInfoProto = _found.ValueInfoProto
+    _module = _messages()
+    globals().update({name: getattr(_module, name) for name in __all__})
 
 IR_VERSIONS = ((9, 4), (10, 5), (11, 6), (14, 7), (18, 8), (20, 9), (22, 10), (23, 11), (24, 12), (27, 13), (28, 14))
 """Newest opset of each IR version, from onnx.helper.VERSION_TABLE."""
-
-__all__ = [
-    "AttributeProto",
-    "GraphProto",
-    "ModelProto",
-    "NodeProto",
-    "OperatorSetIdProto",
-    "TensorProto",
-    "ValueInfoProto",
-]
