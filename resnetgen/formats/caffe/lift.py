@@ -106,18 +106,18 @@ class _Lift:
     def _matched(self, at: int, pattern: Pattern) -> bool:
         """Add the node of a pattern, and return True, if the layers up to this one match it."""
         self.layers.begin()
-        found = match(self.layers, pattern, at)
-        if found is None or any(output not in self.source for output in found.leaves.values()):
+        matched = match(self.layers, pattern, at)
+        if matched is None or any(output not in self.source for output in matched.leaves.values()):
             return False
         try:
-            op = pattern.build(found)
+            op = pattern.build(matched)
         except OpError:
             return False
-        parts = tuple(sorted({*found.parts.values()}))
+        parts = tuple(sorted({*matched.parts.values()}))
         if op is None or any(self.layers.ignored(part) for part in parts):
             return False
         leaves = dict.fromkeys(pattern.root.leaves(Leaf))
-        self._add(at, op, tuple(found.leaves[name] for name in leaves), parts)
+        self._add(at, op, tuple(matched.leaves[name] for name in leaves), parts)
         return True
 
     def _alone(self, at: int, layer: Layer) -> None:
@@ -182,10 +182,10 @@ class _Lift:
 
 def _patterns() -> dict[str, list[Pattern]]:
     """Return the patterns by the type of their last layer, those of more layers first."""
-    found: dict[str, list[Pattern]] = {}
+    by_type: dict[str, list[Pattern]] = {}
     for pattern in sorted(PATTERNS, key=lambda one: -one.root.size):
-        found.setdefault(pattern.root.type, []).append(pattern)
-    return found
+        by_type.setdefault(pattern.root.type, []).append(pattern)
+    return by_type
 
 
 _PATTERNS = _patterns()

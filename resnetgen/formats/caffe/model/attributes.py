@@ -60,20 +60,20 @@ def attributes(fields: tuple[Field, ...], message: str) -> Attributes:
     one.
     """
     schema = known_fields(message)
-    found: Attributes = {}
+    result: Attributes = {}
     for name, group in grouped(fields).items():
         known = schema.get(name)
         if known is None:
-            _add_foreign(found, name, group)
+            _add_foreign(result, name, group)
         elif name in _NOT_COMPUTED or known.message == "FillerParameter":
             continue
         elif known.kind == "message":
-            found.update(_nested(name, known, group))
+            result.update(_nested(name, known, group))
         else:
-            found[name] = Attribute(value_of(group, known), group[0].span)
+            result[name] = Attribute(value_of(group, known), group[0].span)
     if message in _ONE_FORM:
-        _ONE_FORM[message](found)
-    return {path: a for path, a in found.items() if a.value != _default(message, path)}
+        _ONE_FORM[message](result)
+    return {path: a for path, a in result.items() if a.value != _default(message, path)}
 
 
 def grouped(fields: tuple[Field, ...]) -> dict[str, list[Field]]:
@@ -92,11 +92,11 @@ def value_of(group: list[Field], known: Known) -> Value:
 
 def plain(fields: tuple[Field, ...], message: str) -> dict[str, object]:
     """Return the values of all fields as they are written, without their places: equal for files that say the same."""
-    found: dict[str, object] = {}
+    result: dict[str, object] = {}
     for name, group in grouped(fields).items():
         known = known_fields(message).get(name) if message else None
-        found[name] = [_plain(field, known) for field in group]
-    return found
+        result[name] = [_plain(field, known) for field in group]
+    return result
 
 
 def _plain(field: Field, known: Known | None) -> object:
@@ -140,7 +140,7 @@ def _only(group: list[Field]) -> Field:
 
 
 def _nested(name: str, known: Known, group: list[Field]) -> Attributes:
-    found: Attributes = {}
+    result: Attributes = {}
     if not known.repeated:
         _only(group)
     for at, field in enumerate(group):
@@ -150,11 +150,11 @@ def _nested(name: str, known: Known, group: list[Field]) -> Attributes:
         inner = attributes(field.value.fields, known.message)
         if known.repeated and not inner:
             inner = {"": Attribute(_EMPTY, field.span)}
-        found.update(_below(f"{name}[{at}]" if known.repeated else name, inner))
-    return found
+        result.update(_below(f"{name}[{at}]" if known.repeated else name, inner))
+    return result
 
 
-def _add_foreign(found: Attributes, path: str, group: list[Field]) -> None:
+def _add_foreign(result: Attributes, path: str, group: list[Field]) -> None:
     """Add the values of a field that the schema lacks, and all fields below it.
 
     One scalar is its value, several are a list; one message is a path, several are numbered. Paths are composed once,
@@ -162,56 +162,56 @@ def _add_foreign(found: Attributes, path: str, group: list[Field]) -> None:
     """
     scalars = [foreign(field.value) for field in group if isinstance(field.value, Scalar)]
     if len(scalars) == len(group):
-        found[path] = Attribute(scalars[0] if len(group) == 1 else tuple(scalars), group[0].span)
+        result[path] = Attribute(scalars[0] if len(group) == 1 else tuple(scalars), group[0].span)
         return
     for at, field in enumerate(group):
         place = f"{path}[{at}]" if len(group) > 1 else path
         if isinstance(field.value, Scalar):
-            found[place] = Attribute(foreign(field.value), field.span)
+            result[place] = Attribute(foreign(field.value), field.span)
         elif not field.value.fields:
-            found[place] = Attribute(_EMPTY, field.span)
+            result[place] = Attribute(_EMPTY, field.span)
         else:
             for name, inner in grouped(field.value.fields).items():
-                _add_foreign(found, f"{place}.{name}", inner)
+                _add_foreign(result, f"{place}.{name}", inner)
 
 
 def _below(path: str, inner: Attributes) -> Attributes:
     return {f"{path}.{name}" if name else path: attribute for name, attribute in inner.items()}
 
 
-def _window(found: Attributes) -> None:
+def _window(result: Attributes) -> None:
     for base, stem in (("kernel_size", "kernel"), ("stride", "stride"), ("pad", "pad")):
-        sides = [found[name] for side in "hw" if (name := f"{stem}_{side}") in found]
-        if sides and base not in found:
+        sides = [result[name] for side in "hw" if (name := f"{stem}_{side}") in result]
+        if sides and base not in result:
             # Caffe takes a missing side for 0, and refuses 0 where it makes no sense.
-            pair = tuple(found.pop(f"{stem}_{side}", Attribute(0, sides[0].span)).value for side in "hw")
-            found[base] = Attribute(pair, sides[0].span)
+            pair = tuple(result.pop(f"{stem}_{side}", Attribute(0, sides[0].span)).value for side in "hw")
+            result[base] = Attribute(pair, sides[0].span)
     for base in ("kernel_size", "stride", "pad", "dilation"):
-        value = found[base].value if base in found else None
+        value = result[base].value if base in result else None
         if isinstance(value, tuple) and len(set(value)) == 1:
-            found[base] = Attribute(value[0], found[base].span)
+            result[base] = Attribute(value[0], result[base].span)
 
 
-def _pooling(found: Attributes) -> None:
-    _window(found)
-    if "global_pooling" in found and found["global_pooling"].value is True:
-        found.pop("kernel_size", None)
-        found.pop("round_mode", None)
+def _pooling(result: Attributes) -> None:
+    _window(result)
+    if "global_pooling" in result and result["global_pooling"].value is True:
+        result.pop("kernel_size", None)
+        result.pop("round_mode", None)
 
 
 def _renamed(old: str, new: str) -> Callable[[Attributes], None]:
-    def rename(found: Attributes) -> None:
-        if old in found and new not in found:
-            found[new] = found.pop(old)
+    def rename(result: Attributes) -> None:
+        if old in result and new not in result:
+            result[new] = result.pop(old)
 
     return rename
 
 
-def _eltwise(found: Attributes) -> None:
-    adds = "operation" not in found or found["operation"].value == Word("SUM")
-    coefficients = found["coeff"].value if "coeff" in found else ()
+def _eltwise(result: Attributes) -> None:
+    adds = "operation" not in result or result["operation"].value == Word("SUM")
+    coefficients = result["coeff"].value if "coeff" in result else ()
     if adds and isinstance(coefficients, tuple) and set(coefficients) == {1.0}:
-        del found["coeff"]
+        del result["coeff"]
 
 
 _ONE_FORM: dict[str, Callable[[Attributes], None]] = {

@@ -73,20 +73,20 @@ class _Reader:
         values, places = _split(rest)
         return Model(self.source.name, title, tuple(self.layers), values, span, places)
 
-    def _state(self, found: Attributes) -> None:
+    def _state(self, attrs: Attributes) -> None:
         """Set the state for include and exclude rules. The phase is TEST, whatever the file sets."""
-        for path in [path for path in found if path.startswith("state.")]:
-            value = found.pop(path).value
+        for path in [path for path in attrs if path.startswith("state.")]:
+            value = attrs.pop(path).value
             if path == "state.level" and isinstance(value, int):
                 self.level = value
             if path == "state.stage" and isinstance(value, tuple):
                 self.stages = set(map(str, value))
 
-    def _declared(self, found: Attributes) -> None:
+    def _declared(self, attrs: Attributes) -> None:
         """Add the inputs that `input` declares, with `input_shape` or `input_dim`."""
-        names = found.pop("input", None)
-        dims = found.pop("input_dim", None)
-        shapes = _shapes(found, "input_shape")
+        names = attrs.pop("input", None)
+        dims = attrs.pop("input_dim", None)
+        shapes = _shapes(attrs, "input_shape")
         if not names:
             if dims or shapes:
                 raise _bad("a shape without an input", (dims or shapes[0]).span, 'input: "data" is missing')
@@ -110,8 +110,8 @@ class _Reader:
     def _input(self, blob: str, shape: list[Attribute], others: Attributes, span: Span) -> None:
         if shape and isinstance(axes := shape[0].value, tuple) and len(axes) > MAX_AXES:
             raise _bad(f"a shape of {len(axes)} axes; Caffe's blobs have at most {MAX_AXES}", shape[0].span)
-        found = {**others, **({"shape": shape[0]} if shape else {})}
-        values, places = _split(found)
+        attrs = {**others, **({"shape": shape[0]} if shape else {})}
+        values, places = _split(attrs)
         self.writer[blob] = (len(self.layers), 0)
         self.layers.append(Layer(blob, INPUT, values, tops=(blob,), span=span, places=places))
 
@@ -125,13 +125,13 @@ class _Reader:
         (kind,) = _strings(groups, "type") or ("",)
         if not kind:
             raise _bad(f"the layer {escape(name)} has no type", span)
-        found = attributes(tuple(field for field in layer.fields if field.name not in _STRUCTURE), "LayerParameter")
+        attrs = attributes(tuple(field for field in layer.fields if field.name not in _STRUCTURE), "LayerParameter")
         if kind == INPUT:
-            self._inputs(tops, found, span)
+            self._inputs(tops, attrs, span)
             return
         inputs = tuple(self._read(field, name) for field in groups.get("bottom", ()))
         self.writer.update((top, (len(self.layers), index)) for index, top in enumerate(tops))
-        values, places = _split(found)
+        values, places = _split(attrs)
         params = [_Param(field) for field in groups.get("param", ())]
         self.layers.append(
             Layer(
@@ -148,16 +148,16 @@ class _Reader:
             )
         )
 
-    def _inputs(self, tops: tuple[str, ...], found: Attributes, span: Span) -> None:
+    def _inputs(self, tops: tuple[str, ...], attrs: Attributes, span: Span) -> None:
         """Add the inputs of an Input layer, which has one shape for each top, or one for all."""
-        shapes = _shapes(found, "input_param.shape")
-        if len(tops) * sum(_size(a.value) for a in found.values()) > text.MAX_WORDS:
+        shapes = _shapes(attrs, "input_param.shape")
+        if len(tops) * sum(_size(a.value) for a in attrs.values()) > text.MAX_WORDS:
             message = f"an Input layer whose fields, once for each top, are more than {text.MAX_WORDS:,} values"
             raise fail(Exit.LIMIT, Code.LIMIT, message, span)
         if len(shapes) not in (0, 1, len(tops)):
             raise _bad(f"{len(shapes)} shapes for {len(tops)} inputs", shapes[0].span)
         for at, top in enumerate(tops):
-            self._input(top, shapes if len(shapes) < 2 else shapes[at : at + 1], found, span)
+            self._input(top, shapes if len(shapes) < 2 else shapes[at : at + 1], attrs, span)
 
     def _read(self, bottom: Field, layer: str) -> Output:
         blob = str(typed(bottom, known_fields("LayerParameter")["bottom"]))
@@ -180,12 +180,12 @@ class _Reader:
             raise _bad(f"{rule.name} takes a message", rule.span)
         known = known_fields("NetStateRule")
         fields = grouped(rule.value.fields).items()
-        say: dict[str, Any] = {name: value_of(group, known[name]) for name, group in fields if name in known}
+        rules: dict[str, Any] = {name: value_of(group, known[name]) for name, group in fields if name in known}
         return (
-            say.get("phase", Word("TEST")) == Word("TEST")
-            and say.get("min_level", self.level) <= self.level <= say.get("max_level", self.level)
-            and self.stages.issuperset(say.get("stage", ()))
-            and self.stages.isdisjoint(say.get("not_stage", ()))
+            rules.get("phase", Word("TEST")) == Word("TEST")
+            and rules.get("min_level", self.level) <= self.level <= rules.get("max_level", self.level)
+            and self.stages.issuperset(rules.get("stage", ()))
+            and self.stages.isdisjoint(rules.get("not_stage", ()))
         )
 
 
@@ -195,8 +195,8 @@ class _Param:
     def __init__(self, param: Field) -> None:
         groups = grouped(param.value.fields) if isinstance(param.value, Message) else {}
         known = known_fields("ParamSpec")
-        found = {name: value_of(groups[name], known[name]) for name in ("name", "lr_mult") if name in groups}
-        self.name, self.lr_mult = str(found.get("name", "")), found.get("lr_mult", 1.0)
+        attrs = {name: value_of(groups[name], known[name]) for name in ("name", "lr_mult") if name in groups}
+        self.name, self.lr_mult = str(attrs.get("name", "")), attrs.get("lr_mult", 1.0)
         if "name" in groups:
             text.check_name(self.name, groups["name"][0].span)
 
@@ -212,19 +212,19 @@ def _layers(fields: tuple[Field, ...]) -> list[Field]:
     return layers or [upgraded(field) for field in old]
 
 
-def _split(found: Attributes) -> tuple[dict[str, Value], dict[str, Span]]:
-    return {path: a.value for path, a in found.items()}, {path: a.span for path, a in found.items()}
+def _split(attrs: Attributes) -> tuple[dict[str, Value], dict[str, Span]]:
+    return {path: a.value for path, a in attrs.items()}, {path: a.span for path, a in attrs.items()}
 
 
-def _shapes(found: Attributes, path: str) -> list[Attribute]:
-    """Remove the BlobShapes at a path from `found`, and return them. One without dims is the shape of a scalar."""
+def _shapes(attrs: Attributes, path: str) -> list[Attribute]:
+    """Remove the BlobShapes at a path from `attrs`, and return them. One without dims is the shape of a scalar."""
     shapes: list[Attribute] = []
     while True:
         at = f"{path}[{len(shapes)}]"
-        if f"{at}.dim" in found:
-            shapes.append(found.pop(f"{at}.dim"))
-        elif at in found:
-            shapes.append(Attribute((), found.pop(at).span))
+        if f"{at}.dim" in attrs:
+            shapes.append(attrs.pop(f"{at}.dim"))
+        elif at in attrs:
+            shapes.append(Attribute((), attrs.pop(at).span))
         else:
             return shapes
 
