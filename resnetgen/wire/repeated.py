@@ -104,10 +104,13 @@ class Varints(Struct):
         too few."""
         elements = prod(shape)
         bits = np.empty(elements, f"u{width(dtype)}")
+        least, most = _limits(dtype)
         at = 0
         try:
             for start, end in self.places:
                 for numbers in _numbers(ranges, start, end):
+                    if numbers.size and not (least <= numbers.min() and numbers.max() <= most):
+                        raise Truncated(f"a number does not fit into the {8 * width(dtype)} bits of {dtype}")
                     target = bits[at : at + numbers.size]
                     target[:] = numbers[: target.size].astype(bits.dtype)
                     at += numbers.size
@@ -116,6 +119,17 @@ class Varints(Struct):
         if at != elements:
             raise ranges.refuse(f"a tensor of {elements:,} values holds {at:,}", self.places[0])
         return loaded(bits.view(stored(dtype, "=")).reshape(shape), dtype)
+
+
+def _limits(dtype: str) -> tuple[int, int]:
+    """Return the smallest and the largest number of a varint for a type; floats are stored as unsigned bits."""
+    bits = 8 * width(dtype)
+    if bits == 64:
+        return -(1 << 63), (1 << 63) - 1
+    # protobuf reads an int32 modulo 2^32, and some writers do not extend its sign.
+    return (
+        (-(1 << bits - 1), (1 << (32 if bits == 32 else bits - 1)) - 1) if dtype[:3] == "int" else (0, (1 << bits) - 1)
+    )
 
 
 def _numbers(ranges: Ranges, start: int, end: int) -> Iterator[Values]:

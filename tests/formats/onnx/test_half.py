@@ -199,7 +199,7 @@ CHANGES: dict[str, tuple[Callable[[ModelProto], None], str]] = {
     "another weight": (other_weight, "the weight a/conv.weight has changed"),
     "a constant in fp32": (whole_constant, "unsupported layer: Pad (node b/blurpool/padded)"),
     "another constant": (other_constant, ""),
-    "a constant of 17 bits": (no_half, "unsupported layer: Pad (node b/blurpool/padded)"),
+    "a constant of 17 bits": (no_half, "a number does not fit into the 16 bits of float16"),
     "a tensor declared as fp32": (declared_whole, "is declared as float32 in a network of float16"),
 }
 

@@ -140,6 +140,14 @@ def test_every_encoding(encoding: str, how: str, tmp_path: Path) -> None:
     assert "Constant" not in [node.operator for node in model.nodes]
 
 
+@pytest.mark.parametrize(("kind", "number"), [("FLOAT16", 1 << 16), ("FLOAT16", -1), ("INT8", 200), ("UINT8", -1)])
+def test_a_number_that_does_not_fit_its_type(kind: str, number: int, tmp_path: Path) -> None:
+    """Not read modulo 2^n, in silence."""
+    proto = TensorProto(name="c", data_type=TensorProto.DataType.Value(kind), dims=[1], int32_data=[number])
+    with pytest.raises(Failure, match="a number does not fit into the"):
+        read(tmp_path, net(weights=[proto])).constant("c")
+
+
 def test_constants_of_numbers(tmp_path: Path) -> None:
     made = net()
     for name, one in {"value_float": 0.5, "value_floats": [1.5, 2.5], "value_int": 3, "value_ints": [4, 5]}.items():
