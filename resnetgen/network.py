@@ -23,7 +23,7 @@ from resnetgen.formats.registry import Request, find
 from resnetgen.ir.graph import Graph
 from resnetgen.progress import Quiet
 from resnetgen.spec.find import find_spec, short_path
-from resnetgen.spec.load import given, load_block, load_file, load_text, parse_input_size
+from resnetgen.spec.load import load_block, load_file, load_text, option_value, parse_input_size
 from resnetgen.spec.table import Spec
 from resnetgen.staging.files import staging
 from resnetgen.summary import Summary, summarise
@@ -220,7 +220,7 @@ def compile_all(
 
 
 def _at(spec: Spec, input_size: str | None) -> Spec:
-    return spec.at(parse_input_size(given("--input", input_size))) if input_size else spec
+    return spec.at(parse_input_size(option_value("--input", input_size))) if input_size else spec
 
 
 def _network(spec: Spec, max_nodes: int) -> Network:

@@ -61,5 +61,5 @@ class Preprocess(Struct, frozen=True):
                 return replace(self, crop=new, resize=(height * new[0] // old[0], width * new[1] // old[1]))
 
     def to_json(self) -> str:
-        """Return the JSON that `spec.preprocess.parse_preprocess` reads."""
+        """Return the JSON that `parse_preprocess` reads."""
         return json.dumps(asdict(self))

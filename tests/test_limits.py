@@ -14,7 +14,7 @@ import pytest
 
 from resnetgen.comparison import load
 from resnetgen.errors import Exit, Failure, Source
-from resnetgen.expand import network
+from resnetgen.expand import expander
 from resnetgen.expand.builder import Builder
 from resnetgen.formats.caffe import write
 from resnetgen.formats.caffe.model import text
@@ -170,8 +170,8 @@ def test_a_library_is_read_once(tmp_path: Path, parsed: list[str]) -> None:
 
 def test_a_spec_draws_on_few_files(tmp_path: Path, parsed: list[str]) -> None:
     message = refusal(lambda: compiled(tmp_path / "net.yaml", f"use: [{'std,' * 256}]\n{SPEC}"))
-    assert "net.yaml:1:1027: error[limit]: a spec draws on more than 256 files" in message
-    assert message.endswith("hint: a file that stands twice counts twice")
+    assert "net.yaml:1:1027: error[limit]: a spec uses more than 256 files" in message
+    assert message.endswith("hint: a file that is listed twice counts twice")
     for number in range(300):
         (tmp_path / f"{number}.yaml").write_text("doc: empty\n")
     parsed.clear()
@@ -210,7 +210,7 @@ def test_rows_are_counted_before_they_are_parsed(where: str, tmp_path: Path, par
         "several files": f"use: more.yaml\n{blocks}{SPEC}",
     }
     message = refusal(lambda: compiled(tmp_path / "net.yaml", spec[where]))
-    assert "net.yaml, with the files that it draws on, has more than 50,000 characters of rows" in message
+    assert "net.yaml, with the files that it uses, has more than 50,000 characters of rows" in message
     assert row not in parsed
 
 
@@ -219,7 +219,7 @@ def test_the_bytes_of_all_files_are_counted(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text("doc: x\n" + "#" * 150_000)
     message = refusal(lambda: compiled(tmp_path / "net.yaml", f"use: [a.yaml, b.yaml]\n{SPEC}"))
     assert "net.yaml:1:15: error[limit]" in message
-    assert "net.yaml, with the files that it draws on, has more than 262,144 bytes" in message
+    assert "net.yaml, with the files that it uses, has more than 262,144 bytes" in message
 
 
 def test_a_name_is_found_at_once_however_many_there_are() -> None:
@@ -255,14 +255,14 @@ CASES = "".join("    - {if: 0, then: relu}\n" for _ in range(500))
 )
 def test_what_calls_evaluate_is_counted(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block of few nodes may hold much that each call computes. The limit is 200 characters for each node allowed."""
-    done, evaluate = 0, network.evaluate
+    done, evaluate = 0, expander.evaluate
 
     def counted(*given: Any) -> int | float:
         nonlocal done
         done += 1
         return evaluate(*given)
 
-    monkeypatch.setattr(network, "evaluate", counted)
+    monkeypatch.setattr(expander, "evaluate", counted)
     spec = f"use: std\ninput: 3x8x8\nblocks:\n  b:\n   {block}stages: {{a: b() x 1900}}\n"
     (path := tmp_path / "net.yaml").write_text(spec)
     message = refusal(lambda: compile_spec(str(path), max_nodes=2000))

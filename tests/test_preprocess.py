@@ -9,9 +9,9 @@ import pytest
 
 from resnetgen.paths import LIBRARY
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.spec import schema
+from resnetgen.spec import json_schema
 from resnetgen.spec.find import bundled, find_spec
-from resnetgen.spec.load import given, load_file, parse_input_size
+from resnetgen.spec.load import load_file, option_value, parse_input_size
 from resnetgen.spec.table import Spec
 from resnetgen.spec.yaml import Mapping, parse, read_source
 from support.oracle import torchvision_models
@@ -77,7 +77,7 @@ def test_resize_belongs_to_the_input_it_was_said_for(child: str, resize: int, tm
 
 
 def at(spec: Spec, image: str) -> Preprocess | None:
-    return spec.at(parse_input_size(given("--input", image))).preprocess
+    return spec.at(parse_input_size(option_value("--input", image))).preprocess
 
 
 def test_input_on_the_command_line() -> None:
@@ -95,7 +95,7 @@ def test_a_library_states_every_key(path: Path) -> None:
     """Else a spec that uses it would keep a key of the spec it extends."""
     document = parse(read_source(path, None, None))
     if isinstance(written := document.get("preprocess"), Mapping):
-        (keys, _) = schema.PREPROCESS["anyOf"]
+        (keys, _) = json_schema.PREPROCESS["anyOf"]
         assert set(written.items) == set(keys["properties"]) - {"crop"}
 
 

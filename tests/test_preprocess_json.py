@@ -16,7 +16,7 @@ from resnetgen.backends.images import normalise
 from resnetgen.errors import Exit, Failure, Source
 from resnetgen.predict import read_folder
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.spec.preprocess import parse_preprocess
+from resnetgen.spec.preprocess_keys import parse_preprocess
 from support.helpers import Run
 
 PLAIN = Preprocess(Color.RGB, 1, (0, 0, 0), (1, 1, 1), None, (32, 48), Interpolation.BILINEAR)
@@ -65,7 +65,10 @@ WRONG = {
     "no color": ('{"crop": 224}', "1:1: error[missing-key]: preprocess has no key 'color'"),
     "another color": ('{"color": "cmyk"}', "1:11: error[wrong-type]: color cannot be 'cmyk'"),
     "a typo": ('{"color": "rgb",\n "means": [1, 2, 3]}', "2:2: error[unknown-key]: unknown key 'means'"),
-    "a key twice": ('{"color": "rgb", "color": "bgr"}', "1:18: error[duplicate-key]: the key 'color' stands twice"),
+    "a key twice": (
+        '{"color": "rgb", "color": "bgr"}',
+        "1:18: error[duplicate-key]: the key 'color' is in one mapping twice",
+    ),
     "one mean": ('{"color": "rgb", "mean": 0.5}', "1:26: error[wrong-type]: mean must be a list or empty, not '0.5'"),
     "few means": ('{"color": "rgb", "mean": [1]}', "1:26: error[bad-value]: mean has 1 values; the input has 3"),
     "many means": ('{"color": "gray", "mean": [1, 2]}', "1:27: error[bad-value]: mean has 2 values; the input has 1"),
@@ -101,7 +104,7 @@ WRONG = {
     ),
     "a crop beyond": (
         '{"color": "rgb", "resize": 32, "crop": 33}',
-        "1:28: error[bad-value]: 33x33 cannot be cut out of an image that was resized to 32",
+        "1:28: error[bad-value]: an image resized to 32 is too small for a crop of 33x33",
     ),
     "embedded": ('{"color": "rgb", "embedded": 1}', "1:30: error[wrong-type]: embedded must be true or false or empty"),
 }

@@ -30,7 +30,7 @@ from resnetgen.weights.initialise import Init
 if TYPE_CHECKING:  # imported for type annotations only
     from resnetgen.precision.agreement import Measured
     from resnetgen.precision.options import PrecisionOptions
-    from resnetgen.pretrained.load import CheckpointSource
+    from resnetgen.pretrained.pretrained import CheckpointSource
     from resnetgen.verification import Report, Settings
 
 
@@ -170,7 +170,7 @@ def _weight_values(values: Mapping[str, Any]) -> dict[str, Any]:
     reinit = tuple(require_list(values.get("reinit", ()), "reinit"))
     allow_nonfinite = require_flag(values.get("allow_nonfinite", False), "allow_nonfinite")
     if "checkpoint" in values:
-        from resnetgen.pretrained.load import CheckpointSource
+        from resnetgen.pretrained.pretrained import CheckpointSource
 
         read["pretrained"] = CheckpointSource(require_path(values["checkpoint"], "weights"), reinit, allow_nonfinite)
     elif reinit or allow_nonfinite:

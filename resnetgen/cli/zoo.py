@@ -45,6 +45,6 @@ def list_specs(pattern: str | None, as_json: bool, as_markdown: bool, only_names
 @main.command()
 def schema() -> None:
     """Print the JSON Schema of specs, for editors."""
-    from resnetgen.spec.schema import json_schema
+    from resnetgen.spec.json_schema import json_schema
 
     print_json(json_schema())

@@ -10,7 +10,7 @@ from resnetgen.errors import Code, Problems, did_you_mean
 from resnetgen.expand.bind import spellings, unknown_attribute, usage
 from resnetgen.ir.ops import MERGES, VOCABULARY, Conv, Op
 from resnetgen.spec.expressions import unknown_name
-from resnetgen.spec.schema import IMPLICIT
+from resnetgen.spec.json_schema import IMPLICIT
 from resnetgen.spec.syntax import (
     Argument,
     BlockCall,

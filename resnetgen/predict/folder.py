@@ -13,7 +13,7 @@ from resnetgen.formats.onnx.model.read import Model, read_model
 from resnetgen.inputs import read_text
 from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import MAX_SIDE, Extent, Preprocess
-from resnetgen.spec.preprocess import parse_preprocess
+from resnetgen.spec.preprocess_keys import parse_preprocess
 
 MODEL, PREPROCESS = "model.onnx", "preprocess.json"
 MAX_BYTES = 1 << 14

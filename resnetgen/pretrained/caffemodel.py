@@ -22,8 +22,8 @@ from resnetgen.formats.caffe.write import net_message
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Pair
 from resnetgen.pretrained.differences import structure_differences
-from resnetgen.pretrained.pooling import Window, exact_windows, whole_kernels
-from resnetgen.pretrained.structure import Structure, most_layers, require_few_reads
+from resnetgen.pretrained.equal_windows import Window, exact_windows, whole_kernels
+from resnetgen.pretrained.records import Structure, most_layers, require_few_reads
 from resnetgen.weights.assign import Naming
 from resnetgen.weights.names import load_name_map
 

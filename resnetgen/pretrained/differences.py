@@ -5,7 +5,7 @@ from __future__ import annotations
 from resnetgen.comparison import FieldDifference, LayerDifference, compare
 from resnetgen.escape import escape
 from resnetgen.formats.values import Value, show
-from resnetgen.pretrained.structure import AnchorNames, Bare, Named, Structure
+from resnetgen.pretrained.records import AnchorNames, Bare, Named, Structure
 
 _MAX_FIELDS = 4
 """Limit of differences listed per layer; the rest are counted."""

@@ -17,9 +17,9 @@ from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.pretrained.differences import structure_differences
+from resnetgen.pretrained.equal_windows import exact_windows, whole_kernels
 from resnetgen.pretrained.onnx_nodes import PASSED, node_record
-from resnetgen.pretrained.pooling import exact_windows, whole_kernels
-from resnetgen.pretrained.structure import Structure, most_layers, require_few_reads
+from resnetgen.pretrained.records import Structure, most_layers, require_few_reads
 from resnetgen.weights.assign import Naming
 from resnetgen.weights.source import Key
 

@@ -13,7 +13,7 @@ from resnetgen.comparison import Record, Value, Word
 from resnetgen.formats.onnx.model.nodes import Attribute, Node, Unread
 from resnetgen.formats.values import canonical
 from resnetgen.ir.ops import Pair
-from resnetgen.pretrained.pooling import Window
+from resnetgen.pretrained.equal_windows import Window
 
 PASSED = frozenset({"Identity", "Dropout", "Cast", "Flatten", "Squeeze", "Unsqueeze"})
 """Types that compute nothing."""
@@ -39,7 +39,7 @@ def node_record(
 ) -> Record:
     """Return a node as a record, without its inputs.
 
-    `constants`: position among the inputs -> values. `whole` and `exact` are those of pooling.py.
+    `constants`: position among the inputs -> values. `whole` and `exact` are those of equal_windows.py.
     """
     kind = f"{node.domain}.{node.operator}" if node.domain else node.operator
     found = dict(_IMPLIED) if kind in ("Conv", "MaxPool", "AveragePool") else {}

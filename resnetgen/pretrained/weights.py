@@ -48,7 +48,7 @@ class Weights(TracedWeights):
         `reinit`: stages whose weights are drawn instead. `allow_nonfinite`: accept NaN and infinity. Raises
         ModelError for a file that is damaged or of another network, UsageError for an unknown stage.
         """
-        from resnetgen.pretrained.load import CheckpointSource, load_pretrained
+        from resnetgen.pretrained.pretrained import CheckpointSource, load_pretrained
 
         require_instance(network, Network, "network")
         ranges.SEED.require(require_int(seed, "seed"), "--seed")

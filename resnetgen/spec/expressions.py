@@ -11,14 +11,14 @@ from resnetgen.spec.syntax import Binary, Choice, Expression, Number, Unary, Var
 Scope = Mapping[str, int | float]
 
 _LIMIT = 2**53
-USABLE = "a number is 2^53 at most"
+USABLE = "the limit is 2^53"
 
 
 def evaluate(expression: Expression, scope: Scope) -> int | float:
     """Return the value of an expression; `scope` has the values of $names. Raises Failure (exit 3), with the place."""
     value = _evaluate(expression, scope)
     if not is_usable(value):
-        message = "the value of this expression is absurdly large"
+        message = "the value of this expression is too large"
         raise spec_error(Code.BAD_VALUE, message, expression.span, USABLE)
     return value
 
@@ -30,7 +30,7 @@ def is_usable(value: int | float) -> bool:
 
 def unknown_name(name: str, span: Span, known: Iterable[str]) -> Failure:
     if name == "out":
-        hint = "only a shortcut knows $out, the channels that leave the main branch"
+        hint = "$out, the output channels of the main branch, is set in a shortcut only"
     else:
         hint = did_you_mean(f"${name}", (f"${other}" for other in known))
     return spec_error(Code.UNKNOWN_PARAMETER, f"unknown name ${name}", span, hint)
@@ -56,7 +56,7 @@ def _evaluate(expression: Expression, scope: Scope) -> int | float:
         case Binary(operator, left, right, span):
             a, b = evaluate(left, scope), evaluate(right, scope)
             if operator in ("//", "%") and b == 0:
-                raise spec_error(Code.BAD_VALUE, "division by zero", span, "a if c else b computes what is chosen only")
+                raise spec_error(Code.BAD_VALUE, "division by zero", span, "`a if c else b` evaluates one branch")
             return _apply(operator, a, b)
         case _:
             assert_never(expression)

@@ -1,4 +1,4 @@
-"""Files of specs and libraries, by a word on the command line, in `extends` or in `use`."""
+"""Files of specs and libraries, by a name on the command line, in `extends` or in `use`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resnetgen.errors import Code, Exit, Span, did_you_mean, fail, spec_error
 from resnetgen.paths import LIBRARY, SPECS, real_path
-from resnetgen.spec.schema import SPEC_NAME
+from resnetgen.spec.json_schema import SPEC_NAME
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -17,49 +17,49 @@ def bundled() -> list[str]:
     return sorted(path.relative_to(SPECS).with_suffix("").as_posix() for path in SPECS.rglob("*.yaml"))
 
 
-def find_spec(word: str) -> Path:
+def find_spec(name: str) -> Path:
     """Return the file of a SPEC: a path that ends in .yaml, or a bundled name. Raises Failure (exit 3) for an unknown
     name."""
-    if word.endswith(_SUFFIXES):
-        return Path(word)
-    if _is_name(word) and _is_file(path := SPECS / f"{word}.yaml"):
+    if name.endswith(_SUFFIXES):
+        return Path(name)
+    if _is_name(name) and _is_file(path := SPECS / f"{name}.yaml"):
         return path
-    if _is_file(Path(word)):
+    if _is_file(Path(name)):
         hint = "a spec's file ends in .yaml"
-    elif _is_file(Path(f"{word}.yaml")):
-        hint = f"did you mean {word}.yaml?"
+    elif _is_file(Path(f"{name}.yaml")):
+        hint = f"did you mean {name}.yaml?"
     else:
-        hint = did_you_mean(word, bundled())
-    raise fail(Exit.SPEC, Code.UNKNOWN_SPEC, f"no bundled spec is called {word!r}", hint=hint)
+        hint = did_you_mean(name, bundled())
+    raise fail(Exit.SPEC, Code.UNKNOWN_SPEC, f"no bundled spec is called {name!r}", hint=hint)
 
 
-def is_spec(word: str) -> bool:
-    """Return True if a word that may also be the path of another file refers to a spec."""
-    return word.endswith(_SUFFIXES) or (_is_name(word) and not word.endswith(".prototxt") and not Path(word).exists())
+def is_spec(name: str) -> bool:
+    """Return True if a name that may also be the path of another file refers to a spec."""
+    return name.endswith(_SUFFIXES) or (_is_name(name) and not name.endswith(".prototxt") and not Path(name).exists())
 
 
-def find_parent(word: str, span: Span, child: Path) -> Path:
-    """Return the file of `extends: word`: a path from the child's folder, a name there, or a bundled name. Raises
+def find_parent(name: str, span: Span, child: Path) -> Path:
+    """Return the file of `extends: name`: a path from the child's folder, a name there, or a bundled name. Raises
     Failure (exit 3)."""
-    if word.endswith(_SUFFIXES):
-        return child.parent / word
-    if _is_name(word):
+    if name.endswith(_SUFFIXES):
+        return child.parent / name
+    if _is_name(name):
         for folder in (child.parent, SPECS):
-            path = folder / f"{word}.yaml"
+            path = folder / f"{name}.yaml"
             if _is_file(path) and real_path(path) != real_path(child):
                 return path
-    raise spec_error(Code.UNKNOWN_SPEC, f"no spec is called {word!r}", span, did_you_mean(word, bundled()))
+    raise spec_error(Code.UNKNOWN_SPEC, f"no spec is called {name!r}", span, did_you_mean(name, bundled()))
 
 
-def find_library(word: str, span: Span, user: Path) -> Path:
-    """Return the file of `use: word`: a path from the user's folder, or a file of the package's library. Raises Failure
+def find_library(name: str, span: Span, user: Path) -> Path:
+    """Return the file of `use: name`: a path from the user's folder, or a file of the package's library. Raises Failure
     (exit 3)."""
-    if word.endswith(_SUFFIXES):
-        return user.parent / word
-    if _is_name(word) and _is_file(path := LIBRARY / f"{word}.yaml"):
+    if name.endswith(_SUFFIXES):
+        return user.parent / name
+    if _is_name(name) and _is_file(path := LIBRARY / f"{name}.yaml"):
         return path
     known = [path.stem for path in LIBRARY.glob("*.yaml")]
-    raise spec_error(Code.UNKNOWN_SPEC, f"the library has no file {word!r}", span, did_you_mean(word, known))
+    raise spec_error(Code.UNKNOWN_SPEC, f"the library has no file {name!r}", span, did_you_mean(name, known))
 
 
 def name_of(path: Path) -> str:
@@ -74,7 +74,7 @@ def name_of(path: Path) -> str:
 def checked_name(name: str, shown: str = "") -> str:
     """Return the name of a spec; `shown` is its name in the error. Raises Failure (exit 3) for an invalid one."""
     if not _is_name(name):
-        hint = "its name becomes that of the output: letters, digits and _ . - may stand in it"
+        hint = "its name becomes that of the output: use letters, digits and _ . -"
         raise fail(Exit.SPEC, Code.BAD_NAME, f"a spec cannot be called {shown or name!r}", hint=hint)
     return name
 
@@ -86,8 +86,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _is_name(word: str) -> bool:
-    return re.fullmatch(SPEC_NAME, word) is not None and ".." not in word and "//" not in word
+def _is_name(name: str) -> bool:
+    return re.fullmatch(SPEC_NAME, name) is not None and ".." not in name and "//" not in name
 
 
 def short_path(path: Path) -> str:

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from resnetgen.errors import Code, Exit, Problems, Source, Span, did_you_mean, fail, spec_error
 from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
-from resnetgen.spec import schema
-from resnetgen.spec.build import make_block, make_defaults, make_row, patch_row
+from resnetgen.spec import json_schema
+from resnetgen.spec.construct import make_block, make_defaults, make_row, patch_row
 from resnetgen.spec.expressions import USABLE, is_usable
 from resnetgen.spec.find import checked_name, find_library, find_parent, name_of, short_path
-from resnetgen.spec.preprocess import check_resize, make_preprocess
+from resnetgen.spec.preprocess_keys import check_resize, make_preprocess
 from resnetgen.spec.rows import parse_row, parse_size
 from resnetgen.spec.sources import Sources
 from resnetgen.spec.syntax import Size
@@ -25,7 +25,7 @@ _MAX_CHAIN = 32
 """Limit of the length of a chain of files that extend each other."""
 
 
-def load_file(path: Path, settings: dict[str, int | float] | None = None, shown: str | None = None) -> Spec:
+def load_file(path: Path, params: dict[str, int | float] | None = None, shown: str | None = None) -> Spec:
     """Load the spec of a file, with `--set` values in place of its own parameters.
 
     Raises Failure with every problem found in the spec's own files.
@@ -33,30 +33,30 @@ def load_file(path: Path, settings: dict[str, int | float] | None = None, shown:
     problems = Problems()
     merged = _Merged()
     document = merged.read(path, shown, (), problems)
-    return merged.build(name_of(path), document.span, settings or {}, problems)
+    return merged.build(name_of(path), document.span, params or {}, problems)
 
 
-def load_text(text: str, name: str, settings: dict[str, int | float]) -> Spec:
+def load_text(text: str, name: str, params: dict[str, int | float]) -> Spec:
     """Load the spec of a text; `name` becomes the spec's name. Raises Failure like `load_file`."""
     problems = Problems()
     merged = _Merged()
     path = Path(f"{name}.yaml")
     merged.files.add(path, Source(name, text))
     document = merged.read(path, None, (), problems)
-    return merged.build(checked_name(name), document.span, settings, problems)
+    return merged.build(checked_name(name), document.span, params, problems)
 
 
-def load_block(row: str, image: str) -> Spec:
+def load_block(row: str, input_size: str) -> Spec:
     """Return the spec of a single row of the command line, with the defaults of `std`. Raises Failure."""
     merged = _Merged()
-    written = given("--block", row)
-    merged.use(given("--block", "std"), Path())
-    merged.patch(given("--block", "block"), written)
-    merged.keys["input"] = given("--input", image)
+    written = option_value("--block", row)
+    merged.use(option_value("--block", "std"), Path())
+    merged.patch(option_value("--block", "block"), written)
+    merged.keys["input"] = option_value("--input", input_size)
     return merged.build("block", written.span, {}, Problems())
 
 
-def given(option: str, text: str) -> Scalar:
+def option_value(option: str, text: str) -> Scalar:
     """Return a value of the command line, with the option as its place."""
     return Scalar(text, Span(Source(option, text), 0, len(text)), plain=False)
 
@@ -91,7 +91,7 @@ class _Merged(Struct):
     ) -> Mapping:
         """Merge a spec: first the one that it extends, then the libraries that it uses, then its own keys."""
         source, document = self.files.read(path, shown, named)
-        if not schema.check(document, schema.SPEC, "a spec", problems):
+        if not json_schema.check(document, json_schema.SPEC, "a spec", problems):
             problems.raise_if_any()
         chain = (*chain, real_path(path))
         if isinstance(parent := document.get("extends"), Scalar):
@@ -120,7 +120,7 @@ class _Merged(Struct):
         if resolved in chain:
             names = " -> ".join(each.name for each in (*chain[chain.index(resolved) :], resolved))
             message = f"this spec extends itself: {names}"
-            raise spec_error(Code.EXTENDS_CYCLE, message, span, "take one `extends` out")
+            raise spec_error(Code.EXTENDS_CYCLE, message, span, "remove one `extends`")
         if len(chain) >= _MAX_CHAIN:
             raise fail(Exit.LIMIT, Code.LIMIT, f"more than {_MAX_CHAIN} specs extend one another", span)
 
@@ -132,7 +132,7 @@ class _Merged(Struct):
             source, document = self.files.read(path, short_path(path), word.span)
             if source not in self.libraries:
                 problems = Problems()
-                schema.check(document, schema.LIBRARY, "a library file", problems)
+                json_schema.check(document, json_schema.LIBRARY, "a library file", problems)
                 problems.raise_if_any()
                 self.libraries.add(source)
             self.sources.append(source)
@@ -158,13 +158,15 @@ class _Merged(Struct):
         old = self.rows.get(stage.text)
         if isinstance(value, Mapping):
             if old is None and not value.items.keys() & {"pre", "block", "post"}:
-                hint = did_you_mean(stage.text, self.rows) or "write the row whole"
+                hint = did_you_mean(stage.text, self.rows) or "write the whole row"
                 raise spec_error(Code.BAD_PATCH, f"there is no row {stage.text!r} to patch", stage.span, hint)
             self.rows[stage.text] = patch_row(old, stage, value)
         elif isinstance(value, Scalar) and value.value is None:
             if old is None:
-                hint = schema.QUOTE_COMMAS if schema.lacks_colon(stage) else did_you_mean(stage.text, self.rows)
-                hint = hint or "there are no rows yet: take it out"
+                hint = (
+                    json_schema.QUOTE_COMMAS if json_schema.lacks_colon(stage) else did_you_mean(stage.text, self.rows)
+                )
+                hint = hint or "there are no rows yet: remove it"
                 raise spec_error(Code.BAD_PATCH, f"there is no row {stage.text!r} to leave out", stage.span, hint)
             del self.rows[stage.text]
         else:
@@ -173,13 +175,15 @@ class _Merged(Struct):
             size = line.size or (old.size if old else None)
             self.rows[stage.text] = make_row(stage.text, value.span, size, line.cells)
 
-    def build(self, name: str, span: Span, settings: dict[str, int | float], problems: Problems) -> Spec:
+    def build(self, name: str, span: Span, params: dict[str, int | float], problems: Problems) -> Spec:
         """Return the spec of the merged keys; `span` is the place shown for a missing key."""
         if not self.rows and not problems.found:
-            problems.add(Code.MISSING_KEY, "a spec has no rows", span, "add `stages:`, a row for each stage")
+            problems.add(Code.MISSING_KEY, "the spec has no rows", span, "add `stages:`, a row for each stage")
         if not isinstance(self.keys.get("input"), Scalar):
-            problems.add(Code.MISSING_KEY, "a spec has no key 'input'", span, "add the image's size: input: 3x224x224")
-        params = self._params(settings, problems)
+            problems.add(
+                Code.MISSING_KEY, "the spec has no key 'input'", span, "add the size of the image: `input: 3x224x224`"
+            )
+        params = self._params(params, problems)
         blocks = dict[str, Block]()
         for key, mapping in self.blocks.values():
             with problems:
@@ -217,22 +221,22 @@ class _Merged(Struct):
         check_resize(preprocess, self.preprocess)
         return preprocess
 
-    def _params(self, settings: dict[str, int | float], problems: Problems) -> dict[str, int | float]:
-        params: dict[str, int | float] = {}
+    def _params(self, params: dict[str, int | float], problems: Problems) -> dict[str, int | float]:
+        values: dict[str, int | float] = {}
         for name, value in self.params.items():
             assert isinstance(value, Scalar)
             assert isinstance(value.value, int | float)
-            params[name] = value.value
+            values[name] = value.value
             if not is_usable(value.value):
-                problems.add(Code.BAD_VALUE, f"the value of {name} is absurdly large", value.span, USABLE)
-        for name, number in settings.items():
-            if name not in params:
-                hint = did_you_mean(name, params) if params else "this spec has no parameters"
+                problems.add(Code.BAD_VALUE, f"the value of {name} is too large", value.span, USABLE)
+        for name, number in params.items():
+            if name not in values:
+                hint = did_you_mean(name, values) if values else "this spec has no parameters"
                 problems.add(Code.UNKNOWN_PARAMETER, f"--set {name}: the spec has no such parameter", None, hint)
             elif not is_usable(number):
-                message = f"--set {name}: the value is no number or absurdly large"
+                message = f"--set {name}: the value is not a number, or too large"
                 problems.add(Code.BAD_VALUE, message, None, USABLE)
-        return params | settings
+        return values | params
 
 
 def _deep_merge(old: Mapping | None, new: Mapping) -> Mapping:

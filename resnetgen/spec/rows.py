@@ -51,7 +51,7 @@ def _parse(start: str, scalar: Scalar, kind: type[T]) -> T:
 @lru_cache(maxsize=4096)  # many specs in one process may inherit the same row
 def _syntax(start: str, scalar: Scalar) -> object:
     if len(scalar.text) > _MAX_ROW:
-        hint = "make a part of it a block"
+        hint = "move a part of it into a block"
         raise spec_error(Code.ROW_SYNTAX, f"a row of more than {_MAX_ROW} characters", scalar.span, hint)
     try:
         tree = parser().parse(scalar.text, start=start)
@@ -72,11 +72,11 @@ def _check_depth(tree: Tree[Token], scalar: Scalar) -> None:
             return
     meta = level[0].meta
     place = scalar.within(meta.start_pos, meta.end_pos)
-    hint = "make a part of it a block, or name it in `let`"
+    hint = "move a part of it into a block, or name it in `let`"
     raise spec_error(Code.ROW_SYNTAX, f"nested deeper than {_MAX_DEPTH} levels", place, hint)
 
 
-_WORDS = {
+_TERMINALS = {
     "NAME": "a name",
     "CALL": "a name",
     "NUMBER": "a number",
@@ -98,12 +98,12 @@ _WORDS = {
 _OPERATORS = {"SIGN", "TIMES", "COMPARE", "IF", "AND", "OR"}
 _END = "end of the text"
 _ADVICE = {
-    r"\0['\"]": "quotes stand around the whole text or not at all",
+    r"\0['\"]": "quotes enclose the whole text, or nothing",
     r"\0[×X]": "write a small x",
     r"\$\w*x\d*\0": "a space ends a $name: $n x 3",
-    r"[\w)] *\0/ *[\w($]": "a stride stands after a comma; division is //",
-    r"[\])] *\0x": "what is repeated inside [...] or (...) is a block of its own, by name",
-    r"/ *[\w$]+ *\0x": "the repetition stands before the stride: x3 /2",
+    r"[\w)] *\0/ *[\w($]": "write a stride after a comma; division is //",
+    r"[\])] *\0x": "inside [...] or (...) only a named block can be repeated",
+    r"/ *[\w$]+ *\0x": "write the repetition before the stride: x3 /2",
 }
 """Pattern of the text before and after (NUL marks the place of an error) -> advice for the most frequent mistake."""
 
@@ -112,23 +112,25 @@ def _syntax_error(error: UnexpectedInput, scalar: Scalar, start: str) -> Failure
     match error:
         case UnexpectedToken():
             at, length = error.token.start_pos, len(error.token)
-            found = repr(str(error.token)) if error.token.type != "$END" else _END
+            text = repr(str(error.token)) if error.token.type != "$END" else _END
         case UnexpectedCharacters():
             at, length = error.pos_in_stream, 1
-            found = repr(error.char)
+            text = repr(error.char)
         case _:
             assert isinstance(error, UnexpectedEOF)
-            at, length, found = len(scalar.text), 1, _END
-    if found == _END:
+            at, length, text = len(scalar.text), 1, _END
+    if text == _END:
         at = len(scalar.text)
-    unsaid = _OPERATORS | {"VARIABLE"} if start == "size" else _OPERATORS
+    unlisted = _OPERATORS | {"VARIABLE"} if start == "size" else _OPERATORS
     accepted: set[str] = error.interactive_parser.accepts()  # type: ignore[no-untyped-call]
-    words = sorted({_WORDS[terminal] for terminal in accepted - unsaid}, key=lambda word: (word == "the end", word))
+    words = sorted(
+        {_TERMINALS[terminal] for terminal in accepted - unlisted}, key=lambda word: (word == "the end", word)
+    )
     hint = f"expected {', '.join(words[:-1])}{' or ' if words[1:] else ''}{words[-1]}" if words else ""
     for pattern, advice in _ADVICE.items():
         if re.search(pattern, f"{scalar.text[: at or 0]}\0{scalar.text[at or 0 :]}"):
             hint = advice
-    return spec_error(Code.ROW_SYNTAX, f"unexpected {found}", scalar.within(at or 0, (at or 0) + length), hint)
+    return spec_error(Code.ROW_SYNTAX, f"unexpected {text}", scalar.within(at or 0, (at or 0) + length), hint)
 
 
 @v_args(meta=True)
@@ -227,6 +229,6 @@ class _ToSyntax(Transformer[Token, Any]):
 
     def _number(self, token: Token, meta: Meta) -> int:
         if len(token) > _MAX_DIGITS:
-            hint = f"a number has {_MAX_DIGITS} digits at most"
+            hint = f"the limit is {_MAX_DIGITS} digits"
             raise spec_error(Code.BAD_VALUE, f"a number of {len(token)} digits", self.span(meta), hint)
         return int(token)

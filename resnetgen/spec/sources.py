@@ -32,7 +32,7 @@ class Sources:
         self._totals = {"bytes": 0, "values": 0, "characters of rows and other values": 0}
 
     def add(self, path: Path, source: Source) -> None:
-        """Let a text stand for the file of a path. Raises Failure like `read`."""
+        """Use a text in place of the file of a path. Raises Failure like `read`."""
         size = len(source.text.encode(errors="surrogatepass"))
         if size > MAX_BYTES:
             message = f"{source.name} has {size:,} bytes, the limit of a spec is {MAX_BYTES:,}"
@@ -48,8 +48,8 @@ class Sources:
         """
         self._entries += 1
         if self._entries > MAX_FILES:
-            message = f"a spec draws on more than {MAX_FILES} files"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, named, "a file that stands twice counts twice")
+            message = f"a spec uses more than {MAX_FILES} files"
+            raise fail(Exit.LIMIT, Code.LIMIT, message, named, "a file that is listed twice counts twice")
         key = path.absolute()
         if key not in self._read:
             source = read_source(path, shown, named)
@@ -60,13 +60,13 @@ class Sources:
 
     def _count(self, source: Source, document: Mapping, named: Span | None) -> None:
         values, text = _size(document)
-        for what, more, limit in zip(
+        for unit, more, limit in zip(
             self._totals, (len(source.text.encode()), values, text), (MAX_BYTES, MAX_VALUES, MAX_TEXT), strict=True
         ):
-            self._totals[what] += more
-            if self._totals[what] > limit:
+            self._totals[unit] += more
+            if self._totals[unit] > limit:
                 first = next(iter(self._read.values()), (source, document))[0]
-                message = f"{first.name}, with the files that it draws on, has more than {limit:,} {what}"
+                message = f"{first.name}, with the files that it uses, has more than {limit:,} {unit}"
                 raise fail(Exit.LIMIT, Code.LIMIT, message, named, "split the network into several specs")
 
 

@@ -133,17 +133,17 @@ def read_source(path: Path, shown: str | None = None, named: Span | None = None)
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         hint = "a spec is YAML; a model file is not a spec"
-        message = f"{name} is not UTF-8 text: byte {error.start} cannot stand in a spec"
+        message = f"{name} is not UTF-8 text: byte {error.start} cannot be decoded"
         raise spec_error(Code.NOT_TEXT, message, None, hint) from None
     return checked_text(Source(name, text))
 
 
 def checked_text(source: Source) -> Source:
-    """Return a spec's text. Raises Failure (exit 3) for a character that cannot stand in one."""
+    """Return a spec's text. Raises Failure (exit 3) for a character that is not printable."""
     text = source.text
     if (bad := next((i for i, c in enumerate(text) if not c.isprintable() and c not in "\n\r\t"), None)) is not None:
-        message = f"the character U+{ord(text[bad]):04X} cannot stand in a spec"
-        hint = "a plain space or line break can; a model file is not a spec"
+        message = f"the character U+{ord(text[bad]):04X} is not allowed in a spec"
+        hint = "use plain spaces and line breaks; a model file is not a spec"
         raise spec_error(Code.NOT_TEXT, message, Span(source, bad, bad + 1), hint)
     return source
 
@@ -173,7 +173,7 @@ def parse_value(source: Source) -> Value:
         message = " ".join(filter(None, (error.context, error.problem)))
         before = source.text[: mark.index].rstrip()[-1:] if mark else ""
         if before and before in "]}'\"" and "expected" in message:
-            message = f"text goes on behind {before!r}"
+            message = f"text continues after {before!r}"
         raise spec_error(Code.YAML_SYNTAX, message, span, _syntax_hint(message)) from None
     except (ReaderError, YAMLStreamError) as error:
         raise spec_error(Code.YAML_SYNTAX, str(error).splitlines()[0], Span(source, 0, 1)) from None
@@ -187,10 +187,10 @@ def _syntax_hint(message: str) -> str:
     return _QUOTE
 
 
-_QUOTE = "text that YAML reads otherwise must be quoted"
+_QUOTE = "text that has another meaning in YAML must be quoted"
 _SYNTAX_HINTS = {
-    "mapping values are not allowed": "a value that holds ': ' must be quoted; keys of one mapping stand in one column",
-    "text goes on": "text that begins with [, { or a quote must be quoted as a whole",
+    "mapping values are not allowed": "quote a value that contains ': '; keys of one mapping begin in one column",
+    "text continues": "text that begins with [, { or a quote must be quoted as a whole",
     "\\t": "YAML is indented with spaces",
     "cannot start any token": "text that begins with this character must be quoted",
     "while scanning a quoted scalar": "the quote is not closed",
@@ -221,7 +221,7 @@ class _Tree:
                     if event.version or event.tags:
                         raise self._directive()
                     if documents > 1:
-                        raise self._refuse(event, "a second document", "write one spec a file")
+                        raise self._refuse(event, "a second document", "write one spec per file")
                 case _:
                     value = self.value(event)
         return value
@@ -273,14 +273,14 @@ class _Tree:
             key = self.value(event)
             self.values -= 1  # keys are counted with their values
             if not isinstance(key, Scalar):
-                raise spec_error(Code.WRONG_TYPE, "a key is a word, not a list or a mapping", key.span, _QUOTE)
+                raise spec_error(Code.WRONG_TYPE, "a key is a text, not a list or a mapping", key.span, _QUOTE)
             if key.text == "<<" and key.plain:
                 raise self._refuse(event, "a merge key", "use `extends`")
             if key.text in items:
                 first = items[key.text][0].span
                 problem = Problem(
                     Code.DUPLICATE_KEY,
-                    f"the key {key.text!r} stands twice in one mapping",
+                    f"the key {key.text!r} is in one mapping twice",
                     key.span,
                     "keep one of them",
                     (f"first at {first}:{first.column}",),

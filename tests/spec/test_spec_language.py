@@ -18,7 +18,7 @@ from resnetgen.expand.check import PLACEHOLDERS, UNIT_FLAGS
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import VOCABULARY, BatchNorm, Conv, attributes
 from resnetgen.paths import LIBRARY, SPECS
-from resnetgen.spec import schema
+from resnetgen.spec import json_schema
 from resnetgen.spec.find import short_path
 from resnetgen.spec.load import load_file
 from resnetgen.spec.table import Row, Spec
@@ -86,8 +86,8 @@ def _library_blocks() -> set[str]:
         ("placeholders", PLACEHOLDERS),
         ("flags", UNIT_FLAGS),
         ("blocks", _library_blocks()),
-        ("keys", set(_schema_keys(schema.SPEC)) | set(_schema_keys(schema.LIBRARY))),
-        ("names", {f"${name}" for name in schema.IMPLICIT}),
+        ("keys", set(_schema_keys(json_schema.SPEC)) | set(_schema_keys(json_schema.LIBRARY))),
+        ("names", {f"${name}" for name in json_schema.IMPLICIT}),
         ("files", {path.stem for path in LIBRARY.glob("*.yaml")}),
         ("name maps", {path.stem for path in (LIBRARY / "names").glob("*.yaml")}),
     ],
@@ -117,8 +117,8 @@ def as_json(text: str) -> Any:
 
 
 def test_json_schema_is_valid() -> None:
-    Draft202012Validator.check_schema(schema.json_schema())
-    json.dumps(schema.json_schema())
+    Draft202012Validator.check_schema(json_schema.json_schema())
+    json.dumps(json_schema.json_schema())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_json_schema_is_valid() -> None:
     ],
 )
 def test_json_schema_accepts(text: str) -> None:
-    assert list(Draft202012Validator(schema.json_schema()).iter_errors(as_json(text))) == []
+    assert list(Draft202012Validator(json_schema.json_schema()).iter_errors(as_json(text))) == []
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_json_schema_accepts(text: str) -> None:
     ],
 )
 def test_json_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path) -> None:
-    assert not Draft202012Validator(schema.json_schema()).is_valid(as_json(text))
+    assert not Draft202012Validator(json_schema.json_schema()).is_valid(as_json(text))
     with pytest.raises(Failure) as caught:
         load_texts(tmp_path, f"{text}\n")
     assert caught.value.exit is Exit.SPEC

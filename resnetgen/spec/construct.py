@@ -36,7 +36,7 @@ def patch_row(old: Row | None, stage: Scalar, patch: Mapping) -> Row:
                 block = _new_block(block, value)
             case "repeat" | "stride":
                 if block is None:
-                    hint = "add `block:`, or write the row whole"
+                    hint = "add `block:`, or write the whole row"
                     message = f"`{key.text}` belongs to a block, and this row has none"
                     raise spec_error(Code.BAD_PATCH, message, key.span, hint)
                 number = _expression(value)
@@ -48,7 +48,7 @@ def _new_block(old: Cell | None, value: Value) -> Cell:
     cells = _cells(value)
     if len(cells) != 1 or not cells[0].is_block:
         hint = "[...], (...) or a name with parentheses; other cells go into `pre` and `post`"
-        raise spec_error(Code.BAD_PATCH, "`block` holds one block", value.span, hint)
+        raise spec_error(Code.BAD_PATCH, "`block` takes one block", value.span, hint)
     new = cells[0]
     if old is None:
         return new
@@ -65,7 +65,7 @@ def _cells(value: Value | None) -> Cells:
         case Sequence(items):
             return tuple(cell for item in items if isinstance(item, Scalar) for cell in parse_cells(item))
         case Mapping():
-            raise AssertionError("the schema lets no mapping through")
+            raise AssertionError("the schema refuses mappings")
 
 
 def _expression(value: Value) -> Expression:
@@ -78,16 +78,16 @@ def _expression(value: Value) -> Expression:
 def make_block(key: Scalar, mapping: Mapping) -> Block:
     forms = [form for form in ("body", "branches", "choose") if mapping.get(form)]
     if len(forms) != 1:
-        hint = "give one of body, branches and choose"
+        hint = "write one of body, branches and choose"
         raise spec_error(Code.MISSING_KEY, f"the block {key.text!r} has {len(forms)} bodies", key.span, hint)
     for name in ("merge", "after"):
         if name in mapping.items and forms != ["branches"]:
-            message = f"{name!r} goes with branches, and the block {key.text!r} has none"
-            raise spec_error(Code.UNKNOWN_KEY, message, mapping.key(name).span, "add `branches:`, or take it out")
+            message = f"{name!r} is for a block with branches, and {key.text!r} has none"
+            raise spec_error(Code.UNKNOWN_KEY, message, mapping.key(name).span, "add `branches:`, or remove it")
     shared = sorted(dict(_entries(mapping.get("params"))).keys() & dict(_entries(mapping.get("let"))).keys())
     if shared:
         message = f"{shared[0]!r} is a parameter of the block {key.text!r}; `let` cannot set it"
-        raise spec_error(Code.BAD_NAME, message, key.span, "take another name")
+        raise spec_error(Code.BAD_NAME, message, key.span, "choose another name")
     doc = mapping.get("doc")
     return Block(
         name=key.text,
@@ -116,15 +116,15 @@ def _block_body(key: Scalar, mapping: Mapping) -> Cells | Branches | tuple[Case,
 
 
 def _cases(key: Scalar, cases: Sequence) -> tuple[Case, ...]:
-    found = tuple(_case(case) for case in cases.items if isinstance(case, Mapping))
-    if not found:
+    parsed = tuple(_case(case) for case in cases.items if isinstance(case, Mapping))
+    if not parsed:
         message = f"the choice of {key.text!r} is empty"
         raise spec_error(Code.BAD_VALUE, message, cases.span, "add a case: {then: identity}")
-    for case, after in zip(found, cases.items[1:], strict=False):
+    for case, after in zip(parsed, cases.items[1:], strict=False):
         if case.condition is None:
             hint = "only the last entry is without `if`"
             raise spec_error(Code.BAD_VALUE, "this entry is never reached", after.span, hint)
-    return found
+    return parsed
 
 
 def _case(case: Mapping) -> Case:
@@ -185,7 +185,7 @@ def _words(value: Value, needed: str) -> tuple[str, ...]:
         raise spec_error(Code.BAD_VALUE, f"{needed} is missing in this list", value.span, f"add {needed} to it")
     for item, word in zip(value.items, words, strict=True):
         if words.count(word) > 1:
-            raise spec_error(Code.BAD_VALUE, f"{word} stands twice in this list", item.span, "keep one of them")
+            raise spec_error(Code.BAD_VALUE, f"{word} is listed twice", item.span, "keep one of them")
     return words
 
 

@@ -55,7 +55,7 @@ def _either(*schemas: Schema) -> Schema:
 _NUMBER: Schema = {"type": ["number", "string"], "description": "a number, or an expression such as $n*2"}
 _CELLS = _either(
     _text("cells, divided by |"),
-    {"type": "array", "items": {"type": "string"}, "description": "cells, one an item"},
+    {"type": "array", "items": {"type": "string"}, "description": "cells, one per item"},
 )
 _UNIT_PARTS: Schema = {
     "type": "array",
@@ -64,7 +64,7 @@ _UNIT_PARTS: Schema = {
 }
 
 BRACKET = _keys(
-    "what [...] means",
+    "meaning of [...]",
     stride_on=_text("the unit that takes the block's stride: first, last, or a kernel such as 3x3"),
     branches={
         "type": "array",
@@ -72,13 +72,13 @@ BRACKET = _keys(
         "description": "the order in which the branches are written and merged",
     },
     shortcut=_either(_text("cells, most often one block"), {"type": "null"}),
-    merge={"enum": ["add", "mul", "concat"], "description": "how the branches come together"},
+    merge={"enum": ["add", "mul", "concat"], "description": "op that merges the branches"},
     after=_either(_CELLS, {"type": "null", "description": "nothing"}),
     last={**_UNIT_PARTS, "description": "the parts of the main branch's last unit"},
 )
 
 DEFAULTS = _keys(
-    "what the short forms mean",
+    "meaning of the short forms",
     unit=_UNIT_PARTS,
     norm=_text("the op that `norm` means, such as batchnorm"),
     act=_text("the op that `act` means, such as relu"),
@@ -86,11 +86,11 @@ DEFAULTS = _keys(
     bracket=BRACKET,
 )
 
-_NONE: Schema = {"type": "null", "description": "as if it were not given"}
+_NONE: Schema = {"type": "null", "description": "the same as no key"}
 
 
 def _per_channel(description: str) -> Schema:
-    items = {"type": "number", "description": "a list of numbers, one a channel"}
+    items = {"type": "number", "description": "a list of numbers, one per channel"}
     return _either({"type": "array", "items": items, "description": description}, _NONE)
 
 
@@ -101,34 +101,34 @@ def _sides(description: str) -> Schema:
 
 _PREPROCESS_KEYS: Schema = {
     "color": {"enum": ["rgb", "bgr", "gray"], "description": "the order of the channels"},
-    "divide": {"type": "number", "description": "what a pixel of 0 to 255 is divided by; else 1"},
-    "mean": _per_channel("a list, one number a channel in the order of color; it is subtracted"),
-    "std": _per_channel("a list, one number a channel in the order of color; it is divided by at last"),
+    "divide": {"type": "number", "description": "divisor of the pixels, which are 0 to 255; 1 by default"},
+    "mean": _per_channel("numbers to subtract, a list with one per channel in the order of color"),
+    "std": _per_channel("numbers to divide by in the end, a list with one per channel in the order of color"),
     "resize": _sides("the shorter side: 256; or height x width: 256x256"),
     "crop": _sides("the centre: 224, or 224x224"),
     "interpolation": {"enum": ["bilinear", "bicubic", "nearest"], "description": "of the resizing"},
 }
 PREPROCESS = _either(
     _keys(
-        "what is done to an image before the network sees it; in a spec that extends another, a patch",
+        "preprocessing of an image; in a spec that extends another, a patch",
         **_PREPROCESS_KEYS,
     ),
-    {"type": "null", "description": "that of the extended spec is taken away"},
+    {"type": "null", "description": "removes that of the extended spec"},
 )
 PREPROCESS_FILE = _keys(
-    "the keys of `preprocess` in a spec; color is needed",
+    "the keys of `preprocess` in a spec; color is required",
     **_PREPROCESS_KEYS,
-    embedded=_either({"type": "boolean", "description": "true where the model takes bytes"}, _NONE),
+    embedded=_either({"type": "boolean", "description": "true if the model takes bytes"}, _NONE),
 )
 
 BLOCK = _keys(
     "a block: `body`, or `branches`, or `choose`",
     doc=_text("one line for a reader"),
-    params=_variables("parameters; null where the caller must say", {"type": ["number", "string", "null"]}),
+    params=_variables("parameters and defaults; null if a call must set it", {"type": ["number", "string", "null"]}),
     let=_variables("names for expressions of the parameters", _NUMBER),
     body=_CELLS,
     branches=_map("branch: its cells, each from the block's input", _CELLS),
-    merge={"enum": ["add", "mul", "concat"], "description": "how the branches come together"},
+    merge={"enum": ["add", "mul", "concat"], "description": "op that merges the branches"},
     after=_CELLS,
     choose={
         "type": "array",
@@ -141,23 +141,23 @@ ROW = _either(
     _text("output size | cell | cell"),
     _keys(
         "fields of a row; in a spec that extends another, a patch",
-        size=_text("the size that is checked: 56x56"),
+        size=_text("the expected output size: 56x56"),
         pre=_CELLS,
         block=_text("the block alone: [1x1, 64; 3x3, 64; 1x1, 256]"),
         repeat=_NUMBER,
         stride=_NUMBER,
         post=_CELLS,
     ),
-    {"type": "null", "description": "the row of the extended spec is left out"},
+    {"type": "null", "description": "removes the row of the extended spec"},
 )
 
 SPEC = _keys(
     "resnetgen: the stage table of a network",
-    name=_text("the network's name, as models carry it", pattern=TITLE),
+    name=_text("the network's name in models", pattern=TITLE),
     extends=_text("a spec whose keys and rows this one patches: a name or a path"),
     use=_either(
         _text("a library file: std, or a path that ends in .yaml"),
-        {"type": "array", "items": {"type": "string"}, "description": "several, the later win"},
+        {"type": "array", "items": {"type": "string"}, "description": "several; later ones override earlier ones"},
     ),
     names=_either(_text("the name map for Caffe layers, such as msra"), {"type": "null"}),
     input=_text("channels x height x width: 3x224x224"),
@@ -170,7 +170,7 @@ SPEC = _keys(
 
 LIBRARY = _keys(
     "a library file",
-    doc=_text("what it holds"),
+    doc=_text("its content"),
     preprocess=PREPROCESS,
     defaults=DEFAULTS,
     blocks=_map("blocks", BLOCK),
@@ -196,7 +196,7 @@ def check(value: Value, schema: Schema, what: str, problems: Problems) -> bool:
         return _wrong_type(value, _kinds(schema), what, problems, schema.get("description", ""))
     match value:
         case Scalar(text) if "pattern" in schema and not re.fullmatch(schema["pattern"], text):
-            hint = "letters, digits, spaces and _ . / - may stand in it"
+            hint = "use letters, digits, spaces and _ . / -"
             problems.add(Code.BAD_NAME, f"{what} cannot be {_show(value)}", value.span, hint)
             return False
         case Sequence(items) if "items" in schema:
@@ -247,7 +247,7 @@ def _check_mapping(mapping: Mapping, schema: Schema, what: str, problems: Proble
             problems.add(Code.UNKNOWN_KEY, f"unknown key {key.text!r} in {what}", key.span, hint)
             good = False
         elif key.text in names.get("not", {}).get("enum", ()):
-            hint = f"take another name; resnetgen sets {', '.join(f'${name}' for name in IMPLICIT)}"
+            hint = f"choose another name; resnetgen sets {', '.join(f'${name}' for name in IMPLICIT)}"
             problems.add(Code.BAD_NAME, f"{key.text!r} cannot be a name in {what}", key.span, hint)
             good = False
         elif not re.fullmatch(names["pattern"], key.text) or ".." in key.text or len(key.text) > 256:
@@ -265,9 +265,9 @@ def _check_mapping(mapping: Mapping, schema: Schema, what: str, problems: Proble
 
 QUOTE_COMMAS = "inside {...} a text with a comma must be quoted"
 _NAME_HINTS = {
-    IDENTIFIER: "letters, digits, _ and . may stand in it; it begins with a letter or _",
-    VARIABLE: "letters, digits and _ may stand in it; it begins with a letter or _",
-    STAGE_NAME: "letters, digits and _ . - may stand in it, but not two dots in a row; it begins with no . or -",
+    IDENTIFIER: "use letters, digits, _ and .; it begins with a letter or _",
+    VARIABLE: "use letters, digits and _; it begins with a letter or _",
+    STAGE_NAME: "use letters, digits and _ . -, without two dots in a row; it begins with a letter, a digit or _",
 }
 
 
@@ -317,5 +317,5 @@ def _type_hint(value: Value, description: str) -> str:
     if isinstance(value, Sequence) and not all(_kind(item) == "number" for item in value.items):
         return "text that begins with [ must be quoted"
     if isinstance(value, Mapping):
-        return "text that begins with { or holds ': ' must be quoted"
+        return "text that begins with { or contains ': ' must be quoted"
     return description

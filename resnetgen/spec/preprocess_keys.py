@@ -7,7 +7,7 @@ from math import prod
 from resnetgen.errors import Code, Problems, Source, spec_error
 from resnetgen.escape import escape
 from resnetgen.preprocess import MAX_PIXELS, MAX_SIDE, Color, Extent, Interpolation, Preprocess
-from resnetgen.spec import schema
+from resnetgen.spec import json_schema
 from resnetgen.spec.expressions import USABLE, is_usable
 from resnetgen.spec.json import parse_json
 from resnetgen.spec.syntax import Size
@@ -25,14 +25,14 @@ def parse_preprocess(source: Source, extent: Extent | None) -> tuple[Preprocess,
     """
     document = parse_json(source)
     problems = Problems()
-    schema.check(document, schema.PREPROCESS_FILE, "the preprocessing", problems)
+    json_schema.check(document, json_schema.PREPROCESS_FILE, "the preprocessing", problems)
     problems.raise_if_any()
     assert isinstance(document, Mapping)
-    given = _given(document)
+    values = _values(document)
     with problems:
-        channels = _written_color(given.get("color"), document).channels
+        channels = _written_color(values.get("color"), document).channels
     with problems:
-        size = _extent("crop", given["crop"]) if "crop" in given else extent
+        size = _extent("crop", values["crop"]) if "crop" in values else extent
         if size is None:
             hint = "add `crop`, the height and width that the model takes: [224, 224]"
             raise spec_error(Code.MISSING_KEY, "the preprocessing has no key 'crop'", document.span, hint)
@@ -41,29 +41,29 @@ def parse_preprocess(source: Source, extent: Extent | None) -> tuple[Preprocess,
     height, width = (size, size) if isinstance(size, int) else size
     preprocess = make_preprocess(document, Size((channels, height, width), document.span))
     check_resize(preprocess, document)
-    embedded = given.get("embedded")
+    embedded = values.get("embedded")
     return preprocess, embedded.value is True if isinstance(embedded, Scalar) else None
 
 
-def make_preprocess(written: Mapping, image: Size) -> Preprocess:
+def make_preprocess(written: Mapping, input_size: Size) -> Preprocess:
     """Return the preprocessing of checked keys, for an input. Raises Failure (exit 3) with every problem."""
     problems = Problems()
-    given = _given(written)
-    channels, extent = image.extents[0], (image.extents[1], image.extents[2])
+    values = _values(written)
+    channels, extent = input_size.extents[0], (input_size.extents[1], input_size.extents[2])
     with problems:
-        color = _color(given.get("color"), written, channels)
+        color = _color(values.get("color"), written, channels)
     with problems:
-        (divide,) = _numbers("divide", given.get("divide"), (1,), positive=True)
+        (divide,) = _numbers("divide", values.get("divide"), (1,), positive=True)
     with problems:
-        mean = _numbers("mean", given.get("mean"), (0,) * channels)
+        mean = _numbers("mean", values.get("mean"), (0,) * channels)
     with problems:
-        std = _numbers("std", given.get("std"), (1,) * channels, positive=True)
+        std = _numbers("std", values.get("std"), (1,) * channels, positive=True)
     with problems:
-        resize = _extent("resize", given["resize"]) if "resize" in given else None
+        resize = _extent("resize", values["resize"]) if "resize" in values else None
     with problems:
-        _check_crop(given.get("crop"), extent)
+        _check_crop(values.get("crop"), extent)
     problems.raise_if_any()
-    word = given.get("interpolation")
+    word = values.get("interpolation")
     interpolation = Interpolation(word.text) if isinstance(word, Scalar) else Interpolation.BILINEAR
     return Preprocess(color, divide, mean, std, resize, extent, interpolation)
 
@@ -76,12 +76,12 @@ def check_resize(preprocess: Preprocess, written: Mapping) -> None:
     sides = (resize, resize) if isinstance(resize, int) else resize
     if height > sides[0] or width > sides[1]:
         shown = resize if isinstance(resize, int) else f"{sides[0]}x{sides[1]}"
-        message = f"{height}x{width} cannot be cut out of an image that was resized to {shown}"
-        where, hint = written.items["resize"][1].span, "what is cut out is the input's size; make resize as large"
+        message = f"an image resized to {shown} is too small for a crop of {height}x{width}"
+        where, hint = written.items["resize"][1].span, "the crop is the input's size; make `resize` at least as large"
         raise spec_error(Code.BAD_VALUE, message, where, hint)
 
 
-def _given(written: Mapping) -> dict[str, Value]:
+def _values(written: Mapping) -> dict[str, Value]:
     """Return the values by key; null is treated like a missing key."""
     return {key.text: value for key, value in written if not (isinstance(value, Scalar) and value.value is None)}
 
@@ -98,8 +98,8 @@ def _color(value: Value | None, written: Mapping, channels: int) -> Color:
     if color.channels != channels:
         assert value is not None
         fitting = " or ".join(one for one in Color if one.channels == channels)
-        hint = fitting or "preprocess: null, for images of so many channels"
-        message = f"an image of {channels} channels is not {color}"
+        hint = fitting or f"`preprocess: null` for an input of {channels} channels"
+        message = f"color {color} does not fit an input of {channels} channels"
         raise spec_error(Code.BAD_VALUE, message, value.span, hint)
     return color
 
@@ -160,5 +160,5 @@ def _check_crop(value: Value | None, extent: Extent) -> None:
         return
     crop = _extent("crop", value)
     if ((crop, crop) if isinstance(crop, int) else crop) != extent:
-        message = f"the input is {extent[0]}x{extent[1]}, and {_shown(value)} is cut out"
-        raise spec_error(Code.SIZE_MISMATCH, message, value.span, "leave `crop` out: it is the input's size")
+        message = f"the crop is {_shown(value)}, and the input {extent[0]}x{extent[1]}"
+        raise spec_error(Code.SIZE_MISMATCH, message, value.span, "remove `crop`: it is the input's size")

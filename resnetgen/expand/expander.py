@@ -18,7 +18,7 @@ from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import MERGES, Conv, Input, Op, Shape, show
 from resnetgen.ir.path import NodePath
 from resnetgen.spec.expressions import Scope, evaluate
-from resnetgen.spec.schema import IMPLICIT
+from resnetgen.spec.json_schema import IMPLICIT
 from resnetgen.spec.syntax import Argument, BlockCall, Body, Bracket, Cell, Number, OpCall, Stack, Unit
 from resnetgen.spec.table import Block, Branches, Case, Cells, Row, Spec
 
