@@ -14,7 +14,7 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.weights.source import Array
 
 
-class Net:
+class OpenCvNet:
     """A loaded net, which can be run any number of times."""
 
     def __init__(self, prototxt: str, caffemodel: bytes) -> None:

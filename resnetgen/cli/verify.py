@@ -22,7 +22,7 @@ from resnetgen.cli.progress import progress_bars
 from resnetgen.cli.table import Table, print_wrapped
 
 if TYPE_CHECKING:
-    from resnetgen.verification import Comparison, Layer, Report
+    from resnetgen.verification import Comparison, Report, TensorDistance
 
 
 def _parse_tolerances(
@@ -223,7 +223,7 @@ def _print_layers(comparison: Comparison) -> None:
     print_line()
 
 
-def _layer_row(layer: Layer) -> Iterator[str]:
+def _layer_row(layer: TensorDistance) -> Iterator[str]:
     yield "" if layer.passed else "!"
     yield from (f"{layer.error:.1e}", f"{layer.mean:.1e}", f"{layer.cosine:.6f}", layer.name, layer.place)
     yield "; ".join(layer.faults)

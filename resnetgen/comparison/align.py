@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-from resnetgen.comparison.pair import Pair, nearby
+from resnetgen.comparison.pair import NetPair, nearby
 from resnetgen.comparison.subsequence import common
 
 MAX_STEPS = 2_000_000
@@ -13,7 +13,7 @@ STEPS_PER_RECORD = 64
 """Additional steps for each record."""
 
 
-def align(pair: Pair, matched: Container[int], keys: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+def align(pair: NetPair, matched: Container[int], keys: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
     """Return pairs of the records that are not yet matched.
 
     They are aligned by the first key; what lies between two pairs is aligned by the second; and so on.
@@ -27,7 +27,7 @@ def align(pair: Pair, matched: Container[int], keys: Sequence[Sequence[int]]) ->
 
 
 def _aligned(
-    pair: Pair, a: list[int], b: list[int], keys: Sequence[Sequence[int]], limit: int
+    pair: NetPair, a: list[int], b: list[int], keys: Sequence[Sequence[int]], limit: int
 ) -> list[tuple[int, int]]:
     if not a or not b or not keys:
         return []
@@ -43,7 +43,7 @@ def _aligned(
     return pairs
 
 
-def _ordered(pair: Pair, nodes: range) -> list[int]:
+def _ordered(pair: NetPair, nodes: range) -> list[int]:
     """Return the records depth first from the outputs, each after its inputs, so that each branch is contiguous.
 
     If the inputs' order does not matter the shorter branch comes first: a changed attribute does not alter that.

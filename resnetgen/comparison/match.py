@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from resnetgen.comparison.align import align
 from resnetgen.comparison.net import Net, Record
-from resnetgen.comparison.pair import Pair, nearby
+from resnetgen.comparison.pair import NetPair, nearby
 from resnetgen.comparison.partition import Partition
 from resnetgen.comparison.search import match_alike
 from resnetgen.comparison.work import Work
@@ -45,7 +45,7 @@ def by_structure(a: Net, b: Net, work: Work | None = None) -> Matching:
     itself renamed, and that of step 3 for the longest alignment. Different nets are never reported as equal: `compare`
     checks every pair.
     """
-    pair = Pair(a.records, b.records, work or Work())
+    pair = NetPair(a.records, b.records, work or Work())
     partition = Partition(pair)
     match_alike(partition)
     matching = {x: y for x, y in partition.pairs() if x < pair.size_a}
@@ -60,7 +60,7 @@ def by_structure(a: Net, b: Net, work: Work | None = None) -> Matching:
     return sorted((x, y - pair.size_a) for x, y in matching.items())
 
 
-def _spread(pair: Pair, match: dict[int, int], key: Sequence[int]) -> None:
+def _spread(pair: NetPair, match: dict[int, int], key: Sequence[int]) -> None:
     """Match the neighbours of matched records, if exactly one in A and one in B are of the same class.
 
     Each record is visited once, after it has been matched.
@@ -74,7 +74,9 @@ def _spread(pair: Pair, match: dict[int, int], key: Sequence[int]) -> None:
                 todo.append(near_x[0])
 
 
-def _neighbours(pair: Pair, match: dict[int, int], key: Sequence[int], x: int) -> Iterable[tuple[list[int], list[int]]]:
+def _neighbours(
+    pair: NetPair, match: dict[int, int], key: Sequence[int], x: int
+) -> Iterable[tuple[list[int], list[int]]]:
     """Return the unmatched neighbours of a matched pair, in A and in B, grouped by their edge and class."""
     groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for side, node in ((0, x), (1, match[x])):

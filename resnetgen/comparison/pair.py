@@ -14,7 +14,7 @@ Member = tuple[int, int]
 """(record, index of its parameter)."""
 
 
-class Pair:
+class NetPair:
     """Records of two nets as nodes of one graph: first those of A, then those of B.
 
     After the records there is a node for each parameter that layers share, with an edge to each of these layers: a
@@ -86,7 +86,7 @@ def numbered(texts: Sequence[str]) -> list[int]:
     return [numbers.setdefault(text, len(numbers)) for text in texts]
 
 
-def nearby(pair: Pair, radius: int) -> list[int]:
+def nearby(pair: NetPair, radius: int) -> list[int]:
     """Return a number for each node, equal for nodes that look alike up to `radius` edges away."""
     key = pair.labels
     for _ in range(radius):

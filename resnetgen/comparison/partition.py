@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from operator import itemgetter
 
-from resnetgen.comparison.pair import Pair
+from resnetgen.comparison.pair import NetPair
 
 
 class Partition:
@@ -19,7 +19,7 @@ class Partition:
     choices.
     """
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: NetPair) -> None:
         self.pair = pair
         self.class_of = list(pair.labels)
         count = max(self.class_of, default=-1) + 1

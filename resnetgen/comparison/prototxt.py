@@ -7,7 +7,7 @@ from pathlib import Path
 from resnetgen.comparison.net import Net, Record
 from resnetgen.errors import Source
 from resnetgen.formats.caffe.model import read
-from resnetgen.formats.caffe.model.net import Layer, Model
+from resnetgen.formats.caffe.model.net import CaffeStructure, Layer
 
 _RATIO = "dropout_param.dropout_ratio"
 
@@ -23,7 +23,7 @@ def parse(written: str, name: str = "prototxt") -> Net:
     return of_model(read.parse(Source(name, written)))
 
 
-def of_model(model: Model) -> Net:
+def of_model(model: CaffeStructure) -> Net:
     records = tuple(map(_record, model.layers))
     return Net(model.source, model.name, records, model.attributes, model.span, model.places)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from resnetgen.deploy.config import CONFIG, FIRST_LINE
 from resnetgen.deploy.ranges import RANGES
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
-from resnetgen.formats.caffe.model.text import Field, Message, Scalar, parse, read
+from resnetgen.formats.caffe.model.text import Message, TextField, TextScalar, parse, read
 from resnetgen.labels import LABELS
 
 _HINT = "--name gives the new model another name"
@@ -55,10 +55,10 @@ def _refused(span: Span, message: str) -> Failure:
     return fail(Exit.IO, Code.OUTPUT, message, span, _HINT)
 
 
-def _fields(message: Message, name: str) -> list[Field]:
+def _fields(message: Message, name: str) -> list[TextField]:
     return [field for field in message.fields if field.name == name]
 
 
-def _plain(fields: Sequence[Field]) -> list[object]:
+def _plain(fields: Sequence[TextField]) -> list[object]:
     """Return fields without places in the source."""
-    return [(f.name, f.value.text if isinstance(f.value, Scalar) else _plain(f.value.fields)) for f in fields]
+    return [(f.name, f.value.text if isinstance(f.value, TextScalar) else _plain(f.value.fields)) for f in fields]

@@ -24,7 +24,7 @@ _MAX_INPUTS = 100
 """Limit of inputs that a pattern with `rest` matches: the matcher is recursive."""
 
 
-class Net(Protocol):
+class FileGraph(Protocol):
     """Layers or nodes of a file, by their position in topological order."""
 
     def type(self, at: int) -> str: ...
@@ -107,7 +107,7 @@ class Call:
 class Match(Struct, frozen=True):
     """Layers and outputs that a pattern's names are bound to."""
 
-    net: Net
+    net: FileGraph
     leaves: Mapping[str, Any]
     """Name of a leaf, a constant or a weight -> output."""
     parts: Mapping[str, int]
@@ -127,7 +127,7 @@ class Pattern(Struct, frozen=True):
     """Function that returns the op; None for shapes or values that make it another one."""
 
 
-def match(net: Net, pattern: Pattern, at: int) -> Match | None:
+def match(net: FileGraph, pattern: Pattern, at: int) -> Match | None:
     """Match a pattern whose last layer is the one at a position."""
     return next(_call(pattern.root, at, Match(net, {}, {})), None)
 

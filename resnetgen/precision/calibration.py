@@ -17,7 +17,7 @@ from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
 from resnetgen.verification import npy
-from resnetgen.verification.inputs import Format, make_inputs, random_images
+from resnetgen.verification.inputs import InputFormat, make_inputs, random_images
 from resnetgen.verification.settings import Settings
 
 RANDOM = 16
@@ -48,7 +48,7 @@ class Images(Struct, frozen=True):
         return sha256(np.ascontiguousarray(self.data).data).hexdigest()
 
 
-def load(source: Path | None, count: int | None, format: Format, preprocess: Preprocess | None) -> Images:
+def load(source: Path | None, count: int | None, format: InputFormat, preprocess: Preprocess | None) -> Images:
     """Load images: from a folder of pictures, or from a .npy or .npz file in the model's input format; None for random
     ones.
 

@@ -23,7 +23,7 @@ from resnetgen.precision.options import PrecisionOptions, check_opset
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
 from resnetgen.staging.files import Create
-from resnetgen.verification.inputs import Format
+from resnetgen.verification.inputs import InputFormat
 from resnetgen.weights.source import WeightSource
 
 
@@ -55,7 +55,7 @@ def plan_precision(precision: PrecisionOptions, whole: Fp32Plan, preprocess: Pre
     channels, *extent = graph.shapes[graph.input.name]
     shape, dtype = ((*extent, channels), np.uint8) if options.embed else ((channels, *extent), np.float32)
     require_room(options.batch or 1, shape, "--batch")  # the last batch is filled up to its full size
-    images = calibration.load(precision.images, precision.count, Format(shape, np.dtype(dtype)), preprocess)
+    images = calibration.load(precision.images, precision.count, InputFormat(shape, np.dtype(dtype)), preprocess)
     metadata = options.metadata | {"resnetgen.precision": precision.target.value}
     if precision.target is Precision.INT8:
         fitted = {"resnetgen.calibration": images.origin, "resnetgen.calibration_sha256": images.digest}

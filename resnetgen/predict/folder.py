@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, Failure, Source, did_you_mean, fail, failure_with
 from resnetgen.formats.onnx.model.nodes import Value
-from resnetgen.formats.onnx.model.read import Model, read_model
+from resnetgen.formats.onnx.model.read import OnnxModel, read_model
 from resnetgen.inputs import read_text
 from resnetgen.labels import LABELS, read_labels
 from resnetgen.preprocess import MAX_SIDE, Extent, Preprocess
@@ -62,7 +62,7 @@ def read_folder(folder: Path, output: str | None = None) -> Folder:
     return Folder(path, labels, preprocess, embedded, name, is_scalar, _ends_in_softmax(model, name))
 
 
-def _find_model(folder: Path) -> tuple[Path, Model]:
+def _find_model(folder: Path) -> tuple[Path, OnnxModel]:
     """Return the path and structure of the model. Raises Failure (exit 4) if it has no output."""
     path = _find_file(folder)
     model = read_model(path)
@@ -71,7 +71,7 @@ def _find_model(folder: Path) -> tuple[Path, Model]:
     return path, model
 
 
-def _choose_output(path: Path, model: Model, wanted: str | None) -> Value | None:
+def _choose_output(path: Path, model: OnnxModel, wanted: str | None) -> Value | None:
     """Return the output with a name, or the only one; None if there are several. Raises Failure (exit 2) for an unknown
     name."""
     outputs = {output.name: output for output in model.outputs}
@@ -106,7 +106,7 @@ def _find_file(folder: Path) -> Path:
     raise fail(Exit.IO, Code.MISSING_FILE, f"there is no model in {folder}", hint=hint)
 
 
-def _find_preprocess(folder: Path, path: Path, model: Model) -> tuple[Preprocess, bool]:
+def _find_preprocess(folder: Path, path: Path, model: OnnxModel) -> tuple[Preprocess, bool]:
     """Return the preprocessing of an image, and True if the model does the pixel part itself.
 
     Raises Failure: exit 2 if there is none, 5 for an invalid preprocess.json, 4 for invalid metadata, 6 above a limit.
@@ -131,7 +131,7 @@ def _find_preprocess(folder: Path, path: Path, model: Model) -> tuple[Preprocess
     return preprocess, is_embedded if embedded is None else embedded
 
 
-def _input_extent(model: Model, is_embedded: bool) -> Extent | None:
+def _input_extent(model: OnnxModel, is_embedded: bool) -> Extent | None:
     """Return the height and width of the model's input; None if they are not fixed."""
     sizes = _sizes(model.inputs[0]) if model.inputs else []
     height, width = (sizes[1:3] if is_embedded else sizes[2:]) if len(sizes) == 4 else (0, 0)
@@ -143,7 +143,7 @@ def _sizes(value: Value) -> list[int]:
     return [extent if isinstance(extent, int) else 0 for extent in value.shape or ()]
 
 
-def _ends_in_softmax(model: Model, name: str) -> bool:
+def _ends_in_softmax(model: OnnxModel, name: str) -> bool:
     makers = {output: node for node in model.proto.graph.node for output in node.output}
     while (node := makers.pop(name, None)) and node.op_type in _TRANSPARENT and node.input:
         name = node.input[0]  # removed, so that a cycle ends as well

@@ -17,7 +17,7 @@ from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.model.caffemodel import read_layers
 from resnetgen.formats.caffe.model.fields import fields_of
 from resnetgen.formats.caffe.model.read import of_fields
-from resnetgen.formats.caffe.model.text import Field, Kind, Message, Scalar
+from resnetgen.formats.caffe.model.text import Kind, Message, TextField, TextScalar
 from resnetgen.formats.caffe.write import net_message
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Pair
@@ -74,10 +74,10 @@ def _of_spec(graph: Graph, naming: Naming, dialect: Dialect, names: set[str], ha
     return replace(made, nodes=nodes)
 
 
-def _prepared(layers: tuple[Field, ...], has_edges: bool) -> tuple[Field, ...]:
+def _prepared(layers: tuple[TextField, ...], has_edges: bool) -> tuple[TextField, ...]:
     """Return the net that was run: a caffemodel has the layers of one phase, and may lack its inputs."""
     dropped = {"include", "exclude", "param"} if has_edges else {"include", "exclude", "param", "bottom", "top"}
-    kept: list[Field] = []
+    kept: list[TextField] = []
     written: set[str] = set()
     inputs: dict[str, None] = {}
     for layer in layers:
@@ -86,20 +86,20 @@ def _prepared(layers: tuple[Field, ...], has_edges: bool) -> tuple[Field, ...]:
         # Without edges only layers that have the parameters of their type are compared.
         if not any(_texts(layer, "type")) or not (has_edges or any(field.name.endswith("_param") for field in fields)):
             continue
-        kept.append(Field("layer", Message(fields), layer.span))
+        kept.append(TextField("layer", Message(fields), layer.span))
         if has_edges:
             inputs |= dict.fromkeys(blob for blob in _texts(layer, "bottom") if blob not in written)
             written |= {*_texts(layer, "top")}
-    return (*(Field("input", Scalar(Kind.STRING, blob), Span(_SOURCE, 0, 0)) for blob in inputs), *kept)
+    return (*(TextField("input", TextScalar(Kind.STRING, blob), Span(_SOURCE, 0, 0)) for blob in inputs), *kept)
 
 
-def _texts(layer: Field, *names: str) -> list[str]:
+def _texts(layer: TextField, *names: str) -> list[str]:
     """Return the texts of some fields of a layer."""
     fields = layer.value.fields if isinstance(layer.value, Message) else ()
-    return [field.value.text for field in fields if field.name in names and isinstance(field.value, Scalar)]
+    return [field.value.text for field in fields if field.name in names and isinstance(field.value, TextScalar)]
 
 
-def _structure(fields: tuple[Field, ...], graph: Graph, names: set[str]) -> Structure:
+def _structure(fields: tuple[TextField, ...], graph: Graph, names: set[str]) -> Structure:
     found = of_model(of_fields(fields, _SOURCE))
     records = found.records
     anchors = {at: one.name for at, one in enumerate(records) if one.name in names and not one.is_input}

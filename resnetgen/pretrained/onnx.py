@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from resnetgen.comparison import INPUT, Net, Record
 from resnetgen.errors import Failure
 from resnetgen.formats.onnx.lower import MAX_OPSET, MIN_OPSET, Lowered, Names, initializer
-from resnetgen.formats.onnx.model.nodes import Node, ReadConstant, read_nodes
+from resnetgen.formats.onnx.model.nodes import OnnxNode, ReadConstant, read_nodes
 from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
@@ -67,7 +67,7 @@ class _Reader:
     def __init__(self, graph: Graph) -> None:
         self._whole, self._exact = whole_kernels(graph), exact_windows(graph)
 
-    def structure(self, nodes: Sequence[Node], weights: Mapping[str, Key], constant: ReadConstant) -> Structure:
+    def structure(self, nodes: Sequence[OnnxNode], weights: Mapping[str, Key], constant: ReadConstant) -> Structure:
         """Return the nodes as records; the nodes that read `weights` are anchors."""
         records: list[Record] = []
         writer: dict[str, tuple[int, int]] = {}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.comparison import Record, Value, Word
-from resnetgen.formats.onnx.model.nodes import Attribute, Node, Unread
+from resnetgen.formats.onnx.model.nodes import Attribute, OnnxNode, Unread
 from resnetgen.formats.values import canonical
 from resnetgen.ir.ops import Pair
 from resnetgen.pretrained.equal_windows import Window
@@ -35,7 +35,7 @@ _MAX_LISTED = 16
 
 
 def node_record(
-    node: Node, constants: Mapping[int, npt.NDArray[Any]], whole: frozenset[Pair], exact: frozenset[Window]
+    node: OnnxNode, constants: Mapping[int, npt.NDArray[Any]], whole: frozenset[Pair], exact: frozenset[Window]
 ) -> Record:
     """Return a node as a record, without its inputs.
 

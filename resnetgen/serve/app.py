@@ -16,13 +16,13 @@ from resnetgen.serve.asgi import App, RequestError
 from resnetgen.serve.bodies import LimitedBodies
 from resnetgen.serve.hosts import LoopbackHosts
 from resnetgen.serve.limits import MAX_INFERENCES, body_limit
-from resnetgen.serve.model import Model
+from resnetgen.serve.model import ServedModel
 
 _JSON = "application/json"
 _NOT_FOUND = 404
 
 
-def create_app(model: Model, port: int) -> App:
+def create_app(model: ServedModel, port: int) -> App:
     """Return the application, for requests to this port of loopback."""
     threads = ThreadPoolExecutor(MAX_INFERENCES)
 

@@ -20,7 +20,7 @@ _PLATFORM = "onnxruntime_onnx"
 _OUR_FAULT = 500
 
 
-class Model:
+class ServedModel:
     """Model that answers with its outputs, or with their largest values and labels if `classification` is requested."""
 
     def __init__(self, name: str, served: Served, session: Session) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.verification.backends import OnnxBackend, ReferenceBackend
-from resnetgen.verification.report import Comparison, Layer, Report
+from resnetgen.verification.report import Comparison, Report, TensorDistance
 from resnetgen.verification.run import compare_backends
 from resnetgen.verification.select import REFERENCE, open_backend
 from resnetgen.verification.settings import Settings
@@ -37,10 +37,10 @@ __all__ = [
     "REFERENCE",
     "Comparison",
     "Expected",
-    "Layer",
     "Report",
     "Settings",
     "Target",
+    "TensorDistance",
     "compare_backends",
     "open_backend",
     "verify_against_spec",

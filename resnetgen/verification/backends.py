@@ -18,8 +18,8 @@ from resnetgen.formats.onnx.write import MAX_PROTOBUF
 from resnetgen.inputs import read_bytes
 from resnetgen.ir.ops import BatchNorm
 from resnetgen.verification import models, npy
-from resnetgen.verification.caffe import CaffeFiles
-from resnetgen.verification.inputs import Format, Part
+from resnetgen.verification.caffe import CaffeModel
+from resnetgen.verification.inputs import InputFormat, Part
 from resnetgen.verification.settings import TOLERANCE, TOLERANCES
 from resnetgen.verification.target import Expected
 from resnetgen.verification.values import Values, require_numbers, with_batch
@@ -59,7 +59,7 @@ class Backend(Protocol):
     name: str
 
     @property
-    def format(self) -> Format | None:
+    def format(self) -> InputFormat | None:
         """Input format of an image; None for any."""
         ...
 
@@ -172,7 +172,7 @@ class ReferenceBackend:
         self.name = name
         self.graph = graph = network.graph
         self.interpreter = Interpreter(graph, network.weights)
-        self.format = Format(graph.shapes[graph.input.name], np.dtype(np.float32))
+        self.format = InputFormat(graph.shapes[graph.input.name], np.dtype(np.float32))
         outputs = output_names(graph, Names())
         self._called = {node.name: outputs.get(node.name, node.name) for node in graph.nodes}
         self.norms = {
@@ -243,13 +243,13 @@ class CaffeBackend:
     folds = False
     tolerance = TOLERANCE
 
-    def __init__(self, name: str, files: CaffeFiles) -> None:
+    def __init__(self, name: str, files: CaffeModel) -> None:
         self.name = name
         self.files = files
         self.batch: int | None = files.dims[0]
-        self.format = Format(files.dims[1:], np.dtype(np.float32))
+        self.format = InputFormat(files.dims[1:], np.dtype(np.float32))
         self.places, self.norms = files.places, files.norms
-        self.net = opencv.Net(files.text, files.read_caffemodel())
+        self.net = opencv.OpenCvNet(files.text, files.read_caffemodel())
         self._not_compared = 0
 
     def run(self, part: Part, inner: bool) -> Values:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from resnetgen.errors import Code, Exit, Source, fail
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.model.net import INPUT, Model
+from resnetgen.formats.caffe.model.net import INPUT, CaffeStructure
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.model.text import read
 from resnetgen.formats.caffe.write import MAX_PROTOBUF, CaffePlan
@@ -20,7 +20,7 @@ from resnetgen.ir.ops import BatchNorm
 from resnetgen.verification.target import Expected
 
 
-class CaffeFiles(Struct, frozen=True):
+class CaffeModel(Struct, frozen=True):
     shown: str
     text: str
     caffemodel: Path
@@ -40,7 +40,7 @@ class CaffeFiles(Struct, frozen=True):
         return read_bytes(self.caffemodel, MAX_PROTOBUF, "a caffemodel")
 
 
-def load(prototxt: Path, caffemodel: Path, network: Expected | None) -> CaffeFiles:
+def load(prototxt: Path, caffemodel: Path, network: Expected | None) -> CaffeModel:
     """Load the files. Raises Failure: exit 4 for an invalid prototxt, or one without a single input of four dimensions;
     exit 5 if it is missing."""
     source = read(prototxt)
@@ -57,13 +57,13 @@ def load(prototxt: Path, caffemodel: Path, network: Expected | None) -> CaffeFil
     count = len(net.layers) - 1
     if network is None:
         places = {layer.name: layer.span.short for layer in net.layers if layer.span}
-        return CaffeFiles(prototxt.name, source.text, caffemodel, dims, count, tuple(_readable(net)), {}, places)
+        return CaffeModel(prototxt.name, source.text, caffemodel, dims, count, tuple(_readable(net)), {}, places)
     planned, rewritten = _for_opencv(source.text, network, dims[0])
     net = parse(Source(str(prototxt), planned.text)) if rewritten else net
     # A node's last layer has its output; the first may have its name.
     called = {names[-1]: node for node, names in planned.names.items()}
     parts = {name for names in planned.names.values() for name in names}
-    return CaffeFiles(
+    return CaffeModel(
         prototxt.name,
         planned.text if rewritten else source.text,
         caffemodel,
@@ -88,7 +88,7 @@ def _for_opencv(text: str, network: Expected, batch: int) -> tuple[CaffePlan, bo
     return fit, fit.text != text and any(network.caffe(batch, dialect).text == text for dialect in others)
 
 
-def _readable(net: Model) -> Iterator[str]:
+def _readable(net: CaffeStructure) -> Iterator[str]:
     """Yield the layers whose output can be read. OpenCV writes the inputs of a Concat into its output directly, and
     returns random memory for them."""
     last = {layer.tops[0]: at for at, layer in enumerate(net.layers) if layer.tops}

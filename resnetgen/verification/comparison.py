@@ -123,20 +123,20 @@ def is_scores(values: Array) -> bool:
     return is_number and values.size // max(1, len(values)) == values.shape[1] > 1
 
 
-class Pair(Struct, frozen=True):
+class TensorPair(Struct, frozen=True):
     """Names of two tensors that must be equal, one in each backend."""
 
     actual: str
     expected: str
 
 
-def pair_outputs(actual: Iterable[str], expected: Iterable[str]) -> list[Pair]:
+def pair_outputs(actual: Iterable[str], expected: Iterable[str]) -> list[TensorPair]:
     """Pair outputs by name; if no name is the same but their number is, by order: formats name outputs freely."""
     actual, expected = list(actual), list(expected)
-    same = [Pair(name, name) for name in actual if name in expected]
+    same = [TensorPair(name, name) for name in actual if name in expected]
     if same or len(actual) != len(expected):
         return same
-    return [Pair(*names) for names in zip(actual, expected, strict=True)]
+    return [TensorPair(*names) for names in zip(actual, expected, strict=True)]
 
 
 class Tensors(Struct, frozen=True):
@@ -147,11 +147,11 @@ class Tensors(Struct, frozen=True):
     norms: Mapping[str, str]
 
 
-def pair_inner(actual: Tensors, expected: Tensors) -> list[Pair]:
+def pair_inner(actual: Tensors, expected: Tensors) -> list[TensorPair]:
     """Return the inner tensors that both backends have, in the order in which the second computes them."""
     norms = {**actual.norms, **expected.norms}
     theirs = {meaning: name for name, meaning in _meanings(actual, norms)}
-    return [Pair(theirs[meaning], name) for name, meaning in _meanings(expected, norms) if meaning in theirs]
+    return [TensorPair(theirs[meaning], name) for name, meaning in _meanings(expected, norms) if meaning in theirs]
 
 
 def _meanings(backend: Tensors, norms: Mapping[str, str]) -> Iterator[tuple[str, str]]:

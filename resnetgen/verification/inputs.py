@@ -20,7 +20,7 @@ from resnetgen.verification import npy
 from resnetgen.verification.settings import Settings
 
 
-class Format(Struct, frozen=True):
+class InputFormat(Struct, frozen=True):
     """Input format of a network: shape of one image, and type of its elements."""
 
     shape: Shape
@@ -32,9 +32,9 @@ class Format(Struct, frozen=True):
         return self.dtype == np.uint8
 
     @property
-    def whole(self) -> Format:
+    def whole(self) -> InputFormat:
         """The format in float32 if it is float16: the input of one backend can be rounded for another."""
-        return Format(self.shape, np.dtype(np.float32)) if self.dtype == np.float16 else self
+        return InputFormat(self.shape, np.dtype(np.float32)) if self.dtype == np.float16 else self
 
     def __str__(self) -> str:
         return f"{'x'.join(map(str, self.shape))} of {self.dtype}"
@@ -67,7 +67,9 @@ class Inputs(Struct, frozen=True):
         return list(Part(0, self.data).pieces(batch))
 
 
-def make_inputs(format: Format, batches: tuple[int, ...], settings: Settings, preprocess: Preprocess | None) -> Inputs:
+def make_inputs(
+    format: InputFormat, batches: tuple[int, ...], settings: Settings, preprocess: Preprocess | None
+) -> Inputs:
     """Return the images. Raises Failure for files without images of this format, and for too many images."""
     if settings.data:
         read = [_read(path, format, preprocess) for path in settings.data]
@@ -77,7 +79,7 @@ def make_inputs(format: Format, batches: tuple[int, ...], settings: Settings, pr
     return Inputs(random_images(count, format, settings.seed), f"random, seed {settings.seed}")
 
 
-def random_images(count: int, format: Format, seed: int) -> npt.NDArray[Any]:
+def random_images(count: int, format: InputFormat, seed: int) -> npt.NDArray[Any]:
     """Return random images: standard normal values, like those of a normalised image; for bytes, uniform ones."""
     random, shape = np.random.default_rng(seed), (count, *format.shape)
     if format.dtype == np.uint8:
@@ -85,7 +87,7 @@ def random_images(count: int, format: Format, seed: int) -> npt.NDArray[Any]:
     return random.standard_normal(shape, np.float32).astype(format.dtype)
 
 
-def adapted(part: Part, given: Format, required: Format | None, preprocess: Preprocess | None) -> Part:
+def adapted(part: Part, given: InputFormat, required: InputFormat | None, preprocess: Preprocess | None) -> Part:
     """Return the same images for a backend with another format: bytes are normalised here, in numpy."""
     if required is None or required == given:
         return part
@@ -93,7 +95,7 @@ def adapted(part: Part, given: Format, required: Format | None, preprocess: Prep
     return Part(part.first, values.astype(required.dtype))
 
 
-def _read(path: Path, format: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
+def _read(path: Path, format: InputFormat, preprocess: Preprocess | None) -> npt.NDArray[Any]:
     """Return the images of a file: N of them, or one."""
     if path.suffix not in npy.SUFFIXES:
         return _image(path, format, preprocess)
@@ -107,7 +109,7 @@ def _read(path: Path, format: Format, preprocess: Preprocess | None) -> npt.NDAr
     return np.ascontiguousarray(data)
 
 
-def _image(path: Path, format: Format, preprocess: Preprocess | None) -> npt.NDArray[Any]:
+def _image(path: Path, format: InputFormat, preprocess: Preprocess | None) -> npt.NDArray[Any]:
     """Return a picture, preprocessed as the spec defines it. Raises Failure (exit 2) if it defines nothing."""
     if not preprocess:
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"

@@ -16,7 +16,7 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.model.external import beside
 from resnetgen.formats.onnx.write import MAX_PROTOBUF
 from resnetgen.inputs import read_bytes
-from resnetgen.verification.inputs import Format
+from resnetgen.verification.inputs import InputFormat
 
 _DTYPES: dict[str, npt.DTypeLike] = {
     "tensor(float)": np.float32,
@@ -59,7 +59,7 @@ def load_external(proto: onnx.ModelProto, path: Path) -> None:
         raise bad(path, f"its external data cannot be read: {error}") from None
 
 
-def image_format(path: Path | str, kind: str, shape: Sequence[object]) -> tuple[int | None, Format]:
+def image_format(path: Path | str, kind: str, shape: Sequence[object]) -> tuple[int | None, InputFormat]:
     """Return the batch size (None if it is dynamic) and the format of one image, from an input's type and shape.
 
     Raises Failure (exit 4) for an input that is not a batch of images.
@@ -72,7 +72,7 @@ def image_format(path: Path | str, kind: str, shape: Sequence[object]) -> tuple[
         raise bad(path, f"its input has the shape {list(shape)}: all but the batch must be numbers above 0")
     if isinstance(first, int) and first < 1:
         raise bad(path, f"its input has the shape {list(shape)}: a batch of no images")
-    return first if isinstance(first, int) else None, Format(sizes, np.dtype(_DTYPES[kind]))
+    return first if isinstance(first, int) else None, InputFormat(sizes, np.dtype(_DTYPES[kind]))
 
 
 def graph_input(proto: onnx.ModelProto, path: Path | str) -> tuple[str, str, list[int | str]]:

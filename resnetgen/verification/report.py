@@ -12,7 +12,7 @@ from resnetgen.verification.backends import BackendInfo
 from resnetgen.verification.comparison import Agreement
 
 
-class Layer(Struct, frozen=True):
+class TensorDistance(Struct, frozen=True):
     """Distance of one tensor from the expected one."""
 
     name: str
@@ -54,17 +54,17 @@ class Comparison(Struct, frozen=True):
     against: BackendInfo
     batch: int
     images: int
-    layers: tuple[Layer, ...]
+    layers: tuple[TensorDistance, ...]
     """Layers in the order of computation; the outputs come last, from the unmodified model."""
     agreement: Agreement | None
     """Agreement of the first classes; None if the outputs are not class scores."""
 
     @property
-    def first_difference(self) -> Layer | None:
+    def first_difference(self) -> TensorDistance | None:
         return next((layer for layer in self.layers if not layer.passed), None)
 
     @property
-    def largest(self) -> Layer:
+    def largest(self) -> TensorDistance:
         return max(self.layers, key=lambda layer: layer.error)
 
     def to_json(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Comparison(Struct, frozen=True):
             "layers": [layer.to_json() for layer in self.layers],
         }
 
-    def problem(self, first: Layer) -> Problem:
+    def problem(self, first: TensorDistance) -> Problem:
         place = f" ({first.place})" if first.place else ""
         on = "" if self.backend.name.endswith(self.backend.file) else f" on {self.backend.name}"
         what = f"{self.backend.file}{on}: the first layer that differs is {first.name}{place}: "
@@ -107,7 +107,7 @@ class Report(Struct, frozen=True):
         return next((one for one in self.comparisons if one.first_difference), None)
 
     @property
-    def first_difference(self) -> Layer | None:
+    def first_difference(self) -> TensorDistance | None:
         return self.failed.first_difference if self.failed else None
 
     @property

@@ -14,9 +14,17 @@ from resnetgen.errors import Code, Exit, did_you_mean, fail
 from resnetgen.preprocess import Preprocess
 from resnetgen.verification import npy
 from resnetgen.verification.backends import SAVED_INPUT, Backend, SavedOutputs
-from resnetgen.verification.comparison import Agreement, Distance, Pair, Tensors, is_scores, pair_inner, pair_outputs
-from resnetgen.verification.inputs import Format, Inputs, Part, adapted, make_inputs
-from resnetgen.verification.report import Comparison, Layer, Report
+from resnetgen.verification.comparison import (
+    Agreement,
+    Distance,
+    TensorPair,
+    Tensors,
+    is_scores,
+    pair_inner,
+    pair_outputs,
+)
+from resnetgen.verification.inputs import InputFormat, Inputs, Part, adapted, make_inputs
+from resnetgen.verification.report import Comparison, Report, TensorDistance
 from resnetgen.verification.settings import Settings
 from resnetgen.verification.values import Values, join, join_output
 from resnetgen.weights.source import Array
@@ -69,7 +77,7 @@ def compare_backends(
     return Report(subject, inputs.origin, tuple(backend.info() for backend in backends), comparisons, tolerance)
 
 
-def _format(backends: Sequence[Backend], preprocess: Preprocess | None) -> Format:
+def _format(backends: Sequence[Backend], preprocess: Preprocess | None) -> InputFormat:
     """Return the input format of all backends, or the bytes from which the spec's preprocessing makes it. Raises
     Failure if there is none."""
     formats = [(backend, backend.format) for backend in backends if backend.format]
@@ -78,7 +86,7 @@ def _format(backends: Sequence[Backend], preprocess: Preprocess | None) -> Forma
     first, format = next((one for one in formats if one[1].is_bytes), formats[0])
     preprocessed = format
     if preprocess and format.shape == (*preprocess.crop, preprocess.color.channels):
-        preprocessed = Format((preprocess.color.channels, *preprocess.crop), np.dtype(np.float32))
+        preprocessed = InputFormat((preprocess.color.channels, *preprocess.crop), np.dtype(np.float32))
     for backend, other in formats:
         if other.whole not in (format.whole, preprocessed if format.is_bytes else format.whole):
             message = f"{first.name} takes images of {format}, {backend.name} of {other}"
@@ -114,8 +122,8 @@ class _Comparing(Struct):
 
     backend: Backend
     baseline: Backend
-    inner: dict[Pair, Distance] = field(default_factory=dict)
-    outputs: dict[Pair, Distance] = field(default_factory=dict)
+    inner: dict[TensorPair, Distance] = field(default_factory=dict)
+    outputs: dict[TensorPair, Distance] = field(default_factory=dict)
     agreement: Agreement | None = None
 
     def add(self, actual: Values, expected: Values) -> None:
@@ -139,13 +147,15 @@ class _Comparing(Struct):
         layers += [self._layer(pair, one, True, settings) for pair, one in self.outputs.items()]
         return Comparison(self.backend.info(), self.baseline.info(), batch, images, tuple(layers), self.agreement)
 
-    def _layer(self, pair: Pair, distance: Distance, is_output: bool, settings: Settings) -> Layer:
+    def _layer(self, pair: TensorPair, distance: Distance, is_output: bool, settings: Settings) -> TensorDistance:
         places = [self.backend.places.get(pair.actual), self.baseline.places.get(pair.expected)]
         place = next((one for one in places if one), "")
         usual = settings.tolerance or max(self.backend.tolerance, self.baseline.tolerance)
         tolerance = settings.tolerances.get(pair.actual, usual)
         faults = tuple(dict.fromkeys(distance.faults))
-        return Layer(pair.actual, place, is_output, distance.error, distance.mean, distance.cosine, tolerance, faults)
+        return TensorDistance(
+            pair.actual, place, is_output, distance.error, distance.mean, distance.cosine, tolerance, faults
+        )
 
 
 def _tensors(backend: Backend, values: Values) -> Tensors:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from resnetgen.comparison import Net, Record, compare, search
 from resnetgen.comparison.compare import _Comparison
 from resnetgen.comparison.match import by_structure
-from resnetgen.comparison.pair import Pair
+from resnetgen.comparison.pair import NetPair
 from resnetgen.comparison.partition import Partition
 from resnetgen.comparison.work import Work
 from support.diff_nets import DATA, FAMILIES, Family, circles, conv, disguised, graph, net, regular, rewired, total
@@ -230,7 +230,7 @@ def test_a_choice_is_taken_back_that_failed_only_after_others() -> None:
 def test_classes_are_uniform_towards_each_other(family: Family) -> None:
     """Also after choices: members of one class have the same edges into every class."""
     whole = family(40, 0)
-    pair = Pair(whole.records, disguised(whole, random.Random(1)).records, Work())
+    pair = NetPair(whole.records, disguised(whole, random.Random(1)).records, Work())
     classes = Partition(pair)
     assert_uniform(pair, classes)
     for node in range(0, pair.size_a, 7):
@@ -239,7 +239,7 @@ def test_classes_are_uniform_towards_each_other(family: Family) -> None:
             assert_uniform(pair, classes)
 
 
-def assert_uniform(pair: Pair, classes: Partition) -> None:
+def assert_uniform(pair: NetPair, classes: Partition) -> None:
     seen: dict[int, set[tuple[tuple[int, int], ...]]] = {}
     for node, edges in enumerate(pair.edges):
         around = tuple(sorted((classes.class_of[near], edge) for near, edge in edges))
@@ -257,7 +257,7 @@ def test_a_partition_returns_to_a_mark() -> None:
     rng = random.Random(4)
     for seed in range(20):
         whole = regular(20, seed)
-        pair = Pair(whole.records, disguised(whole, rng).records, Work())
+        pair = NetPair(whole.records, disguised(whole, rng).records, Work())
         classes = Partition(pair)
         mark, before = classes.mark(), state(classes)
         taken_back = 0

@@ -14,7 +14,7 @@ from google.protobuf import text_format
 from onnx import GraphProto, ModelProto, numpy_helper
 
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.caffe.lower_ops import Weight
+from resnetgen.formats.caffe.lower_ops import WeightBlob
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
 from resnetgen.formats.onnx.model.read import read_model
@@ -68,7 +68,7 @@ def test_caffemodel_is_the_prototxt_with_blobs(caffe: CaffeModel) -> None:
     weights = random_weights(caffe.graph)
     for layer, written in zip(whole.layer, found.layer, strict=True):
         own = next(one for one in caffe.plan.net.layers if one.name == layer.name)
-        values = [weights.tensor(own.node, blob.parameter) for blob in own.blobs if isinstance(blob, Weight)]
+        values = [weights.tensor(own.node, blob.parameter) for blob in own.blobs if isinstance(blob, WeightBlob)]
         values += [np.ones(1, np.float32)] if layer.type == "BatchNorm" else []
         for value in values:
             blob = layer.blobs.add()

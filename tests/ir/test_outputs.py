@@ -196,11 +196,11 @@ def test_caffe(fold: bool, tmp_path: Path) -> None:
 
 @pytest.mark.opencv
 def test_caffe_on_opencv(tmp_path: Path) -> None:
-    from resnetgen.backends.opencv import Net
+    from resnetgen.backends.opencv import OpenCvNet
 
     weights, data = random_weights(TWO_HEADS), image(TWO_HEADS)
     model = write_caffe(TWO_HEADS, weights, tmp_path, fold=True, dialect=Dialect.OPENCV)
-    found = Net(model.prototxt.read_text(), model.caffemodel.read_bytes()).run(data)
+    found = OpenCvNet(model.prototxt.read_text(), model.caffemodel.read_bytes()).run(data)
     assert sorted(found) == sorted(TWO_HEADS.outputs)
     wanted = evaluate(TWO_HEADS, weights, data)
     assert all(error(values, wanted[name]) < 1e-5 for name, values in found.items())

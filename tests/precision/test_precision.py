@@ -20,7 +20,7 @@ from resnetgen.precision.calibration import Images
 from resnetgen.precision.options import TOLERANCES, Precision, PrecisionOptions, Tolerance
 from resnetgen.precision.plan import Fp32Plan, plan_precision
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.verification.inputs import Format
+from resnetgen.verification.inputs import InputFormat
 from support.helpers import Result, Run
 
 TINY = """\
@@ -38,7 +38,7 @@ INT8 = (*BUILD, "--precision", "int8", "--calibrate", "random")
 FP16 = (*BUILD, "--precision", "fp16")
 FOLDER = Path("generated/tiny")
 SEEN = Preprocess(Color.RGB, 255, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 18, (16, 16), Interpolation.BILINEAR)
-WANTED = Format((3, 16, 16), np.dtype(np.float32))
+WANTED = InputFormat((3, 16, 16), np.dtype(np.float32))
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.predict import Served
 from resnetgen.serve.asgi import RequestError
 from resnetgen.serve.limits import MAX_ID, MAX_RANK
-from resnetgen.serve.model import Model
+from resnetgen.serve.model import ServedModel
 from resnetgen.serve.protocol import decode_request
 from support.deployed import TINY
 from support.helpers import Run
@@ -25,29 +25,29 @@ LABELS = ("cat", "dog", "hen", "yak")
 
 
 @pytest.fixture
-def model(run: Run) -> Model:
+def model(run: Run) -> ServedModel:
     Path("tiny.yaml").write_text(TINY)
     assert run("deploy", "tiny.yaml", "--server", "onnxruntime", "-o", "served").code == 0
     path = Path("served/model.onnx")
-    return Model("tiny", Served(path, LABELS), Session(path, Device()))
+    return ServedModel("tiny", Served(path, LABELS), Session(path, Device()))
 
 
 def as_bytes(document: object) -> bytes:
     return json.dumps(document).encode()
 
 
-def ask(model: Model, **fields: Any) -> dict[str, Any]:
+def ask(model: ServedModel, **fields: Any) -> dict[str, Any]:
     return dict(json.loads(model.infer(as_bytes({"inputs": [INPUT]} | fields))))
 
 
-def refuse(model: Model, **fields: Any) -> str:
+def refuse(model: ServedModel, **fields: Any) -> str:
     with pytest.raises(RequestError) as caught:
         ask(model, **fields)
     assert caught.value.status == 400
     return caught.value.text
 
 
-def test_metadata(model: Model) -> None:
+def test_metadata(model: ServedModel) -> None:
     assert json.loads(json.dumps(model.metadata)) == {
         "name": "tiny",
         "versions": [],
@@ -57,7 +57,7 @@ def test_metadata(model: Model) -> None:
     }
 
 
-def test_an_answer(model: Model) -> None:
+def test_an_answer(model: ServedModel) -> None:
     answer = ask(model)
     (output,) = answer.pop("outputs")
     assert answer == {"model_name": "tiny"}
@@ -68,17 +68,17 @@ def test_an_answer(model: Model) -> None:
     assert ask(model, outputs=[{"name": "output"}]) == ask(model, outputs=[]) == ask(model)
 
 
-def test_the_id_of_a_request_is_repeated(model: Model) -> None:
+def test_the_id_of_a_request_is_repeated(model: ServedModel) -> None:
     assert ask(model, id="a7")["id"] == "a7"
     assert ask(model, id="")["id"] == ""
     assert refuse(model, id="a" * (MAX_ID + 1)).endswith(f"Expected `str` of length <= {MAX_ID} - at `$.id`")
 
 
-def test_unknown_fields_are_ignored(model: Model) -> None:
+def test_unknown_fields_are_ignored(model: ServedModel) -> None:
     assert ask(model, parameters={"priority": 1}, other=[{}]) == ask(model)
 
 
-def test_classes_with_labels(model: Model) -> None:
+def test_classes_with_labels(model: ServedModel) -> None:
     (output,) = ask(model, outputs=[{"name": "output", "parameters": {"classification": 2}}])["outputs"]
     assert (output["datatype"], output["shape"]) == ("BYTES", [1, 2])
     for text in output["data"]:
@@ -106,7 +106,7 @@ def test_classes_with_labels(model: Model) -> None:
         ({"outputs": [{"name": "output", "parameters": {"classification": "2"}}]}, "must be a number of classes"),
     ],
 )
-def test_requests_that_are_refused(model: Model, fields: Mapping[str, Any], message: str) -> None:
+def test_requests_that_are_refused(model: ServedModel, fields: Mapping[str, Any], message: str) -> None:
     assert message in refuse(model, **fields)
 
 
@@ -122,7 +122,7 @@ def test_bodies_that_are_no_requests(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", [b"9" * 10_000, b"1e400", b"-1e-400"])
-def test_numbers_without_a_type(model: Model, number: bytes) -> None:
+def test_numbers_without_a_type(model: ServedModel, number: bytes) -> None:
     """Large numbers in unknown fields are skipped, and refused where they are values."""
     assert decode_request(b'{"inputs": [], "other": %s}' % number).inputs == []
     body = as_bytes({"inputs": [INPUT]}).replace(b"[0.5,", b"[%s," % number)
@@ -133,7 +133,7 @@ def test_numbers_without_a_type(model: Model, number: bytes) -> None:
             model.infer(body)
 
 
-def test_errors_of_the_model_are_not_the_clients(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_model_are_not_the_clients(model: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     def not_finite(_: object) -> dict[str, Any]:
         return {"output": np.array([[1, np.nan, 0, 0]], np.float32)}
 

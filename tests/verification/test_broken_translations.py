@@ -17,9 +17,9 @@ from resnetgen.backends.onnxruntime import Device
 from resnetgen.errors import Failure
 from resnetgen.formats.caffe import lower as caffe_lower
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.lower_ops import Enum, Fixed, Layers, Weight
+from resnetgen.formats.caffe.lower_ops import Enum, FixedBlob, Layers, WeightBlob
 from resnetgen.formats.onnx import lower as onnx_lower
-from resnetgen.formats.onnx.lower_ops import Constant, OnnxNode, Tensor
+from resnetgen.formats.onnx.lower_ops import ConstantInput, NodePlan, Tensor
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import VOCABULARY, Add, Concat, Conv, Input, Mul, Relu6, Shape
@@ -68,11 +68,11 @@ def net(op: str) -> Graph:
 
 # ONNX
 
-OnnxFault: TypeAlias = Callable[[list[OnnxNode]], list[OnnxNode]]
+OnnxFault: TypeAlias = Callable[[list[NodePlan]], list[NodePlan]]
 
 
 def attributes(at: int = -1, **values: Any) -> OnnxFault:
-    def fault(nodes: list[OnnxNode]) -> list[OnnxNode]:
+    def fault(nodes: list[NodePlan]) -> list[NodePlan]:
         nodes[at] = replace(nodes[at], attributes=nodes[at].attributes | values)
         return nodes
 
@@ -80,7 +80,7 @@ def attributes(at: int = -1, **values: Any) -> OnnxFault:
 
 
 def other_type(name: str, at: int = -1) -> OnnxFault:
-    def fault(nodes: list[OnnxNode]) -> list[OnnxNode]:
+    def fault(nodes: list[NodePlan]) -> list[NodePlan]:
         nodes[at] = replace(nodes[at], type=name, attributes={})
         return nodes
 
@@ -94,14 +94,14 @@ def inputs(change: Callable[[list[Tensor]], list[Tensor]]) -> OnnxFault:
 
 def zeros_at_the_other_end(tensors: list[Tensor]) -> list[Tensor]:
     pads = tensors[1]
-    assert isinstance(pads, Constant)
-    return [tensors[0], Constant(pads.label, np.roll(pads.values, len(pads.values) // 2))]
+    assert isinstance(pads, ConstantInput)
+    return [tensors[0], ConstantInput(pads.label, np.roll(pads.values, len(pads.values) // 2))]
 
 
-def channels_last(nodes: list[OnnxNode]) -> list[OnnxNode]:
+def channels_last(nodes: list[NodePlan]) -> list[NodePlan]:
     first = nodes[0]
     turned = f"{first.output}/turned"
-    return [OnnxNode("Transpose", first.inputs, turned, {"perm": [0, 2, 3, 1]}), replace(first, inputs=[turned])]
+    return [NodePlan("Transpose", first.inputs, turned, {"perm": [0, 2, 3, 1]}), replace(first, inputs=[turned])]
 
 
 ONNX: dict[str, OnnxFault] = {
@@ -158,7 +158,7 @@ def test_onnx(op: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert on_onnx(whole, tmp_path).passed
     right = onnx_lower.Lowered._onnx_nodes
 
-    def wrong(self: onnx_lower.Lowered, node: Node, tensors: list[Tensor]) -> Iterator[OnnxNode]:
+    def wrong(self: onnx_lower.Lowered, node: Node, tensors: list[Tensor]) -> Iterator[NodePlan]:
         nodes = list(right(self, node, tensors))
         yield from ONNX[op](nodes) if node.op.keyword == op else nodes
 
@@ -198,7 +198,7 @@ def other_values(change: Callable[[Array], Array]) -> CaffeFault:
 
     def fault(layers: Layers) -> Layers:
         (blob,) = layers[-1].blobs
-        assert isinstance(blob, Fixed)
+        assert isinstance(blob, FixedBlob)
         fill = blob.fill
 
         def wrong(shape: Shape) -> Array:
@@ -228,7 +228,7 @@ CAFFE: dict[str, CaffeFault] = {
     "blurpool": other_values(lambda kernel: np.full_like(kernel, 1 / 9)),
     "channelpad": other_values(lambda kernel: kernel[::-1]),
     "flatten": other_layer(0, "Power", ("scale", -1.0)),
-    "fc": last(params=(("num_output", 4), ("bias_term", False)), blobs=(Weight("weight"),)),
+    "fc": last(params=(("num_output", 4), ("bias_term", False)), blobs=(WeightBlob("weight"),)),
     "softmax": fields(axis=2),
     "add": fields(operation=Enum("MAX")),
     "mul": fields(operation=Enum("SUM")),

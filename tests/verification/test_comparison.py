@@ -15,7 +15,7 @@ from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.verification import Settings
 from resnetgen.verification.backends import BackendInfo, SavedOutputs
 from resnetgen.verification.comparison import Distance, is_scores
-from resnetgen.verification.inputs import Format, Part, adapted, make_inputs, random_images
+from resnetgen.verification.inputs import InputFormat, Part, adapted, make_inputs, random_images
 from resnetgen.verification.run import compare_backends
 from resnetgen.verification.values import Values, join, require_numbers
 
@@ -62,7 +62,7 @@ class FixedBackend:
     name: str
     batch: int | None
     ran: list[int] = field(default_factory=list)
-    format = Format((2, 1, 1), np.dtype(np.float32))
+    format = InputFormat((2, 1, 1), np.dtype(np.float32))
     tolerance = 1e-4
     folds = False
     norms: dict[str, str] = field(default_factory=dict)
@@ -122,7 +122,7 @@ def test_scores_are_one_number_for_each_of_several_classes(shape: tuple[int, ...
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8])
 def test_images_follow_from_the_seed(dtype: type[Any]) -> None:
-    wanted = Format((3, 4, 5), np.dtype(dtype))
+    wanted = InputFormat((3, 4, 5), np.dtype(dtype))
     made = [make_inputs(wanted, (2, 3), Settings(seed=seed), None) for seed in (7, 7, 8)]
     assert [one.data.shape for one in made] == [(3, 3, 4, 5)] * 3  # as many as the largest batch
     assert made[0].digest == made[1].digest != made[2].digest
@@ -136,8 +136,8 @@ PREPROCESS = Preprocess(Color.RGB, 255, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), Non
 
 def test_what_one_backend_takes_is_made_of_what_another_takes() -> None:
     """Bytes are normalised, which nothing else is; half of the bits are rounded to."""
-    pixels, values = Format((2, 2, 3), np.dtype(np.uint8)), Format((3, 2, 2), np.dtype(np.float32))
-    halves = Format((3, 2, 2), np.dtype(np.float16))
+    pixels, values = InputFormat((2, 2, 3), np.dtype(np.uint8)), InputFormat((3, 2, 2), np.dtype(np.float32))
+    halves = InputFormat((3, 2, 2), np.dtype(np.float16))
     images = Part(4, np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3))
     made = adapted(images, pixels, values, PREPROCESS)
     assert (made.first, made.data.dtype, made.data.shape) == (4, np.float32, (2, 3, 2, 2))
@@ -154,7 +154,7 @@ def test_what_one_backend_takes_is_made_of_what_another_takes() -> None:
 class TakesPixels(FixedBackend):
     """The same for an image of bytes, which it normalises itself."""
 
-    format = Format((1, 1, 3), np.dtype(np.uint8))
+    format = InputFormat((1, 1, 3), np.dtype(np.uint8))
 
     def run(self, part: Part, inner: bool) -> Values:
         values = (part.data.reshape(len(part.data), 3) / 255 - 0.5) / 0.25
@@ -163,7 +163,7 @@ class TakesPixels(FixedBackend):
 
 @dataclass
 class TakesNumbers(FixedBackend):
-    format = Format((3, 1, 1), np.dtype(np.float32))
+    format = InputFormat((3, 1, 1), np.dtype(np.float32))
 
     def run(self, part: Part, inner: bool) -> Values:
         return Values({"output": part.data.reshape(len(part.data), 3)})
@@ -179,7 +179,7 @@ def test_a_model_that_takes_bytes_and_one_that_takes_numbers_see_the_same_images
 def test_a_file_of_other_images(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1, 3, 8, 8), np.float32))
     with pytest.raises(Failure) as caught:
-        make_inputs(Format((3, 4, 4), np.dtype(np.float32)), (1,), Settings(data=(tmp_path / "x.npy",)), None)
+        make_inputs(InputFormat((3, 4, 4), np.dtype(np.float32)), (1,), Settings(data=(tmp_path / "x.npy",)), None)
     (problem,) = caught.value.problems
     assert problem.message == (
         f"{tmp_path / 'x.npy'}: it has images of (1, 3, 8, 8) of float32; the network takes images of 3x4x4 of float32"

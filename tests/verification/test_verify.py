@@ -25,7 +25,7 @@ from resnetgen.build.run import build
 from resnetgen.cli import main
 from resnetgen.errors import Exit, Failure
 from resnetgen.verification import Report, Settings, npy
-from resnetgen.verification.comparison import Agreement, Distance, Pair, Tensors, pair_inner, pair_outputs
+from resnetgen.verification.comparison import Agreement, Distance, TensorPair, Tensors, pair_inner, pair_outputs
 from resnetgen.verification.spec import Verified, verify_files
 from resnetgen.weights.initialise import Init
 
@@ -131,16 +131,24 @@ def test_pairs_of_norms() -> None:
     norms = {"conv": "norm1", "norm1": "norm2", "sum": "norm3"}
     whole = Tensors(("conv", "norm1", "norm2", "sum", "norm3"), True, norms)
     folded = Tensors(("conv", "sum", "norm3"), True, {})
-    assert pair_inner(folded, whole) == [Pair("conv", "norm2"), Pair("sum", "sum"), Pair("norm3", "norm3")]
-    assert pair_inner(whole, folded) == [Pair("norm2", "conv"), Pair("sum", "sum"), Pair("norm3", "norm3")]
+    assert pair_inner(folded, whole) == [
+        TensorPair("conv", "norm2"),
+        TensorPair("sum", "sum"),
+        TensorPair("norm3", "norm3"),
+    ]
+    assert pair_inner(whole, folded) == [
+        TensorPair("norm2", "conv"),
+        TensorPair("sum", "sum"),
+        TensorPair("norm3", "norm3"),
+    ]
     over_written = Tensors(("norm2", "sum"), False, norms)
-    assert pair_inner(over_written, folded) == [Pair("norm2", "conv"), Pair("sum", "sum")]
+    assert pair_inner(over_written, folded) == [TensorPair("norm2", "conv"), TensorPair("sum", "sum")]
 
 
 def test_pairs_of_outputs() -> None:
-    assert pair_outputs(["prob"], ["output"]) == [Pair("prob", "output")]
-    assert pair_outputs(["b", "a"], ["a", "b"]) == [Pair("b", "b"), Pair("a", "a")]
-    assert pair_outputs(["a", "x"], ["a"]) == [Pair("a", "a")]
+    assert pair_outputs(["prob"], ["output"]) == [TensorPair("prob", "output")]
+    assert pair_outputs(["b", "a"], ["a", "b"]) == [TensorPair("b", "b"), TensorPair("a", "a")]
+    assert pair_outputs(["a", "x"], ["a"]) == [TensorPair("a", "a")]
     assert pair_outputs(["x", "y"], ["a"]) == []
 
 

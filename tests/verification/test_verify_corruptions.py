@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from onnx import numpy_helper
 
 from resnetgen.backends.onnxruntime import Device
-from resnetgen.formats.caffe.lower_ops import Weight
+from resnetgen.formats.caffe.lower_ops import WeightBlob
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.ir.ops import BatchNorm, Conv, Fc
 from resnetgen.verification import Expected, Report, Settings, caffe, compare_backends
@@ -141,7 +141,7 @@ def spoilt_caffemodel(model: CaffeModel, mistake: Mistake | None, copy: Path) ->
         (layer.node, blob.parameter): values
         for layer, read in zip(model.plan.net.layers, net.layer, strict=True)
         for blob, values in zip(layer.blobs, read.blobs, strict=True)
-        if isinstance(blob, Weight)
+        if isinstance(blob, WeightBlob)
     }
     tensors: Tensors = {key: np.array(blob.data, np.float32).reshape(blob.shape.dim) for key, blob in held.items()}
     if mistake:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resnetgen.formats.caffe.lower import lower
-from resnetgen.formats.caffe.lower_ops import Weight
+from resnetgen.formats.caffe.lower_ops import WeightBlob
 from resnetgen.ir.graph import Graph
 from resnetgen.weights.assign import Naming
 from resnetgen.weights.names import load_name_map
@@ -18,7 +18,7 @@ def blob_naming(graph: Graph, convention: str | None) -> Naming:
     for layer in lower(graph, load_name_map(convention) if convention else None).layers:
         for number, blob in enumerate(layer.blobs):
             name = f"{layer.name}.{number}"
-            if isinstance(blob, Weight):
+            if isinstance(blob, WeightBlob):
                 found[name] = (layer.node, blob.parameter)
             else:
                 fixed.add(name)

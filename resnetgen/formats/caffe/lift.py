@@ -11,7 +11,7 @@ from msgspec import Struct
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.lift_ops import Layers, layer_op
-from resnetgen.formats.caffe.model.net import INPUT, Layer, Model, Output
+from resnetgen.formats.caffe.model.net import INPUT, CaffeStructure, Layer, Output
 from resnetgen.formats.caffe.patterns import PATTERNS
 from resnetgen.formats.patterns import Leaf, Pattern, match
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
@@ -26,7 +26,7 @@ BLOBS = {
 """Type of a layer -> parameters of the op that its blobs are, in their order."""
 
 
-class Lifted(Struct, frozen=True):
+class LiftedNet(Struct, frozen=True):
     graph: Graph
     batch: int
     """Number of images in the input."""
@@ -37,7 +37,7 @@ class Lifted(Struct, frozen=True):
     net has a norm without a Scale, or a Scale without a bias."""
 
 
-def lift(model: Model) -> Lifted:
+def lift(model: CaffeStructure) -> LiftedNet:
     """Return a net as a graph of the IR, whose nodes have the names of their (last) layers.
 
     A fixed convolution that pads channels stays a convolution: only the caffemodel has its values. Raises Failure (exit
@@ -47,7 +47,7 @@ def lift(model: Model) -> Lifted:
 
 
 class _Lift:
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: CaffeStructure) -> None:
         self.model = model
         self.shapes: dict[Output, Shape] = {}
         """Shape of each output that a node has."""
@@ -61,7 +61,7 @@ class _Lift:
         names = Counter(name for layer in model.layers for name in layer.shared if name)
         self.shared = {name for name, count in names.items() if count > 1}
 
-    def lifted(self) -> Lifted:
+    def lifted(self) -> LiftedNet:
         if path := next(iter(self.model.attributes), ""):
             raise fail(Exit.MODEL, Code.UNSUPPORTED, f"unsupported field: {escape(path)}", self.model.places.get(path))
         for at, layer in enumerate(self.model.layers):
@@ -81,7 +81,7 @@ class _Lift:
         except InvalidGraph as error:
             raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.model.source}: {error}") from None
         layers = {names[at]: self.nodes[at][2] for at in names}
-        return Lifted(graph, self.layers.batch, layers, dict(self._blobs(graph, layers)))
+        return LiftedNet(graph, self.layers.batch, layers, dict(self._blobs(graph, layers)))
 
     def _layer(self, at: int, layer: Layer) -> None:
         """Add the node whose last layer is this one. Raises OpError if there is none."""

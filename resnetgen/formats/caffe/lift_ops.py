@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnetgen.errors import Code, did_you_mean
-from resnetgen.formats.caffe.model.net import Model, Output
+from resnetgen.formats.caffe.model.net import CaffeStructure, Output
 from resnetgen.formats.values import Value, Word, show
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest
@@ -16,7 +16,7 @@ from resnetgen.ir.ops import Op, OpError, Pair, Shape
 class Layers:
     """Layers of a net for the matcher of patterns. It remembers which attributes are asked for."""
 
-    def __init__(self, model: Model, shapes: dict[Output, Shape]) -> None:
+    def __init__(self, model: CaffeStructure, shapes: dict[Output, Shape]) -> None:
         self.model = model
         self.batch = max(1, model.image[0]) if model.image else 1
         """Number of images in the input."""

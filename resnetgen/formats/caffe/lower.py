@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.caffe import lower_ops
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.lower_ops import Enum, Layer, Layers, Params, Weight
+from resnetgen.formats.caffe.lower_ops import Enum, LayerPlan, Layers, Params, WeightBlob
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import OpError
@@ -45,7 +45,7 @@ def lower(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect 
     called = layer_names(graph, names, counts)
     source = graph.input
     blobs = {source.name: called[source.name][0]}
-    placed: list[Layer] = []
+    placed: list[LayerPlan] = []
     for node in graph.nodes:
         if isinstance(node.op, ops.Input):
             continue
@@ -56,7 +56,7 @@ def lower(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect 
 
 def _place(
     graph: Graph, node: Node, made: Layers, names: tuple[str, ...], blobs: dict[str, str], top_first: bool
-) -> Iterator[Layer]:
+) -> Iterator[LayerPlan]:
     """Yield a node's layers with names, bottoms and tops; the blob of the node's output is added to `blobs`."""
     here = {str(number): blobs[name] for number, name in enumerate(node.inputs)}
     before = tuple(here.values())
@@ -102,9 +102,9 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
                 raise _refuse(node, dialect, f"computes with k=1, not k={op.k}", "--dialect bvlc can, or write k=1")
             return lower_ops.lrn(op)
         case ops.Relu():
-            return (Layer("ReLU", in_place=True),)
+            return (LayerPlan("ReLU", in_place=True),)
         case ops.LeakyRelu():
-            return (Layer("ReLU", (("negative_slope", op.slope),), in_place=True),)
+            return (LayerPlan("ReLU", (("negative_slope", op.slope),), in_place=True),)
         case ops.Relu6():
             return lower_ops.relu6(dialect)
         case ops.Silu():
@@ -115,9 +115,9 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
             hint = "no dialect can; --target onnx --opset 20 can, and silu is near it"
             raise _refuse(node, dialect, "it has no layer for the error function", hint)
         case ops.Dropout():
-            return (Layer("Dropout", (("dropout_ratio", op.ratio),), in_place=True),)
+            return (LayerPlan("Dropout", (("dropout_ratio", op.ratio),), in_place=True),)
         case ops.Sigmoid():
-            return (Layer("Sigmoid", in_place=True),)
+            return (LayerPlan("Sigmoid", in_place=True),)
         case ops.MaxPool():
             _check_rounding(graph, node, op, dialect)
             return lower_ops.pooling(op, "MAX", shapes[0], dialect)
@@ -130,27 +130,27 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
             _check_rounding(graph, node, op, dialect)
             return lower_ops.pooling(op, "AVE", shapes[0], dialect)
         case ops.GlobalAvgPool():
-            return (Layer("Pooling", (("pool", Enum("AVE")), ("global_pooling", True))),)
+            return (LayerPlan("Pooling", (("pool", Enum("AVE")), ("global_pooling", True))),)
         case ops.BlurPool():
             return lower_ops.blurpool(op, shapes[0])
         case ops.ChannelPad():
             return lower_ops.channelpad(op, shapes[0])
         case ops.Flatten():
-            return (Layer("Flatten"),)
+            return (LayerPlan("Flatten"),)
         case ops.Fc():
             bias: Params = () if op.bias else (("bias_term", False),)
-            blobs = (Weight("weight"), Weight("bias")) if op.bias else (Weight("weight"),)
-            return (Layer("InnerProduct", (("num_output", op.units), *bias), blobs),)
+            blobs = (WeightBlob("weight"), WeightBlob("bias")) if op.bias else (WeightBlob("weight"),)
+            return (LayerPlan("InnerProduct", (("num_output", op.units), *bias), blobs),)
         case ops.Softmax():
-            return (Layer("Softmax"),)
+            return (LayerPlan("Softmax"),)
         case ops.Add():
-            return (Layer("Eltwise"),)
+            return (LayerPlan("Eltwise"),)
         case ops.Mul():
             if shapes[0] == shapes[1]:
-                return (Layer("Eltwise", (("operation", Enum("PROD")),)),)
+                return (LayerPlan("Eltwise", (("operation", Enum("PROD")),)),)
             return lower_ops.gate("1", "0") if shapes[0][1:] == (1, 1) else lower_ops.gate("0", "1")
         case ops.Concat():
-            return (Layer("Concat"),)
+            return (LayerPlan("Concat"),)
         case _:
             assert_never(op)
 

@@ -24,7 +24,7 @@ Params: TypeAlias = tuple[tuple[str, Value], ...]
 """Fields of a message, in the order of printing."""
 
 
-class Weight(Struct, frozen=True):
+class WeightBlob(Struct, frozen=True):
     """A blob with a parameter of the node."""
 
     parameter: str
@@ -32,17 +32,17 @@ class Weight(Struct, frozen=True):
     """Shape of the blob; None for that of the parameter."""
 
 
-class Fixed(Struct, frozen=True):
+class FixedBlob(Struct, frozen=True):
     """A blob with untrained, fixed values."""
 
     shape: Shape
     fill: Callable[[Shape], Array]
 
 
-Blob: TypeAlias = Weight | Fixed
+Blob: TypeAlias = WeightBlob | FixedBlob
 
 
-class Layer(Struct, frozen=True):
+class LayerPlan(Struct, frozen=True):
     """One layer of a prototxt. `reads` and `writes` are labels of blobs within its node, until they have names."""
 
     type: str
@@ -68,7 +68,7 @@ class Layer(Struct, frozen=True):
         return param_field(self.type)
 
 
-Layers: TypeAlias = tuple[Layer, ...]
+Layers: TypeAlias = tuple[LayerPlan, ...]
 
 
 def ones(shape: Shape) -> Array:
@@ -98,22 +98,26 @@ def convolution(op: ops.Conv) -> Layers:
         *((("group", op.groups),) if op.groups != 1 else ()),
         *(() if op.bias else (("bias_term", False),)),
     )
-    return (Layer("Convolution", params, (Weight("weight"), Weight("bias")) if op.bias else (Weight("weight"),)),)
+    return (
+        LayerPlan(
+            "Convolution", params, (WeightBlob("weight"), WeightBlob("bias")) if op.bias else (WeightBlob("weight"),)
+        ),
+    )
 
 
 def batchnorm(op: ops.BatchNorm) -> Layers:
     """Return a BatchNorm, whose third blob is the factor that divides the other two, and a Scale with gamma and
     beta."""
     eps: Params = () if op.eps == 1e-5 else (("eps", op.eps),)
-    statistics = (Weight("mean"), Weight("variance"), Fixed((1,), ones))
+    statistics = (WeightBlob("mean"), WeightBlob("variance"), FixedBlob((1,), ones))
     return (
-        Layer("BatchNorm", (("use_global_stats", True), *eps), statistics, in_place=True),
+        LayerPlan("BatchNorm", (("use_global_stats", True), *eps), statistics, in_place=True),
         _scale_and_shift(),
     )
 
 
-def _scale_and_shift() -> Layer:
-    return Layer("Scale", (("bias_term", True),), (Weight("gamma"), Weight("beta")), in_place=True)
+def _scale_and_shift() -> LayerPlan:
+    return LayerPlan("Scale", (("bias_term", True),), (WeightBlob("gamma"), WeightBlob("beta")), in_place=True)
 
 
 def groupnorm(op: ops.GroupNorm, shape: Shape, batch: int, dialect: Dialect) -> Layers:
@@ -126,23 +130,23 @@ def groupnorm(op: ops.GroupNorm, shape: Shape, batch: int, dialect: Dialect) -> 
     channels, height, width = shape
     if dialect.exact_mvn:
         grouped, image = (0, op.groups, -1, width), (0, channels, height, width)
-        norm = Layer("MVN", (("eps", op.eps),))
+        norm = LayerPlan("MVN", (("eps", op.eps),))
     else:
         count = batch * op.groups
         grouped, image = (1, count, -1, width), (batch, channels, height, width)
         eps: Params = () if op.eps == 1e-5 else (("eps", op.eps),)
-        unused = (Fixed((count,), zeros), Fixed((count,), zeros), Fixed((1,), zeros))
-        norm = Layer("BatchNorm", (("use_global_stats", False), *eps), unused, frozen=True)
+        unused = (FixedBlob((count,), zeros), FixedBlob((count,), zeros), FixedBlob((1,), zeros))
+        norm = LayerPlan("BatchNorm", (("use_global_stats", False), *eps), unused, frozen=True)
     return (_reshape(grouped), norm, _reshape(image), _scale_and_shift())
 
 
-def _reshape(dims: Shape) -> Layer:
-    return Layer("Reshape", (("shape", tuple(("dim", dim) for dim in dims)),))
+def _reshape(dims: Shape) -> LayerPlan:
+    return LayerPlan("Reshape", (("shape", tuple(("dim", dim) for dim in dims)),))
 
 
 def lrn(op: ops.Lrn) -> Layers:
     k: Params = () if op.k == 1 else (("k", op.k),)
-    return (Layer("LRN", (("local_size", op.size), ("alpha", op.alpha), ("beta", op.beta), *k)),)
+    return (LayerPlan("LRN", (("local_size", op.size), ("alpha", op.alpha), ("beta", op.beta), *k)),)
 
 
 def channelconv(op: ops.ChannelConv, shape: Shape) -> Layers:
@@ -155,21 +159,21 @@ def channelconv(op: ops.ChannelConv, shape: Shape) -> Layers:
         ("stride", 1),
         ("bias_term", False),
     )
-    weight = Weight("weight", (1, 1, kernel, 1))
-    return (_reshape((0, 1, -1, 1)), Layer("Convolution", params, (weight,)), _reshape((0, -1, 1, 1)))
+    weight = WeightBlob("weight", (1, 1, kernel, 1))
+    return (_reshape((0, 1, -1, 1)), LayerPlan("Convolution", params, (weight,)), _reshape((0, -1, 1, 1)))
 
 
 def silu(dialect: Dialect) -> Layers:
     if dialect.swish:
-        return (Layer("Swish", in_place=True),)
-    return (Layer("Sigmoid", reads=("0",), writes=("gate",)), _product("0", "gate"))
+        return (LayerPlan("Swish", in_place=True),)
+    return (LayerPlan("Sigmoid", reads=("0",), writes=("gate",)), _product("0", "gate"))
 
 
 def mish() -> Layers:
     """Return the layers of Mish; BNLL is ln(1 + exp(x))."""
     return (
-        Layer("BNLL", reads=("0",)),
-        Layer("TanH", writes=("gate",), in_place=True),
+        LayerPlan("BNLL", reads=("0",)),
+        LayerPlan("TanH", writes=("gate",), in_place=True),
         _product("0", "gate"),
     )
 
@@ -177,21 +181,24 @@ def mish() -> Layers:
 def relu6(dialect: Dialect) -> Layers:
     """Return a Clip, or two ReLUs and two Powers for dialects without it: min(x, 6) is 6 - max(6 - x, 0)."""
     if dialect.clip:
-        return (Layer("Clip", (("min", 0.0), ("max", 6.0)), in_place=True),)
-    relu, turn = Layer("ReLU", in_place=True), Layer("Power", (("scale", -1.0), ("shift", 6.0)), in_place=True)
+        return (LayerPlan("Clip", (("min", 0.0), ("max", 6.0)), in_place=True),)
+    relu, turn = (
+        LayerPlan("ReLU", in_place=True),
+        LayerPlan("Power", (("scale", -1.0), ("shift", 6.0)), in_place=True),
+    )
     return (relu, turn, relu, turn)
 
 
-def _product(*reads: str) -> Layer:
-    return Layer("Eltwise", (("operation", Enum("PROD")),), reads=reads)
+def _product(*reads: str) -> LayerPlan:
+    return LayerPlan("Eltwise", (("operation", Enum("PROD")),), reads=reads)
 
 
 def gate(image: str, values: str) -> Layers:
     """Return the product of an image with one value per channel. Eltwise cannot broadcast; a Scale with two bottoms,
     the second N x C, can."""
     return (
-        Layer("Flatten", reads=(values,), writes=("flat",)),
-        Layer("Scale", (("axis", 0),), reads=(image, "flat")),
+        LayerPlan("Flatten", reads=(values,), writes=("flat",)),
+        LayerPlan("Scale", (("axis", 0),), reads=(image, "flat")),
     )
 
 
@@ -201,17 +208,17 @@ def pooling(op: ops.Pool, method: str, shape: Shape, dialect: Dialect) -> Layers
     pad = pair("pad", op.pad) if op.pad != (0, 0) else ()
     params: Params = (*pair("kernel", op.kernel), *pad, *pair("stride", op.stride), ("pool", Enum(method)))
     if op.ceil or not op.rounds(shape):
-        return (Layer("Pooling", params),)
+        return (LayerPlan("Pooling", params),)
     if dialect.round_mode:
-        return (Layer("Pooling", (*params, ("round_mode", Enum("FLOOR")))),)
+        return (LayerPlan("Pooling", (*params, ("round_mode", Enum("FLOOR")))),)
     up, wanted = ops.rounded_up(op).shape(shape), op.shape(shape)
-    layers = [Layer("Pooling", params, writes=("out",))]
+    layers = [LayerPlan("Pooling", params, writes=("out",))]
     for axis in (1, 2):
         if up[axis] != wanted[axis]:
             cut: Params = (("axis", axis + 1), ("slice_point", wanted[axis]))
-            layers.append(Layer("Slice", cut, reads=("out",), writes=("out", "rest")))
+            layers.append(LayerPlan("Slice", cut, reads=("out",), writes=("out", "rest")))
             if dialect.silence:
-                layers.append(Layer("Silence", reads=("rest",), writes=()))
+                layers.append(LayerPlan("Silence", reads=("rest",), writes=()))
     return tuple(layers)
 
 
@@ -222,11 +229,11 @@ def same_average(op: ops.AvgPool) -> Layers:
     params: Params = (*pair("kernel", op.kernel), *pad, ("stride", 1), ("pool", Enum("AVE")))
     offsets = (bottom - top, right - left)
     if offsets == (0, 0):
-        return (Layer("Pooling", params),)
+        return (LayerPlan("Pooling", params),)
     crop: Params = (("axis", 2), *(("offset", offset) for offset in offsets))
     return (
-        Layer("Pooling", params, reads=("0",), writes=("padded",)),
-        Layer("Crop", crop, reads=("padded", "0")),
+        LayerPlan("Pooling", params, reads=("0",), writes=("padded",)),
+        LayerPlan("Crop", crop, reads=("padded", "0")),
     )
 
 
@@ -243,7 +250,7 @@ def channelpad(op: ops.ChannelPad, shape: Shape) -> Layers:
         *pair("stride", op.stride),
         ("bias_term", False),
     )
-    return (Layer("Convolution", params, (Fixed((op.out_channels, shape[0], 1, 1), identity),), frozen=True),)
+    return (LayerPlan("Convolution", params, (FixedBlob((op.out_channels, shape[0], 1, 1), identity),), frozen=True),)
 
 
 def blurpool(op: ops.BlurPool, shape: Shape) -> Layers:
@@ -262,7 +269,7 @@ def blurpool(op: ops.BlurPool, shape: Shape) -> Layers:
         ("group", channels),
         ("bias_term", False),
     )
-    blur = Layer("Convolution", params, (Fixed((channels, 1, 3, 3), binomial),), frozen=True)
+    blur = LayerPlan("Convolution", params, (FixedBlob((channels, 1, 3, 3), binomial),), frozen=True)
     return (*_reflect(2, height), *_reflect(3, width), blur)
 
 
@@ -273,6 +280,6 @@ def _reflect(axis: int, size: int) -> Layers:
     pieces = tuple(f"{'rows' if axis == 2 else 'columns'}{number}" for number in range(len(points) + 1))
     cut: Params = (("axis", axis), *(("slice_point", point) for point in points))
     return (
-        Layer("Slice", cut, writes=pieces),
-        Layer("Concat", (("axis", axis),), reads=(pieces[1], *pieces, pieces[-2])),
+        LayerPlan("Slice", cut, writes=pieces),
+        LayerPlan("Concat", (("axis", axis),), reads=(pieces[1], *pieces, pieces[-2])),
     )

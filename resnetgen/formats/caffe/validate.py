@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
-from resnetgen.formats.caffe.lift import Lifted, lift
+from resnetgen.formats.caffe.lift import LiftedNet, lift
 from resnetgen.formats.caffe.model.attributes import plain
 from resnetgen.formats.caffe.model.caffemodel import Caffemodel
 from resnetgen.formats.caffe.model.fields import fields_of
@@ -47,7 +47,7 @@ def validate_prototxt(path: Path, graph: Graph, planned: CaffePlan) -> list[str]
     return lines
 
 
-def _without_blobs(lifted: Lifted) -> list[str]:
+def _without_blobs(lifted: LiftedNet) -> list[str]:
     """Return the parameters that no layer of the file has a blob for."""
     graph = lifted.graph
     parameters = ((node.name, parameter.name) for node in graph.nodes for parameter in graph.parameters(node))

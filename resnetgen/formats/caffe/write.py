@@ -14,7 +14,7 @@ from msgspec import Struct
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.lower import CaffeNet, lower
-from resnetgen.formats.caffe.lower_ops import Enum, Fixed, Layer, Params, Value, Weight
+from resnetgen.formats.caffe.lower_ops import Enum, FixedBlob, LayerPlan, Params, Value, WeightBlob
 from resnetgen.formats.caffe.model.schema import known_fields, message, number
 from resnetgen.ir.graph import Graph
 from resnetgen.ir.ops import Shape
@@ -60,7 +60,7 @@ def plan(
     of 2 GB or more."""
     shapes = keys(graph)
     net = lower(graph, names, batch or 1, dialect)
-    fixed = (blob.shape for layer in net.layers for blob in layer.blobs if isinstance(blob, Fixed))
+    fixed = (blob.shape for layer in net.layers for blob in layer.blobs if isinstance(blob, FixedBlob))
     size = payload(shapes) + sum(4 * prod(shape) for shape in fixed)
     if with_weights and size + 1000 * len(graph.nodes) > MAX_PROTOBUF:
         hint = "ONNX can hold them beside the model; --no-weights writes the prototxt alone"
@@ -79,7 +79,7 @@ def write_caffemodel(
     """Write each layer with its blobs; return the checksum of each tensor as it was drawn."""
     checksums: dict[Key, int] = {}
     blobs = ((layer.node, blob) for layer in planned.net.layers for blob in layer.blobs)
-    order = [(node, blob.parameter) for node, blob in blobs if isinstance(blob, Weight)]
+    order = [(node, blob.parameter) for node, blob in blobs if isinstance(blob, WeightBlob)]
     drawn = iter(Drawing(weights, {key: planned.shapes[key] for key in order}))
     with create(path) as file:
         file.write(_without_layers(planned.message).SerializeToString(deterministic=True))
@@ -97,9 +97,9 @@ def _without_layers(net: Any) -> Any:
     return rest
 
 
-def _values(layer: Layer, drawn: Iterator[Drawn], checksums: dict[Key, int]) -> Iterator[Array]:
+def _values(layer: LayerPlan, drawn: Iterator[Drawn], checksums: dict[Key, int]) -> Iterator[Array]:
     for blob in layer.blobs:
-        if isinstance(blob, Fixed):
+        if isinstance(blob, FixedBlob):
             yield blob.fill(blob.shape)
             continue
         key, values, check = next(drawn)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.escape import escape
-from resnetgen.formats.onnx.model.read import Model
+from resnetgen.formats.onnx.model.read import OnnxModel
 from resnetgen.ir.ops import Op, Shape
 
 _MAX_SHOWN = 80
@@ -20,7 +20,7 @@ _MAX_SHOWN = 80
 _HINT = "an ONNX model is read as far as its nodes are ops of docs/spec-language.md; export it with those in its place"
 
 
-class Weight(Struct, frozen=True):
+class StoredWeight(Struct, frozen=True):
     """A tensor of the file that is a parameter of an op."""
 
     tensor: str
@@ -28,14 +28,14 @@ class Weight(Struct, frozen=True):
     """True if the parameter has the tensor's two axes in the other order."""
 
 
-class Lifted(Struct, frozen=True):
+class LiftedOps(Struct, frozen=True):
     """An op, or a chain of ops, for one node or several."""
 
     ops: tuple[Op, ...]
     """The last has the name of the node's output; without any, the output is the input under another name."""
     inputs: tuple[str, ...]
     """Tensors that the first op reads."""
-    weights: tuple[Weight, ...] = ()
+    weights: tuple[StoredWeight, ...] = ()
     """Parameters of the last op, in order."""
 
 
@@ -44,9 +44,9 @@ class Unsupported(Exception):
 
 
 class Nodes:
-    """Nodes by position, as `patterns.Net` has them."""
+    """Nodes by position, as `patterns.FileGraph` has them."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: OnnxModel) -> None:
         self.model = model
         self.nodes = model.nodes
         self.shapes: dict[str, Shape] = {}
@@ -134,7 +134,7 @@ class Nodes:
         return fail(Exit.MODEL, Code.BAD_MODEL, f"{self.model.path}: {message}", hint=_HINT)
 
 
-def unreadable(model: Model, what: str) -> Failure:
+def unreadable(model: OnnxModel, what: str) -> Failure:
     """Return the Failure (exit 4) of a model that is not a network of one image."""
     return fail(Exit.MODEL, Code.BAD_MODEL, f"{model.path}: the ONNX model cannot be read: {what}")
 

@@ -11,15 +11,14 @@ from msgspec import Struct
 
 from resnetgen.errors import Failure
 from resnetgen.formats.onnx.dtypes import FloatType, of_proto
-from resnetgen.formats.onnx.graph import Lifted, Nodes, Unsupported, Weight, count, unreadable
+from resnetgen.formats.onnx.graph import LiftedOps, Nodes, StoredWeight, Unsupported, count, unreadable
 from resnetgen.formats.onnx.lift_ops import lift_node
 from resnetgen.formats.onnx.lift_preprocess import PixelSteps, read_preprocess
 from resnetgen.formats.onnx.model.attributes import NEWEST, OLDEST
 from resnetgen.formats.onnx.model.nodes import Value
-from resnetgen.formats.onnx.model.read import Model
+from resnetgen.formats.onnx.model.read import OnnxModel
 from resnetgen.formats.onnx.patterns import PATTERNS
-from resnetgen.formats.patterns import Leaf, match
-from resnetgen.formats.patterns import Weight as WeightLeaf
+from resnetgen.formats.patterns import Leaf, Weight, match
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, InvalidGraph, Node
 from resnetgen.ir.ops import OpError, Shape, show
@@ -29,7 +28,7 @@ class LiftedModel(Struct, frozen=True):
     """The network of a model."""
 
     graph: Graph
-    weights: Mapping[str, tuple[Weight, ...]]
+    weights: Mapping[str, tuple[StoredWeight, ...]]
     """Node -> the tensors of its parameters, in order."""
     preprocess: PixelSteps | None
     """Preprocessing of an image before the network; None if the model has none."""
@@ -41,7 +40,7 @@ class LiftedModel(Struct, frozen=True):
     """Nodes that the output does not depend on."""
 
 
-def lift(model: Model) -> LiftedModel:
+def lift(model: OnnxModel) -> LiftedModel:
     """Return the network of a model.
 
     Raises Failure (exit 4) for a model of several inputs, an unknown opset, and for a node that no op of the IR is,
@@ -55,7 +54,7 @@ def lift(model: Model) -> LiftedModel:
 
 
 class _Lifting:
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: OnnxModel) -> None:
         if len(model.inputs) != 1 or not model.outputs:
             counts = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
             raise unreadable(model, f"it has {counts}; a network has one input and one output or more")
@@ -64,7 +63,7 @@ class _Lifting:
         self.source, self.results = model.inputs[0].name, tuple(value.name for value in model.outputs)
         self.first, self.last = 0, len(self.nodes.nodes)
         """Positions of the first node of the network, and of the one behind its last."""
-        self.lifted: dict[str, tuple[int, Lifted]] = {}
+        self.lifted: dict[str, tuple[int, LiftedOps]] = {}
         """Tensor -> position of the last node of the op that has it, and the op."""
         self.covered: dict[str, set[int]] = {}
         """Tensor -> positions of the nodes of that op, or of the node that gives a tensor another name."""
@@ -153,7 +152,7 @@ class _Lifting:
         else:
             self.nodes.aliases[tensor] = lifted.inputs[0]
 
-    def _op(self, at: int) -> tuple[Lifted, set[int]]:
+    def _op(self, at: int) -> tuple[LiftedOps, set[int]]:
         operator = self.nodes.type(at)
         for pattern in PATTERNS:
             if pattern.root.type != operator or not (found := match(self.nodes, pattern, at)):
@@ -164,9 +163,9 @@ class _Lifting:
             if op := pattern.build(found):
                 data = dict.fromkeys(found.leaves[name] for name in pattern.root.leaves(Leaf))
                 is_fc = isinstance(op, ops.Fc)  # MatMul has its matrix the other way round
-                names = [found.leaves[name] for name in pattern.root.leaves(WeightLeaf)]
-                weights = tuple(Weight(name, is_fc and place == 0) for place, name in enumerate(names))
-                return Lifted((op,), tuple(data), weights), covered
+                names = [found.leaves[name] for name in pattern.root.leaves(Weight)]
+                weights = tuple(StoredWeight(name, is_fc and place == 0) for place, name in enumerate(names))
+                return LiftedOps((op,), tuple(data), weights), covered
         return lift_node(self.nodes, at), {at}
 
     # The graph
@@ -209,7 +208,7 @@ class _Lifting:
         renamed = [name for name in self.results if name in self.nodes.aliases]
         return made + [Node(name, ops.Dropout(0.5), (self.nodes.aliases[name],)) for name in renamed]
 
-    def _check(self, graph: Graph, weights: Mapping[str, tuple[Weight, ...]], inner: FloatType) -> None:
+    def _check(self, graph: Graph, weights: Mapping[str, tuple[StoredWeight, ...]], inner: FloatType) -> None:
         """Compare declared types and shapes, and those of the weights, with the graph's. Raises Failure (exit 4)."""
         declared = [*self.model.values, *self.model.outputs]
         inside = {name for at in range(self.first, self.last) for name in self.nodes.nodes[at].outputs}
@@ -239,7 +238,7 @@ class _Lifting:
                 if tensor and tensor.dtype not in (inner.dtype.name, "int64", "int32"):
                     raise self.nodes.refuse(at, f"it reads {tensor.dtype} in a network of {inner.dtype.name}")
 
-    def _weight_shape(self, node: Node, weight: Weight) -> Shape:
+    def _weight_shape(self, node: Node, weight: StoredWeight) -> Shape:
         """Return the shape that a tensor has as a parameter. In sums and products it may have axes of 1 besides."""
         shape = self.model.tensors[weight.tensor].shape
         if isinstance(node.op, ops.Fc | ops.GroupNorm) and count(shape) == max(shape, default=0):
@@ -258,7 +257,7 @@ def _text(shape: tuple[int | str, ...] | None) -> str:
     return "x".join(str(extent or "?") for extent in shape or ()) or "a value without axes"
 
 
-def _image(model: Model, value: Value) -> Shape:
+def _image(model: OnnxModel, value: Value) -> Shape:
     """Return channels, height and width of a model's input. Raises Failure (exit 4) if one is not fixed."""
     shape = value.shape
     if shape is None or len(shape) != 4 or not all(isinstance(extent, int) and extent > 0 for extent in shape[1:]):

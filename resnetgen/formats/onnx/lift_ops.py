@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from resnetgen.formats.onnx.graph import Lifted, Nodes, Unsupported, Weight, count
+from resnetgen.formats.onnx.graph import LiftedOps, Nodes, StoredWeight, Unsupported, count
 from resnetgen.formats.onnx.lift_windows import read_pool, read_window
 from resnetgen.formats.onnx.model.attributes import OLDEST, SINCE
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Op, Shape
 
 
-def lift_node(nodes: Nodes, at: int) -> Lifted:
+def lift_node(nodes: Nodes, at: int) -> LiftedOps:
     """Return the op of a node. Raises Unsupported, or OpError."""
     operator = nodes.type(at)
     if operator not in _OPERATORS:
@@ -43,37 +43,37 @@ def _tensors(nodes: Nodes, at: int, data: int, weights: Sequence[int] = (0,)) ->
     return computed, rest
 
 
-def _simple(op: Op) -> Callable[[Nodes, int], Lifted]:
+def _simple(op: Op) -> Callable[[Nodes, int], LiftedOps]:
     """Return the function of an operator that has one input and no attributes."""
 
-    def lift(nodes: Nodes, at: int) -> Lifted:
-        return Lifted((op,), tuple(_tensors(nodes, at, 1)[0]))
+    def lift(nodes: Nodes, at: int) -> LiftedOps:
+        return LiftedOps((op,), tuple(_tensors(nodes, at, 1)[0]))
 
     return lift
 
 
-def _identity(nodes: Nodes, at: int) -> Lifted:
+def _identity(nodes: Nodes, at: int) -> LiftedOps:
     """Return another name of a tensor, perhaps of a weight that several nodes share."""
     (x,) = nodes.inputs(at)
-    return Lifted((), (x or "",))
+    return LiftedOps((), (x or "",))
 
 
-def _merge(op: Op) -> Callable[[Nodes, int], Lifted]:
-    def lift(nodes: Nodes, at: int) -> Lifted:
+def _merge(op: Op) -> Callable[[Nodes, int], LiftedOps]:
+    def lift(nodes: Nodes, at: int) -> LiftedOps:
         data, _ = _tensors(nodes, at, len(nodes.inputs(at)))
-        return Lifted((op,) if len(data) > 1 else (), tuple(data))
+        return LiftedOps((op,) if len(data) > 1 else (), tuple(data))
 
     return lift
 
 
-def _concat(nodes: Nodes, at: int) -> Lifted:
+def _concat(nodes: Nodes, at: int) -> LiftedOps:
     data, _ = _tensors(nodes, at, len(nodes.inputs(at)))
     if nodes.axis(at, len(nodes.shape(data[0])) + 1) != 1:
         raise Unsupported("it joins other axes than the channels")
-    return Lifted((ops.Concat(),) if len(data) > 1 else (), tuple(data))
+    return LiftedOps((ops.Concat(),) if len(data) > 1 else (), tuple(data))
 
 
-def _conv(nodes: Nodes, at: int) -> Lifted:
+def _conv(nodes: Nodes, at: int) -> LiftedOps:
     (x,), weights = _tensors(nodes, at, 1, (1, 2))
     out_channels, _, *kernel = (*nodes.shape(weights[0]), 0, 0)[:4]
     if len(nodes.shape(weights[0])) != 4:
@@ -90,98 +90,98 @@ def _conv(nodes: Nodes, at: int) -> Lifted:
         pad=window.begin,
         bias=len(weights) == 2,
     )
-    return Lifted((op,), (x,), tuple(map(Weight, weights)))
+    return LiftedOps((op,), (x,), tuple(map(StoredWeight, weights)))
 
 
-def _batchnorm(nodes: Nodes, at: int) -> Lifted:
+def _batchnorm(nodes: Nodes, at: int) -> LiftedOps:
     (x,), weights = _tensors(nodes, at, 1, (4,))
     if nodes.value(at, "training_mode") or nodes.value(at, "spatial") == 0 or any(nodes.nodes[at].outputs[1:]):
         raise Unsupported("a norm in training, or one over each place of an image")
-    return Lifted((ops.BatchNorm(nodes.value(at, "epsilon")),), (x,), tuple(map(Weight, weights)))
+    return LiftedOps((ops.BatchNorm(nodes.value(at, "epsilon")),), (x,), tuple(map(StoredWeight, weights)))
 
 
-def _groupnorm(nodes: Nodes, at: int) -> Lifted:
+def _groupnorm(nodes: Nodes, at: int) -> LiftedOps:
     (x,), weights = _tensors(nodes, at, 1, (2,))
     groups = nodes.integer(at, "num_groups") if nodes.type(at) == "GroupNormalization" else nodes.shape(x)[0]
     if nodes.type(at) == "GroupNormalization" and nodes.model.opset < 21:
         raise Unsupported("it scales groups, not channels, before opset 21")
     if any(len(nodes.shape(name)) != 1 for name in weights):
         raise Unsupported("its scale or its shift has several axes")
-    return Lifted((ops.GroupNorm(groups, nodes.value(at, "epsilon")),), (x,), tuple(map(Weight, weights)))
+    return LiftedOps((ops.GroupNorm(groups, nodes.value(at, "epsilon")),), (x,), tuple(map(StoredWeight, weights)))
 
 
-def _lrn(nodes: Nodes, at: int) -> Lifted:
+def _lrn(nodes: Nodes, at: int) -> LiftedOps:
     (x,), _ = _tensors(nodes, at, 1)
     alpha, beta, bias = (nodes.value(at, name) for name in ("alpha", "beta", "bias"))
-    return Lifted((ops.Lrn(nodes.integer(at, "size"), alpha, beta, bias),), (x,))
+    return LiftedOps((ops.Lrn(nodes.integer(at, "size"), alpha, beta, bias),), (x,))
 
 
-def _leaky_relu(nodes: Nodes, at: int) -> Lifted:
+def _leaky_relu(nodes: Nodes, at: int) -> LiftedOps:
     slope = nodes.value(at, "alpha")
-    return Lifted((ops.LeakyRelu(slope) if slope else ops.Relu(),), tuple(_tensors(nodes, at, 1)[0]))
+    return LiftedOps((ops.LeakyRelu(slope) if slope else ops.Relu(),), tuple(_tensors(nodes, at, 1)[0]))
 
 
-def _clip(nodes: Nodes, at: int) -> Lifted:
+def _clip(nodes: Nodes, at: int) -> LiftedOps:
     low, high = nodes.value(at, "min"), nodes.value(at, "max")
     if low != 0 or (high != 6 and high is not None and high < _LARGEST):
         raise Unsupported(f"it limits values to {low} and {high}; relu6 has 0 and 6")
-    return Lifted((ops.Relu6() if high == 6 else ops.Relu(),), tuple(_tensors(nodes, at, 1)[0]))
+    return LiftedOps((ops.Relu6() if high == 6 else ops.Relu(),), tuple(_tensors(nodes, at, 1)[0]))
 
 
 _LARGEST = 3.4e38
 """Limits above it are none: the largest float32 is the default of opsets below 11."""
 
 
-def _gelu(nodes: Nodes, at: int) -> Lifted:
+def _gelu(nodes: Nodes, at: int) -> LiftedOps:
     if nodes.value(at, "approximate") != "none":
         raise Unsupported("an approximation of gelu")
-    return Lifted((ops.Gelu(),), tuple(_tensors(nodes, at, 1)[0]))
+    return LiftedOps((ops.Gelu(),), tuple(_tensors(nodes, at, 1)[0]))
 
 
-def _dropout(nodes: Nodes, at: int) -> Lifted:
+def _dropout(nodes: Nodes, at: int) -> LiftedOps:
     (x,), _ = _tensors(nodes, at, 1)
     ratio = nodes.value(at, "ratio")
     if nodes.value(at, "training_mode"):
         raise Unsupported("a dropout in training")
-    return Lifted((ops.Dropout(ratio),) if isinstance(ratio, float) and 0 < ratio < 1 else (), (x,))
+    return LiftedOps((ops.Dropout(ratio),) if isinstance(ratio, float) and 0 < ratio < 1 else (), (x,))
 
 
-def _pool(nodes: Nodes, at: int) -> Lifted:
+def _pool(nodes: Nodes, at: int) -> LiftedOps:
     (x,), _ = _tensors(nodes, at, 1)
-    return Lifted((read_pool(nodes, at, nodes.shape(x)),), (x,))
+    return LiftedOps((read_pool(nodes, at, nodes.shape(x)),), (x,))
 
 
-def _mean(nodes: Nodes, at: int) -> Lifted:
+def _mean(nodes: Nodes, at: int) -> LiftedOps:
     (x,), _ = _tensors(nodes, at, 1)
     if len(nodes.shape(x)) != 3 or nodes.axes(at, 4) != (2, 3):
         raise Unsupported("a mean over other axes than height and width")
-    return Lifted((ops.GlobalAvgPool(),) + (() if nodes.value(at, "keepdims") else (ops.Flatten(),)), (x,))
+    return LiftedOps((ops.GlobalAvgPool(),) + (() if nodes.value(at, "keepdims") else (ops.Flatten(),)), (x,))
 
 
-def _flatten(nodes: Nodes, at: int) -> Lifted:
+def _flatten(nodes: Nodes, at: int) -> LiftedOps:
     (x,), _ = _tensors(nodes, at, 1)
     if nodes.axis(at, len(nodes.shape(x)) + 1) != 1:
         raise Unsupported("it flattens other axes than all but the batch")
-    return Lifted((ops.Flatten(),), (x,))
+    return LiftedOps((ops.Flatten(),), (x,))
 
 
-def _squeeze(nodes: Nodes, at: int) -> Lifted:
+def _squeeze(nodes: Nodes, at: int) -> LiftedOps:
     (x,), _ = _tensors(nodes, at, 1)
     shape = nodes.shape(x)
     if len(shape) != 3 or shape[1:] != (1, 1) or nodes.axes(at, 4) != (2, 3):
         raise Unsupported("it removes other axes than height and width of one pixel")
-    return Lifted((ops.Flatten(),), (x,))
+    return LiftedOps((ops.Flatten(),), (x,))
 
 
-def _reshape(nodes: Nodes, at: int) -> Lifted:
+def _reshape(nodes: Nodes, at: int) -> LiftedOps:
     (x,), _ = _tensors(nodes, at, 1)
     shape = nodes.shape(x)
     target = _reshaped(nodes, at, shape)
     if target == shape:
-        return Lifted((), (x,))
+        return LiftedOps((), (x,))
     if target != (count(shape),):
         raise Unsupported(f"it makes {target} of {shape}")
-    return Lifted((ops.Flatten(),), (x,))
+    return LiftedOps((ops.Flatten(),), (x,))
 
 
 def _reshaped(nodes: Nodes, at: int, shape: Shape) -> Shape:
@@ -205,19 +205,19 @@ def _reshaped(nodes: Nodes, at: int, shape: Shape) -> Shape:
     return sizes
 
 
-def _gemm(nodes: Nodes, at: int) -> Lifted:
+def _gemm(nodes: Nodes, at: int) -> LiftedOps:
     (x,), weights = _tensors(nodes, at, 1, (1, 2))
     if (nodes.value(at, "alpha"), nodes.value(at, "beta"), nodes.value(at, "transA")) != (1, 1, 0):
         raise Unsupported("a product with a factor, or with a transposed input")
     return fully_connected(nodes, x, weights, transposed=not nodes.value(at, "transB"))
 
 
-def _matmul(nodes: Nodes, at: int) -> Lifted:
+def _matmul(nodes: Nodes, at: int) -> LiftedOps:
     (x,), weights = _tensors(nodes, at, 1, (1,))
     return fully_connected(nodes, x, weights, transposed=True)
 
 
-def fully_connected(nodes: Nodes, x: str, weights: Sequence[str], transposed: bool) -> Lifted:
+def fully_connected(nodes: Nodes, x: str, weights: Sequence[str], transposed: bool) -> LiftedOps:
     """Return the fc of a matrix, outputs x inputs or `transposed`, and perhaps a bias."""
     shape, matrix = nodes.shape(x), nodes.shape(weights[0])
     if len(shape) != 1 or len(matrix) != 2:
@@ -227,20 +227,20 @@ def fully_connected(nodes: Nodes, x: str, weights: Sequence[str], transposed: bo
         raise Unsupported(f"its weights are {matrix} for {inputs} inputs, of which there are {shape[0]}")
     first, *bias = weights
     op = ops.Fc(outputs, bias=bool(bias))
-    return Lifted((op,), (x,), (Weight(first, transposed), *map(Weight, bias)))
+    return LiftedOps((op,), (x,), (StoredWeight(first, transposed), *map(StoredWeight, bias)))
 
 
-def _softmax(nodes: Nodes, at: int) -> Lifted:
+def _softmax(nodes: Nodes, at: int) -> LiftedOps:
     (x,), _ = _tensors(nodes, at, 1)
     shape = nodes.shape(x)
     axis = nodes.axis(at, len(shape) + 1)
     over_pixels = nodes.model.opset < 13 and count(shape) != shape[0]  # before opset 13 over all axes behind it
     if axis != 1 or over_pixels:
         raise Unsupported("a softmax over other axes than the channels")
-    return Lifted((ops.Softmax(),), (x,))
+    return LiftedOps((ops.Softmax(),), (x,))
 
 
-_OPERATORS: dict[str, Callable[[Nodes, int], Lifted]] = {
+_OPERATORS: dict[str, Callable[[Nodes, int], LiftedOps]] = {
     "Add": _merge(ops.Add()),
     "AveragePool": _pool,
     "BatchNormalization": _batchnorm,

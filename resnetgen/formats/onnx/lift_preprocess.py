@@ -13,8 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from resnetgen.formats.onnx.graph import unreadable
-from resnetgen.formats.onnx.model.nodes import Node
-from resnetgen.formats.onnx.model.read import Model
+from resnetgen.formats.onnx.model.nodes import OnnxNode
+from resnetgen.formats.onnx.model.read import OnnxModel
 from resnetgen.formats.onnx.model.schema import TensorProto
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
@@ -40,7 +40,7 @@ class PixelSteps(Struct, frozen=True):
     """Number of nodes."""
 
 
-def read_preprocess(model: Model) -> PixelSteps:
+def read_preprocess(model: OnnxModel) -> PixelSteps:
     """Return the preprocessing of a model that takes bytes. Raises Failure (exit 4) for other nodes."""
     source = model.inputs[0]
     shape = source.shape if source.shape and all(isinstance(extent, int) for extent in source.shape[1:]) else ()
@@ -59,7 +59,7 @@ def read_preprocess(model: Model) -> PixelSteps:
     return done
 
 
-def _apply(model: Model, node: Node, done: PixelSteps) -> PixelSteps | None:
+def _apply(model: OnnxModel, node: OnnxNode, done: PixelSteps) -> PixelSteps | None:
     """Return the steps with one more node; None if the node belongs to the network."""
     constants, attributes = [model.constant(name) for name in node.inputs[1:]], node.attributes
     match "" if node.domain else node.operator, constants:

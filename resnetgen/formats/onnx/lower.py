@@ -13,7 +13,7 @@ from msgspec import Struct
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx import lower_ops
 from resnetgen.formats.onnx.dtypes import FloatType
-from resnetgen.formats.onnx.lower_ops import OnnxNode, Tensor
+from resnetgen.formats.onnx.lower_ops import NodePlan, Tensor
 from resnetgen.formats.onnx.lower_preprocess import preprocess_nodes
 from resnetgen.formats.onnx.model.schema import IR_VERSIONS, AttributeProto, NodeProto, TensorProto, ValueInfoProto
 from resnetgen.ir import ops
@@ -97,7 +97,7 @@ class Lowered:
                 self.inner.append(self.value(node.name, graph.shapes[node.name]))
         if self.types.differ:
             result = graph.output
-            last = OnnxNode("Cast", [result.name], results[result.name], {"to": self.types.outer.proto})
+            last = NodePlan("Cast", [result.name], results[result.name], {"to": self.types.outer.proto})
             self.nodes.append(self._node(result, last))
         weights = [initializer(node.name, p.name) for node in graph.nodes for p in graph.parameters(node)]
         written = [output for proto in self.nodes for output in proto.output]
@@ -126,7 +126,7 @@ class Lowered:
                 self.inner.append(self.value(new.output, new.shape))
             yield self._node(node, new)
 
-    def _node(self, node: Node, new: OnnxNode) -> NodeProto:
+    def _node(self, node: Node, new: NodePlan) -> NodeProto:
         return NodeProto(
             op_type=new.type,
             name=new.output,
@@ -144,7 +144,7 @@ class Lowered:
         self.constants[name] = tensor.values.astype(self.types.inner.dtype) if is_inner else tensor.values
         return name
 
-    def _onnx_nodes(self, node: Node, inputs: list[Tensor]) -> Iterator[OnnxNode]:
+    def _onnx_nodes(self, node: Node, inputs: list[Tensor]) -> Iterator[NodePlan]:
         """Yield the ONNX nodes of a node; `inputs` are its tensors, followed by its weights."""
         op, shapes = node.op, self.graph.input_shapes(node)
         output = self.tensors[node.name]
@@ -154,50 +154,50 @@ class Lowered:
                 if self.embed:
                     yield from preprocess_nodes(self.embed, self.input, output, self.types.inner)
                 elif self.types.differ:
-                    yield OnnxNode("Cast", [self.input], output, {"to": self.types.inner.proto})
+                    yield NodePlan("Cast", [self.input], output, {"to": self.types.inner.proto})
             case ops.Conv():
-                yield OnnxNode("Conv", inputs, output, _conv(op))
+                yield NodePlan("Conv", inputs, output, _conv(op))
             case ops.ChannelConv():
                 yield from lower_ops.channelconv(op, shapes[0], inputs, output)
             case ops.BatchNorm():
-                yield OnnxNode("BatchNormalization", inputs, output, {"epsilon": op.eps})
+                yield NodePlan("BatchNormalization", inputs, output, {"epsilon": op.eps})
             # GroupNormalization of opset 18 scales the groups, not the channels
             case ops.GroupNorm() if self.opset >= 21:
-                yield OnnxNode("GroupNormalization", inputs, output, {"epsilon": op.eps, "num_groups": op.groups})
+                yield NodePlan("GroupNormalization", inputs, output, {"epsilon": op.eps, "num_groups": op.groups})
             case ops.GroupNorm():
                 yield from lower_ops.groupnorm(op, shapes[0], inputs, output)
             case ops.Lrn():
-                yield OnnxNode(
+                yield NodePlan(
                     "LRN", inputs, output, {"alpha": op.alpha, "beta": op.beta, "bias": op.k, "size": op.size}
                 )
             case ops.Relu():
-                yield OnnxNode("Relu", inputs, output)
+                yield NodePlan("Relu", inputs, output)
             case ops.LeakyRelu():
-                yield OnnxNode("LeakyRelu", inputs, output, {"alpha": op.slope})
+                yield NodePlan("LeakyRelu", inputs, output, {"alpha": op.slope})
             case ops.Relu6():
                 self._need(11, node, "relu6")
                 yield lower_ops.relu6(x, output)
             case ops.Silu():
                 yield from lower_ops.silu(shapes[0], x, output)
             case ops.Mish() if self.opset >= 18:
-                yield OnnxNode("Mish", inputs, output)
+                yield NodePlan("Mish", inputs, output)
             case ops.Mish():
                 yield from lower_ops.mish(shapes[0], x, output)
             case ops.Gelu():
                 self._need(20, node, "gelu")
-                yield OnnxNode("Gelu", inputs, output)
+                yield NodePlan("Gelu", inputs, output)
             case ops.Dropout():
-                yield OnnxNode("Identity", inputs, output)
+                yield NodePlan("Identity", inputs, output)
             case ops.Sigmoid():
-                yield OnnxNode("Sigmoid", inputs, output)
+                yield NodePlan("Sigmoid", inputs, output)
             case ops.MaxPool():
-                yield OnnxNode("MaxPool", inputs, output, lower_ops.window(op, shapes[0]))
+                yield NodePlan("MaxPool", inputs, output, lower_ops.window(op, shapes[0]))
             case ops.AvgPool():
                 if lower_ops.pads_apart(op, shapes[0]):
                     self._need(11, node, "an average pooling with padding and an overhang, or with uneven padding")
                 yield from lower_ops.average(op, shapes[0], x, output)
             case ops.GlobalAvgPool():
-                yield OnnxNode("GlobalAveragePool", inputs, output)
+                yield NodePlan("GlobalAveragePool", inputs, output)
             case ops.BlurPool():
                 self._need(11, node, "a reflecting blurpool")
                 yield from lower_ops.blurpool(op, shapes[0], x, output)
@@ -205,7 +205,7 @@ class Lowered:
                 self._need(11, node, "a channelpad")
                 yield from lower_ops.channelpad(op, shapes[0], x, output)
             case ops.Flatten():
-                yield OnnxNode("Flatten", inputs, output, {"axis": 1})
+                yield NodePlan("Flatten", inputs, output, {"axis": 1})
             case ops.Fc():
                 if not op.bias:
                     self._need(11, node, "an fc without a bias")
@@ -213,13 +213,13 @@ class Lowered:
             case ops.Softmax():
                 if prod(shapes[0][1:]) != 1:
                     self._need(13, node, "a softmax over the channels of an image")
-                yield OnnxNode("Softmax", inputs, output, {"axis": 1})
+                yield NodePlan("Softmax", inputs, output, {"axis": 1})
             case ops.Add():
-                yield OnnxNode("Add" if len(inputs) == 2 else "Sum", inputs, output)
+                yield NodePlan("Add" if len(inputs) == 2 else "Sum", inputs, output)
             case ops.Mul():
-                yield OnnxNode("Mul", inputs, output)
+                yield NodePlan("Mul", inputs, output)
             case ops.Concat():
-                yield OnnxNode("Concat", inputs, output, {"axis": 1})
+                yield NodePlan("Concat", inputs, output, {"axis": 1})
             case _:
                 assert_never(op)
 

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from resnetgen.formats.onnx.dtypes import FloatType
-from resnetgen.formats.onnx.lower_ops import Constant, OnnxNode
+from resnetgen.formats.onnx.lower_ops import ConstantInput, NodePlan
 from resnetgen.formats.onnx.model.schema import TensorProto
 from resnetgen.preprocess import Color, Preprocess
 
 
 def preprocess_nodes(
     preprocess: Preprocess, x: str, output: str, inner: FloatType = FloatType.FP32
-) -> Iterator[OnnxNode]:
+) -> Iterator[NodePlan]:
     """Yield the nodes from a model's input to the network's, which computes in `inner`."""
-    calls: list[tuple[str, list[Constant], dict[str, Any]]] = [("Transpose", [], {"perm": [0, 3, 1, 2]})]
+    calls: list[tuple[str, list[ConstantInput], dict[str, Any]]] = [("Transpose", [], {"perm": [0, 3, 1, 2]})]
     if preprocess.color is Color.BGR:
-        calls.append(("Gather", [Constant("order", np.array([2, 1, 0], np.int64))], {"axis": 1}))
+        calls.append(("Gather", [ConstantInput("order", np.array([2, 1, 0], np.int64))], {"axis": 1}))
     calls.append(("Cast", [], {"to": TensorProto.FLOAT}))
     if any(preprocess.mean):
         calls.append(("Sub", [_per_channel("mean", [preprocess.divide * mean for mean in preprocess.mean])], {}))
@@ -37,9 +37,9 @@ def preprocess_nodes(
         calls.append(("Cast", [], {"to": inner.proto}))
     names = [*(f"{output}/{kind.lower()}" for kind, _, _ in calls[:-1]), output]
     for (kind, constants, attributes), name in zip(calls, names, strict=True):
-        yield OnnxNode(kind, [x, *constants], name, attributes)
+        yield NodePlan(kind, [x, *constants], name, attributes)
         x = name
 
 
-def _per_channel(label: str, values: list[float]) -> Constant:
-    return Constant(label, np.array(values, np.float32).reshape(-1, 1, 1))
+def _per_channel(label: str, values: list[float]) -> ConstantInput:
+    return ConstantInput(label, np.array(values, np.float32).reshape(-1, 1, 1))

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.onnx.graph import Weight
+from resnetgen.formats.onnx.graph import StoredWeight
 from resnetgen.formats.onnx.lift import lift
 from resnetgen.formats.onnx.lift_preprocess import preprocess_differences
 from resnetgen.formats.onnx.lower import BATCH, initializer, output_names
-from resnetgen.formats.onnx.model.read import Model, read_model
+from resnetgen.formats.onnx.model.read import OnnxModel, read_model
 from resnetgen.formats.onnx.model.schema import IR_VERSIONS, ModelProto
 from resnetgen.formats.onnx.write import OnnxOptions, OnnxPlan
 from resnetgen.ir.canonical import differences
@@ -42,7 +42,7 @@ def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, 
     return lines + [f"the weight {name} has changed" for name in changed]
 
 
-def _network(model: Model, graph: Graph, options: OnnxOptions) -> list[str]:
+def _network(model: OnnxModel, graph: Graph, options: OnnxOptions) -> list[str]:
     lifted = lift(model)
     called: dict[str, tuple[str, ...]] = {node.name: (node.name,) for node in graph.nodes}
     if not options.types.differ:
@@ -54,13 +54,13 @@ def _network(model: Model, graph: Graph, options: OnnxOptions) -> list[str]:
     if (lifted.inner, lifted.outer) != (options.types.inner, options.types.outer):
         lines.append(f"it computes in {lifted.inner} and gives {lifted.outer}")
     for node in graph.nodes:
-        expected = tuple(Weight(initializer(node.name, parameter.name)) for parameter in graph.parameters(node))
+        expected = tuple(StoredWeight(initializer(node.name, parameter.name)) for parameter in graph.parameters(node))
         if lifted.weights.get(called[node.name][0], ()) != expected:
             lines.append(f"{node.name} has the weights of another node")
     return lines
 
 
-def _tensors(model: Model, planned: OnnxPlan, checksums: Mapping[str, int]) -> list[str]:
+def _tensors(model: OnnxModel, planned: OnnxPlan, checksums: Mapping[str, int]) -> list[str]:
     """Compare which tensors there are, how weights are stored, and the constants."""
     lines = [f"there is no weight {name}" for name in checksums if name not in model.tensors]
     constants = {one.name: one for one in planned.skeleton.graph.initializer}
@@ -83,7 +83,7 @@ def _ir_version(options: OnnxOptions) -> int:
     return min(came_with, options.runtime.ir) if options.runtime else came_with
 
 
-def _stamps(model: Model, planned: OnnxPlan, options: OnnxOptions) -> list[str]:
+def _stamps(model: OnnxModel, planned: OnnxPlan, options: OnnxOptions) -> list[str]:
     lines = []
     if model.opsets != {"": options.opset} or model.proto.ir_version != _ir_version(options):
         lines.append(f"opset {model.opsets} and IR version {model.proto.ir_version} are not what was asked for")

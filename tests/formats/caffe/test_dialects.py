@@ -14,7 +14,7 @@ from resnetgen.errors import Exit, Failure, Source
 from resnetgen.formats.caffe import write
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.lift import lift
-from resnetgen.formats.caffe.lower_ops import Fixed
+from resnetgen.formats.caffe.lower_ops import FixedBlob
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.ir.graph import Graph
@@ -230,7 +230,11 @@ def test_a_mistaken_fixed_blob_is_noticed(row: str, tmp_path: Path) -> None:
     assert validate_caffemodel(path, planned, write.write_caffemodel(planned, random_weights(net), path)) == []
 
     def turned(blob: Any) -> Any:
-        return replace(blob, fill=lambda shape: blob.fill(shape) + np.float32(0.5)) if isinstance(blob, Fixed) else blob
+        return (
+            replace(blob, fill=lambda shape: blob.fill(shape) + np.float32(0.5))
+            if isinstance(blob, FixedBlob)
+            else blob
+        )
 
     layers = tuple(replace(one, blobs=tuple(map(turned, one.blobs))) for one in planned.net.layers)
     mistaken = replace(planned, net=replace(planned.net, layers=layers))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from resnetgen.formats.caffe import lower, lower_ops
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.lower_ops import Fixed, Layer, Layers, Weight, zeros
+from resnetgen.formats.caffe.lower_ops import FixedBlob, LayerPlan, Layers, WeightBlob, zeros
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Relu
@@ -30,7 +30,7 @@ stages:
   c: avgpool 2x2, same | gap | fc 3 | softmax
 """
 
-Change = Callable[[Layer], Layer | None]
+Change = Callable[[LayerPlan], LayerPlan | None]
 
 
 def in_layers(function: str, change: Change) -> Callable[[pytest.MonkeyPatch], None]:
@@ -83,7 +83,7 @@ def no_relu(monkeypatch: pytest.MonkeyPatch) -> None:
 def turned_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     real = lower._place
 
-    def place(*values: Any) -> Iterator[Layer]:
+    def place(*values: Any) -> Iterator[LayerPlan]:
         for layer in real(*values):
             yield replace(layer, bottoms=layer.bottoms[::-1]) if layer.type == "Concat" else layer
 
@@ -102,12 +102,12 @@ def in_fc(change: Change) -> Callable[[pytest.MonkeyPatch], None]:
     return plant
 
 
-def no_bias(layer: Layer) -> Layer:
+def no_bias(layer: LayerPlan) -> LayerPlan:
     return replace(layer, params=(*layer.params, ("bias_term", False)), blobs=layer.blobs[:1])
 
 
-def other_factor(layer: Layer) -> Layer:
-    return replace(layer, blobs=(*layer.blobs[:2], Fixed((1,), zeros)))
+def other_factor(layer: LayerPlan) -> LayerPlan:
+    return replace(layer, blobs=(*layer.blobs[:2], FixedBlob((1,), zeros)))
 
 
 FAULTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
@@ -147,7 +147,7 @@ FAULTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "in place": (always_in_place, "reads "),
     "activation lost": (no_relu, "nodes instead of"),
     "shape of a blob": (
-        in_fc(lambda one: replace(one, blobs=(Weight("weight", (1, 24)), one.blobs[1]))),
+        in_fc(lambda one: replace(one, blobs=(WeightBlob("weight", (1, 24)), one.blobs[1]))),
         "the blobs of c/fc",
     ),
     "weight for bias": (in_fc(lambda one: replace(one, blobs=one.blobs[::-1])), "the blobs of c/fc"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resnetgen.errors import Exit, Failure, Source
-from resnetgen.formats.caffe.lift import Lifted, lift
+from resnetgen.formats.caffe.lift import LiftedNet, lift
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.ir.ops import BatchNorm, Conv, Fc, Mish, Relu6, Silu
 
@@ -19,7 +19,7 @@ layer { name: "s" type: "Scale" bottom: "c" top: "c" scale_param { bias_term: tr
 """
 
 
-def lifted(text: str) -> Lifted:
+def lifted(text: str) -> LiftedNet:
     return lift(parse(Source("net.prototxt", text)))
 
 

@@ -7,7 +7,7 @@ from google.protobuf import text_format
 
 from resnetgen.comparison import compare, parse
 from resnetgen.errors import Exit, Failure, Source
-from resnetgen.formats.caffe.model.net import Model
+from resnetgen.formats.caffe.model.net import CaffeStructure
 from resnetgen.formats.caffe.model.read import of_message
 from resnetgen.formats.caffe.model.read import parse as parse_model
 from resnetgen.formats.caffe.model.schema import message
@@ -19,7 +19,7 @@ DATA = 'input: "data" input_dim: [2, 3, 8, 9]\n'
 RELU = 'layer { name: "r" type: "ReLU" bottom: "data" top: "data" }\n'
 
 
-def model(text: str) -> Model:
+def model(text: str) -> CaffeStructure:
     return parse_model(Source("net.prototxt", text))
 
 

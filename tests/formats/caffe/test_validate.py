@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from resnetgen.errors import Exit, Failure, Source
-from resnetgen.formats.caffe.lift import Lifted, lift
-from resnetgen.formats.caffe.lower_ops import Layer
+from resnetgen.formats.caffe.lift import LiftedNet, lift
+from resnetgen.formats.caffe.lower_ops import LayerPlan
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.validate import validate_caffemodel, validate_prototxt
 from resnetgen.formats.caffe.write import write_caffemodel
@@ -159,7 +159,7 @@ def test_what_layers_mean(text: str, meaning: str) -> None:
     assert caught.value.problems[0].span
 
 
-def _shown(node: Node, lifted: Lifted) -> str:
+def _shown(node: Node, lifted: LiftedNet) -> str:
     missing = [one.name for one in lifted.graph.parameters(node) if (node.name, one.name) not in lifted.blobs]
     without = f" without {' '.join(one for one in missing)}" if missing else ""
     return f"{node.name}={node.op.keyword}({' '.join(node.inputs)}){without}".replace("without mean variance", "")
@@ -219,7 +219,7 @@ def test_changed_caffemodel_is_noticed(change: str, caffe: CaffeModel) -> None:
 
 
 SWAPPED = {"b/0/main/conv1": "b/0/main/conv2", "b/0/main/conv2": "b/0/main/conv1"}
-EMITTERS: dict[str, Callable[[Layer], Layer]] = {
+EMITTERS: dict[str, Callable[[LayerPlan], LayerPlan]] = {
     "mean for variance": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "BatchNorm" else one,
     "gamma for beta": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "Scale" else one,
     "bias for weight": lambda one: replace(one, blobs=one.blobs[::-1]) if one.type == "InnerProduct" else one,

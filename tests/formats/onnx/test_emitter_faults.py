@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from resnetgen.formats.onnx import lower, lower_ops, write
-from resnetgen.formats.onnx.lower_ops import OnnxNode
+from resnetgen.formats.onnx.lower_ops import NodePlan
 from resnetgen.formats.onnx.validate import validate
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Node
@@ -27,7 +27,7 @@ stages:
   b: "[3x3, 4; 3x3, 4] | avgpool 3x3, /2, p=1, ceil | groupnorm groups=2"
   c: gap | fc 4 | fc 4 | softmax
 """
-Change = Callable[[OnnxNode], OnnxNode | None]
+Change = Callable[[NodePlan], NodePlan | None]
 """A mistaken node in place of one that is right; None to leave it out."""
 
 
@@ -62,7 +62,7 @@ NODES: dict[str, Change] = {
 def mistaken(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     real = lower.Lowered._onnx_nodes
 
-    def changed(self: lower.Lowered, node: Node, tensors: list[Any]) -> Iterator[OnnxNode]:
+    def changed(self: lower.Lowered, node: Node, tensors: list[Any]) -> Iterator[NodePlan]:
         for one in real(self, node, tensors):
             if made := change(one):
                 yield made
@@ -118,7 +118,7 @@ def varying_dims(monkeypatch: pytest.MonkeyPatch) -> None:
 def wrong_constant(monkeypatch: pytest.MonkeyPatch) -> None:
     real = lower_ops.groupnorm
 
-    def groupnorm(*args: Any) -> Iterator[OnnxNode]:
+    def groupnorm(*args: Any) -> Iterator[NodePlan]:
         for node in real(*args):
             kept = [one for one in node.inputs if not isinstance(one, str)]
             for one in kept:

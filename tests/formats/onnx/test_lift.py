@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.onnx.lift import LiftedModel, lift
-from resnetgen.formats.onnx.model.read import Model, read_model
+from resnetgen.formats.onnx.model.read import OnnxModel, read_model
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.weights.source import Array
 from support.foreign_models import MODELS, net
@@ -184,7 +184,7 @@ SPELLINGS: dict[str, tuple[ModelProto, str]] = {
 }
 
 
-def lifted(folder: Path, proto: ModelProto) -> tuple[Model, LiftedModel]:
+def lifted(folder: Path, proto: ModelProto) -> tuple[OnnxModel, LiftedModel]:
     path = folder / "foreign.onnx"
     path.write_bytes(proto.SerializeToString())
     model = read_model(path)
@@ -194,7 +194,7 @@ def lifted(folder: Path, proto: ModelProto) -> tuple[Model, LiftedModel]:
 class Values:
     """Weights of a lifted model, as `lift` says."""
 
-    def __init__(self, model: Model, lifted: LiftedModel) -> None:
+    def __init__(self, model: OnnxModel, lifted: LiftedModel) -> None:
         self.model, self.lifted = model, lifted
 
     def tensor(self, node: str, parameter: str) -> Array:

@@ -14,14 +14,14 @@ from resnetgen.errors import Exit, Failure
 from resnetgen.formats.onnx.model import attributes, nodes
 from resnetgen.formats.onnx.model.attributes import NEWEST, OLDEST, OPERATORS, SINCE, defaults
 from resnetgen.formats.onnx.model.nodes import Unread
-from resnetgen.formats.onnx.model.read import Model, read_model
+from resnetgen.formats.onnx.model.read import OnnxModel, read_model
 from support.foreign_models import MODELS, net, tensor, value
 
 TYPES = {int: "INT", float: "FLOAT", str: "STRING", tuple: "INTS"}
 """Type of an attribute here -> in ONNX's schemas."""
 
 
-def read(folder: Path, proto: ModelProto | bytes, **limits: int) -> Model:
+def read(folder: Path, proto: ModelProto | bytes, **limits: int) -> OnnxModel:
     path = folder / "model.onnx"
     path.write_bytes(proto if isinstance(proto, bytes) else proto.SerializeToString())
     return read_model(path, **limits)

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeAlias
 from resnetgen.errors import Code, Exit, Span, fail
 from resnetgen.formats.caffe.model.fields import foreign, typed
 from resnetgen.formats.caffe.model.schema import Known, known_fields
-from resnetgen.formats.caffe.model.text import Field, Message, Scalar
+from resnetgen.formats.caffe.model.text import Message, TextField, TextScalar
 from resnetgen.formats.values import Value, Word
 
 
@@ -53,7 +53,7 @@ _EMPTY = Word("{}")
 """Value of an empty message, where that differs from no message."""
 
 
-def attributes(fields: tuple[Field, ...], message: str) -> Attributes:
+def attributes(fields: tuple[TextField, ...], message: str) -> Attributes:
     """Return the attributes of the fields of a message of the schema.
 
     Raises Failure (exit 4), with its place, for a value of the wrong type, and for a second value of a field that takes
@@ -76,21 +76,21 @@ def attributes(fields: tuple[Field, ...], message: str) -> Attributes:
     return {path: a for path, a in result.items() if a.value != _default(message, path)}
 
 
-def grouped(fields: tuple[Field, ...]) -> dict[str, list[Field]]:
-    groups: dict[str, list[Field]] = {}
+def grouped(fields: tuple[TextField, ...]) -> dict[str, list[TextField]]:
+    groups: dict[str, list[TextField]] = {}
     for field in fields:
         groups.setdefault(field.name, []).append(field)
     return groups
 
 
-def value_of(group: list[Field], known: Known) -> Value:
+def value_of(group: list[TextField], known: Known) -> Value:
     """Return the value of a field of the schema, given all its occurrences."""
     if known.repeated:
         return tuple(typed(field, known) for field in group)
     return typed(_only(group), known)
 
 
-def plain(fields: tuple[Field, ...], message: str) -> dict[str, object]:
+def plain(fields: tuple[TextField, ...], message: str) -> dict[str, object]:
     """Return the values of all fields as they are written, without their places: equal for files that say the same."""
     result: dict[str, object] = {}
     for name, group in grouped(fields).items():
@@ -99,7 +99,7 @@ def plain(fields: tuple[Field, ...], message: str) -> dict[str, object]:
     return result
 
 
-def _plain(field: Field, known: Known | None) -> object:
+def _plain(field: TextField, known: Known | None) -> object:
     if isinstance(field.value, Message):
         return plain(field.value.fields, known.message if known else "")
     return typed(field, known) if known else foreign(field.value)
@@ -133,13 +133,13 @@ def _default(message: str, name: str) -> Value | None:
     return _DEFAULTS.get((message, name), known.default if known else None)
 
 
-def _only(group: list[Field]) -> Field:
+def _only(group: list[TextField]) -> TextField:
     if len(group) > 1:
         raise fail(Exit.MODEL, Code.BAD_MODEL, f"{group[1].name} is given twice", group[1].span)
     return group[0]
 
 
-def _nested(name: str, known: Known, group: list[Field]) -> Attributes:
+def _nested(name: str, known: Known, group: list[TextField]) -> Attributes:
     result: Attributes = {}
     if not known.repeated:
         _only(group)
@@ -154,19 +154,19 @@ def _nested(name: str, known: Known, group: list[Field]) -> Attributes:
     return result
 
 
-def _add_foreign(result: Attributes, path: str, group: list[Field]) -> None:
+def _add_foreign(result: Attributes, path: str, group: list[TextField]) -> None:
     """Add the values of a field that the schema lacks, and all fields below it.
 
     One scalar is its value, several are a list; one message is a path, several are numbered. Paths are composed once,
     from the top, so that deep messages take no longer than flat ones.
     """
-    scalars = [foreign(field.value) for field in group if isinstance(field.value, Scalar)]
+    scalars = [foreign(field.value) for field in group if isinstance(field.value, TextScalar)]
     if len(scalars) == len(group):
         result[path] = Attribute(scalars[0] if len(group) == 1 else tuple(scalars), group[0].span)
         return
     for at, field in enumerate(group):
         place = f"{path}[{at}]" if len(group) > 1 else path
-        if isinstance(field.value, Scalar):
+        if isinstance(field.value, TextScalar):
             result[place] = Attribute(foreign(field.value), field.span)
         elif not field.value.fields:
             result[place] = Attribute(_EMPTY, field.span)

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.formats.caffe.model.fields import fields_of
 from resnetgen.formats.caffe.model.schema import known_fields, message, number
-from resnetgen.formats.caffe.model.text import Field as TextField
+from resnetgen.formats.caffe.model.text import TextField as TextField
 from resnetgen.formats.caffe.model.upgrade import name_of_today, upgraded
 from resnetgen.wire.access import Ranges
 from resnetgen.wire.dtypes import MAX_RANK, show_shape

@@ -8,60 +8,62 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from resnetgen.errors import Code, Exit, Failure, Span, fail
 from resnetgen.formats.caffe.model.schema import Known
-from resnetgen.formats.caffe.model.text import Field, Kind, Message, Scalar
+from resnetgen.formats.caffe.model.text import Kind, Message, TextField, TextScalar
 from resnetgen.formats.values import Value, Word, canonical, show
 
 
-def fields_of(message: Any, span: Span) -> tuple[Field, ...]:
+def fields_of(message: Any, span: Span) -> tuple[TextField, ...]:
     """Return the fields that are set in a message, all with the same place, as parsing its text would give them.
 
     Fields that the schema lacks are left out.
     """
-    fields: list[Field] = []
+    fields: list[TextField] = []
     for field, value in message.ListFields():
         is_one = isinstance(value, int | float | str | bytes) or (field.message_type and not hasattr(value, "append"))
-        fields += [Field(field.name, _tree(field, one, span), span) for one in ([value] if is_one else value)]
+        fields += [TextField(field.name, _tree(field, one, span), span) for one in ([value] if is_one else value)]
     return tuple(fields)
 
 
-def _tree(field: Any, value: Any, span: Span) -> Scalar | Message:
+def _tree(field: Any, value: Any, span: Span) -> TextScalar | Message:
     match field.cpp_type:
         case FieldDescriptor.CPPTYPE_MESSAGE:
             return Message(fields_of(value, span))
         case FieldDescriptor.CPPTYPE_ENUM:
-            return Scalar(Kind.WORD, field.enum_type.values_by_number[value].name)
+            return TextScalar(Kind.WORD, field.enum_type.values_by_number[value].name)
         case FieldDescriptor.CPPTYPE_BOOL:
-            return Scalar(Kind.WORD, "true" if value else "false")
+            return TextScalar(Kind.WORD, "true" if value else "false")
         case FieldDescriptor.CPPTYPE_STRING:
-            return Scalar(Kind.STRING, value if isinstance(value, str) else value.decode("utf-8", "surrogateescape"))
+            return TextScalar(
+                Kind.STRING, value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+            )
         case _:
-            return Scalar(Kind.NUMBER, repr(value))
+            return TextScalar(Kind.NUMBER, repr(value))
 
 
-def typed(field: Field, known: Known) -> Value:
+def typed(field: TextField, known: Known) -> Value:
     """Return the value of a field that is not a message. Raises Failure (exit 4) for a value of another type."""
     match field.value:
-        case Scalar(Kind.STRING, text) if known.kind == "text":
+        case TextScalar(Kind.STRING, text) if known.kind == "text":
             return text
-        case Scalar(Kind.NUMBER, text) if known.kind == "whole":
+        case TextScalar(Kind.NUMBER, text) if known.kind == "whole":
             number = _whole(text)
             if number is not None and known.limits[0] <= number <= known.limits[1]:
                 return number
-        case Scalar(Kind.NUMBER | Kind.WORD, text) if known.kind == "real":
+        case TextScalar(Kind.NUMBER | Kind.WORD, text) if known.kind == "real":
             if (real := _real(text)) is not None:
                 return canonical(real)
-        case Scalar(Kind.NUMBER | Kind.WORD, text) if known.kind == "flag" and text in _FLAGS:
+        case TextScalar(Kind.NUMBER | Kind.WORD, text) if known.kind == "flag" and text in _FLAGS:
             return _FLAGS[text]
-        case Scalar(Kind.WORD, text) if known.kind == "enum":
+        case TextScalar(Kind.WORD, text) if known.kind == "enum":
             return Word(text)  # a fork of Caffe may have more words than the schema
-        case Scalar(Kind.NUMBER, text) if known.kind == "enum":
+        case TextScalar(Kind.NUMBER, text) if known.kind == "enum":
             number = _whole(text)
             if number is not None:
                 return Word(known.words.get(number, text))
     raise _wrong(field, known)
 
 
-def foreign(value: Scalar) -> Value:
+def foreign(value: TextScalar) -> Value:
     """Return the value of a field that the schema lacks: numbers as numbers, others as written."""
     if value.kind is Kind.STRING:
         return value.text
@@ -104,10 +106,10 @@ def _real(text: str) -> float | None:
 _TAKES = {"real": "a number", "flag": "true or false", "text": "a string", "enum": "a word", "message": "a message"}
 
 
-def _wrong(field: Field, known: Known) -> Failure:
+def _wrong(field: TextField, known: Known) -> Failure:
     low, high = known.limits
     takes = f"a whole number from {low} to {high}" if known.kind == "whole" else _TAKES[known.kind]
     given = "a message"
-    if isinstance(field.value, Scalar):
+    if isinstance(field.value, TextScalar):
         given = show(field.value.text if field.value.kind is Kind.STRING else Word(field.value.text))
     return fail(Exit.MODEL, Code.BAD_MODEL, f"{field.name} takes {takes}, not {given}", field.span)

@@ -50,7 +50,7 @@ class Layer(Struct, frozen=True):
         return f"{param_field(self.type)}.{name}"
 
 
-class Model(Struct, frozen=True, dict=True):
+class CaffeStructure(Struct, frozen=True, dict=True):
     """Layers in the order of computation."""
 
     source: str

@@ -10,30 +10,30 @@ from resnetgen.escape import escape
 from resnetgen.formats.caffe.model import text
 from resnetgen.formats.caffe.model.attributes import Attribute, Attributes, attributes, grouped, value_of
 from resnetgen.formats.caffe.model.fields import fields_of, typed
-from resnetgen.formats.caffe.model.net import INPUT, Layer, Model, Output
+from resnetgen.formats.caffe.model.net import INPUT, CaffeStructure, Layer, Output
 from resnetgen.formats.caffe.model.schema import known_fields
-from resnetgen.formats.caffe.model.text import Field, Message
+from resnetgen.formats.caffe.model.text import Message, TextField
 from resnetgen.formats.caffe.model.upgrade import upgraded
 from resnetgen.formats.values import Value, Word
 
 
-def load(path: Path) -> Model:
+def load(path: Path) -> CaffeStructure:
     """Load a prototxt. Raises Failure: exit 4 if it is invalid or Caffe cannot run it, 5 if it is missing, 6 if it is
     too large."""
     return parse(text.read(path))
 
 
-def parse(source: Source) -> Model:
+def parse(source: Source) -> CaffeStructure:
     """Return the net of a text. Raises Failure like load."""
     return of_fields(text.parse(source).fields, source)
 
 
-def of_fields(fields: tuple[Field, ...], source: Source) -> Model:
+def of_fields(fields: tuple[TextField, ...], source: Source) -> CaffeStructure:
     """Return the net of the fields of a NetParameter. Raises Failure like load."""
     return _Reader(source).model(fields)
 
 
-def of_message(net: Any, name: str) -> Model:
+def of_message(net: Any, name: str) -> CaffeStructure:
     """Return the net of a NetParameter, such as a caffemodel's; its layers have no places. Raises Failure like load."""
     source = Source(name, "")
     return of_fields(fields_of(net, Span(source, 0, 0)), source)
@@ -56,7 +56,7 @@ class _Reader:
         self.level = 0
         self.stages: set[str] = set()
 
-    def model(self, fields: tuple[Field, ...]) -> Model:
+    def model(self, fields: tuple[TextField, ...]) -> CaffeStructure:
         layers = _layers(fields)
         if not layers:
             hint = "a net's layers are written as layer { ... }; a solver's file has none"
@@ -71,7 +71,7 @@ class _Reader:
         name = rest.pop("name", None)
         title, span = (str(name.value), name.span) if name else ("", None)
         values, places = _split(rest)
-        return Model(self.source.name, title, tuple(self.layers), values, span, places)
+        return CaffeStructure(self.source.name, title, tuple(self.layers), values, span, places)
 
     def _state(self, attrs: Attributes) -> None:
         """Set the state for include and exclude rules. The phase is TEST, whatever the file sets."""
@@ -159,7 +159,7 @@ class _Reader:
         for at, top in enumerate(tops):
             self._input(top, shapes if len(shapes) < 2 else shapes[at : at + 1], attrs, span)
 
-    def _read(self, bottom: Field, layer: str) -> Output:
+    def _read(self, bottom: TextField, layer: str) -> Output:
         blob = str(typed(bottom, known_fields("LayerParameter")["bottom"]))
         if blob in self.writer:
             return self.writer[blob]
@@ -169,13 +169,13 @@ class _Reader:
         message = f"the layer {escape(layer)} reads {escape(blob)}, which nothing before it writes"
         raise _bad(message, bottom.span, hint)
 
-    def _runs(self, groups: dict[str, list[Field]]) -> bool:
+    def _runs(self, groups: dict[str, list[TextField]]) -> bool:
         """Return True if a layer runs, by Caffe's rule: any include rule is met, or there is none; and no exclude rule
         is met."""
         include, exclude = groups.get("include", ()), groups.get("exclude", ())
         return (not include or any(map(self._meets, include))) and not any(map(self._meets, exclude))
 
-    def _meets(self, rule: Field) -> bool:
+    def _meets(self, rule: TextField) -> bool:
         if not isinstance(rule.value, Message):
             raise _bad(f"{rule.name} takes a message", rule.span)
         known = known_fields("NetStateRule")
@@ -192,7 +192,7 @@ class _Reader:
 class _Param:
     """A `param` of a layer: its name if layers share it, and its learning rate."""
 
-    def __init__(self, param: Field) -> None:
+    def __init__(self, param: TextField) -> None:
         groups = grouped(param.value.fields) if isinstance(param.value, Message) else {}
         known = known_fields("ParamSpec")
         attrs = {name: value_of(groups[name], known[name]) for name in ("name", "lr_mult") if name in groups}
@@ -201,7 +201,7 @@ class _Param:
             text.check_name(self.name, groups["name"][0].span)
 
 
-def _layers(fields: tuple[Field, ...]) -> list[Field]:
+def _layers(fields: tuple[TextField, ...]) -> list[TextField]:
     """Return the layers, those of the layout of 2014 as they are written today."""
     layers = [field for field in fields if field.name == "layer"]
     old = [field for field in fields if field.name == "layers"]
@@ -236,7 +236,7 @@ def _size(value: Value) -> int:
     return 1 + len(value) // 100 if isinstance(value, str) else 1
 
 
-def _strings(groups: dict[str, list[Field]], name: str) -> tuple[str, ...]:
+def _strings(groups: dict[str, list[TextField]], name: str) -> tuple[str, ...]:
     if name not in groups:
         return ()
     value = value_of(groups[name], known_fields("LayerParameter")[name])
@@ -246,7 +246,7 @@ def _strings(groups: dict[str, list[Field]], name: str) -> tuple[str, ...]:
     return strings
 
 
-def _places(groups: dict[str, list[Field]]) -> dict[str, Span]:
+def _places(groups: dict[str, list[TextField]]) -> dict[str, Span]:
     """Return the places of a layer's type, tops, bottoms and parameters, by their paths."""
     places: dict[str, Span] = {name: groups[name][0].span for name in ("type", "top") if name in groups}
     for name, path in (("bottom", "bottom[{}]"), ("param", "param[{}].name")):

@@ -34,7 +34,7 @@ class Kind(Enum):
     WORD = auto()
 
 
-class Scalar(Struct, frozen=True):
+class TextScalar(Struct, frozen=True):
     """A string without quotes and escapes, a number as written, or a word: an enum's value, true, inf."""
 
     kind: Kind
@@ -42,17 +42,17 @@ class Scalar(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True):
-    fields: tuple[Field, ...]
+    fields: tuple[TextField, ...]
 
 
-class Field(Struct, frozen=True):
+class TextField(Struct, frozen=True):
     """One value of a field. A list, `dim: [1, 3]`, becomes a field for each value, like `dim: 1 dim: 3`.
 
     The span is that of the name.
     """
 
     name: str
-    value: Scalar | Message
+    value: TextScalar | Message
     span: Span
 
 
@@ -192,23 +192,23 @@ class _Reductions:
         name, value = children
         return _Raw(str(name), name.start_pos, name.end_pos, value)
 
-    def scalar(self, tokens: list[Any]) -> Scalar:
+    def scalar(self, tokens: list[Any]) -> TextScalar:
         first = tokens[0]
         if first.type == "STRING":
-            return Scalar(Kind.STRING, b"".join(map(_unescaped, tokens)).decode("utf-8", "surrogateescape"))
+            return TextScalar(Kind.STRING, b"".join(map(_unescaped, tokens)).decode("utf-8", "surrogateescape"))
         if first.type == "NUMBER":
-            return Scalar(Kind.NUMBER, "".join(first.split()))
-        return Scalar(Kind.WORD, str(first))
+            return TextScalar(Kind.NUMBER, "".join(first.split()))
+        return TextScalar(Kind.WORD, str(first))
 
 
 def _message(fields: tuple[_Raw, ...], source: Source) -> Message:
     """Return the message of fields whose depth is at most MAX_DEPTH; this function is recursive."""
-    done: list[Field] = []
+    done: list[TextField] = []
     for raw in fields:
         span = Span(source, raw.start, raw.end)
         check_name(raw.name, span)
         for value in raw.value if isinstance(raw.value, list) else (raw.value,):
-            done.append(Field(raw.name, _message(value, source) if isinstance(value, tuple) else value, span))
+            done.append(TextField(raw.name, _message(value, source) if isinstance(value, tuple) else value, span))
     return Message(tuple(done))
 
 

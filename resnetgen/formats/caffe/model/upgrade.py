@@ -8,7 +8,7 @@ from resnetgen.errors import Code, Exit, did_you_mean, fail
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.model.fields import typed
 from resnetgen.formats.caffe.model.schema import known_fields
-from resnetgen.formats.caffe.model.text import Field, Kind, Message, Scalar
+from resnetgen.formats.caffe.model.text import Kind, Message, TextField, TextScalar
 
 _NAMES = (
     *("AbsVal", "Accuracy", "ArgMax", "BNLL", "Concat", "ContrastiveLoss", "Convolution", "Data", "Deconvolution"),
@@ -30,26 +30,26 @@ _PARAMETERS = {"param": "name", "blobs_lr": "lr_mult", "weight_decay": "decay_mu
 """List of a V1 layer, with one element for each blob -> field of today's `param`."""
 
 
-def upgraded(layer: Field) -> Field:
+def upgraded(layer: TextField) -> TextField:
     """Return a V1 layer as a `layer`. Raises Failure (exit 4) for a layer of 2013, and for an unknown type."""
     if not isinstance(layer.value, Message):
         raise fail(Exit.MODEL, Code.BAD_MODEL, "layers takes a message", layer.span)
-    fields: list[Field] = []
+    fields: list[TextField] = []
     for field in layer.value.fields:
         match field.name:
             case "layer":
                 hint = "Caffe's upgrade_net_proto_text and upgrade_net_proto_binary convert it"
                 raise fail(Exit.MODEL, Code.UNSUPPORTED, "a layer of Caffe's layout of 2013", field.span, hint)
             case "type":
-                fields.append(Field("type", Scalar(Kind.STRING, type_of(field)), field.span))
+                fields.append(TextField("type", TextScalar(Kind.STRING, type_of(field)), field.span))
             case "param" | "blobs_lr" | "weight_decay" | "blob_share_mode":
                 pass
             case _:
                 fields.append(field)
-    return Field("layer", Message((*fields, *_params(layer.value.fields))), layer.span)
+    return TextField("layer", Message((*fields, *_params(layer.value.fields))), layer.span)
 
 
-def type_of(field: Field) -> str:
+def type_of(field: TextField) -> str:
     """Return the type of a V1 layer as it is called today. Raises Failure (exit 4) for an unknown one."""
     known = known_fields("V1LayerParameter")["type"]
     name, words = str(getattr(typed(field, known), "text", "")), known.words
@@ -59,11 +59,11 @@ def type_of(field: Field) -> str:
     raise fail(Exit.MODEL, Code.UNSUPPORTED, message, field.span, did_you_mean(name.upper(), words.values()))
 
 
-def _params(fields: tuple[Field, ...]) -> list[Field]:
+def _params(fields: tuple[TextField, ...]) -> list[TextField]:
     """Return the `param` of each blob."""
     lists = [
-        [Field(today, field.value, field.span) for field in fields if field.name == old]
+        [TextField(today, field.value, field.span) for field in fields if field.name == old]
         for old, today in _PARAMETERS.items()
     ]
     rows = [tuple(filter(None, row)) for row in zip_longest(*lists)]
-    return [Field("param", Message(row), row[0].span) for row in rows]
+    return [TextField("param", Message(row), row[0].span) for row in rows]

@@ -44,7 +44,7 @@ Attribute: TypeAlias = int | float | str | tuple[Any, ...] | Unread
 """Value of an attribute. Floats have the shortest decimal of their float32."""
 
 
-class Node(Struct, frozen=True):
+class OnnxNode(Struct, frozen=True):
     operator: str
     domain: str
     """Empty for ONNX's own operators."""
@@ -71,7 +71,7 @@ class Value(Struct, frozen=True):
     """Extents; a name, which may be empty, for one that varies. None if no shape is declared."""
 
 
-def read_nodes(protos: Iterable[NodeProto], opset: int, constant: ReadConstant) -> tuple[Node, ...]:
+def read_nodes(protos: Iterable[NodeProto], opset: int, constant: ReadConstant) -> tuple[OnnxNode, ...]:
     """Return the nodes of a graph. Raises UnicodeDecodeError for a tensor's name that is not UTF-8.
 
     `constant` returns the values of a tensor; None if the file does not have them.
@@ -79,7 +79,7 @@ def read_nodes(protos: Iterable[NodeProto], opset: int, constant: ReadConstant) 
     return tuple(_with_constants(_node(proto, opset), opset, constant) for proto in protos)
 
 
-def _with_constants(node: Node, opset: int, constant: ReadConstant) -> Node:
+def _with_constants(node: OnnxNode, opset: int, constant: ReadConstant) -> OnnxNode:
     """Return a node with the constants that say what it does as attributes, not as inputs."""
     positions = {} if node.domain else _INPUTS.get(node.operator, {})
     attributes, inputs, folded = dict(node.attributes), list(node.inputs), []
@@ -96,7 +96,7 @@ def _with_constants(node: Node, opset: int, constant: ReadConstant) -> Node:
     return replace(node, inputs=tuple(inputs), attributes=attributes, constants=tuple(folded))
 
 
-def _node(proto: NodeProto, opset: int) -> Node:
+def _node(proto: NodeProto, opset: int) -> OnnxNode:
     inputs, outputs = (tuple(map(_text, names)) for names in (proto.input, proto.output))
     domain = "" if proto.domain == "ai.onnx" else str(proto.domain)
     operator = str(proto.op_type)
@@ -105,7 +105,7 @@ def _node(proto: NodeProto, opset: int) -> Node:
     filled = {name: value for name, value in known.items() if not isinstance(value, type)}
     unknown = () if domain else tuple(name for name, value in own.items() if not _fits(value, known.get(name)))
     name = str(proto.name) or next(iter(outputs), "")
-    return Node(operator, domain, name, inputs, outputs, filled | own, unknown)
+    return OnnxNode(operator, domain, name, inputs, outputs, filled | own, unknown)
 
 
 def _fits(value: Attribute, known: Any) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.formats.onnx.model.nodes import Node, Value, read_nodes, read_value
+from resnetgen.formats.onnx.model.nodes import OnnxNode, Value, read_nodes, read_value
 from resnetgen.formats.onnx.model.schema import ModelProto, NodeProto, TensorProto
 from resnetgen.formats.onnx.model.tensors import Tensor, TensorReader, is_graph, tensor_field
 from resnetgen.wire.access import Ranges
@@ -30,7 +30,7 @@ MAX_CONSTANTS = 1 << 24
 """Limit in elements of all constants that say what nodes do: shapes, padding, limits, kernels of blurs."""
 
 
-class Model:
+class OnnxModel:
     """An ONNX file. Only its structure is in memory."""
 
     def __init__(self, ranges: Ranges, proto: ModelProto, tensors: list[tuple[Field, str | None]]) -> None:
@@ -61,7 +61,7 @@ class Model:
         return str(self.proto.graph.name)
 
     @cached_property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[OnnxNode, ...]:
         """Nodes in the file's order, without Constant nodes. Raises Failure (exit 4) for a name that is not text."""
         protos = [one for one in self.proto.graph.node if not _is_constant(one)]
         try:
@@ -142,7 +142,7 @@ def _is_constant(node: NodeProto) -> bool:
     return node.op_type == "Constant" and node.domain in ("", "ai.onnx")
 
 
-def read_model(path: Path, most_nodes: int = MAX_NODES, most_bytes: int = MAX_STRUCTURE) -> Model:
+def read_model(path: Path, most_nodes: int = MAX_NODES, most_bytes: int = MAX_STRUCTURE) -> OnnxModel:
     """Read the structure of an ONNX file, merged if it is in fragments.
 
     Raises Failure: exit 4 for a file that is truncated, damaged or not a model; exit 5 if it cannot be read; exit 6 for
@@ -171,7 +171,7 @@ def read_model(path: Path, most_nodes: int = MAX_NODES, most_bytes: int = MAX_ST
             raise ranges.refuse(f"it is no ONNX model, or only a part of one: {error}") from None
     if len(proto.graph.node) > most_nodes:
         raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: it has more than {most_nodes:,} nodes")
-    return Model(ranges, proto, tensors)
+    return OnnxModel(ranges, proto, tensors)
 
 
 def _limit(path: Path, most_nodes: int, most_bytes: int) -> Callable[[Field], None]:
