@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import wraps
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
 
 Choice = TypeVar("Choice", bound=StrEnum)
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def require_list(value: Any, argument: str) -> list[str]:
@@ -72,6 +75,22 @@ def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], function: str
         if name not in known:
             message = f"{function} has no argument {name!r}"
             raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=did_you_mean(name, known))
+
+
+def named_arguments(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Return a function with the same signature, which raises UsageError for a keyword argument that is not in it.
+
+    Python's own TypeError suggests no name before 3.13.
+    """
+
+    @wraps(function)
+    def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        from inspect import signature
+
+        refuse_unknown(kwargs, list(signature(function).parameters), function.__name__)
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def choose(kind: type[Choice], value: str, option: str) -> Choice:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from resnetgen import __version__
-from resnetgen.arguments import refuse_unknown, require_instance, require_params, require_path, require_text
+from resnetgen.arguments import named_arguments, require_instance, require_params, require_path, require_text
 from resnetgen.errors import Code, Exit, Failure, Problem, fail, failure_with
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
@@ -33,9 +33,6 @@ from resnetgen.weights.traced import TracedWeights
 if TYPE_CHECKING:  # takes long to import, and is needed only for a model in memory
     from onnx import ModelProto
 
-_IN_ONNX = ("fold", "batch", "opset", "runtime", "embed_preprocess", "input_name", "output_name")
-_IN_CAFFE = ("batch", "dialect")
-
 
 class Network(Struct, frozen=True):
     spec: Spec
@@ -51,14 +48,34 @@ class Network(Struct, frozen=True):
         """Return the table of the stages, with sizes, parameters, MACs and activations."""
         return summarise(self.spec, self.graph)
 
-    def to_onnx(self, weights: TracedWeights, **options: Any) -> ModelProto:
+    @named_arguments
+    def to_onnx(
+        self,
+        weights: TracedWeights,
+        *,
+        fold: bool = True,
+        batch: int | None = None,
+        opset: int | None = None,
+        runtime: str | None = None,
+        embed_preprocess: bool = False,
+        input_name: str = "input",
+        output_name: str = "output",
+    ) -> ModelProto:
         """Return the ONNX model in memory: the bytes that a build with these options writes.
 
-        Options: fold, batch, opset, runtime, embed_preprocess, input_name, output_name, as in `save`. The model is read
-        back and compared with the graph before it is returned. Raises UsageError, SpecError, ModelError, and LimitError
-        for a model of 2 GB or more, which one message cannot hold.
+        The options are those of `resnetgen.save`. The model is read back and compared with the graph before it is
+        returned. Raises UsageError, SpecError, ModelError, and LimitError for a model of 2 GB or more, which one
+        message cannot hold.
         """
-        refuse_unknown(options, _IN_ONNX, "to_onnx")
+        options = {
+            "fold": fold,
+            "batch": batch,
+            "opset": opset,
+            "runtime": runtime,
+            "embed_preprocess": embed_preprocess,
+            "input_name": input_name,
+            "output_name": output_name,
+        }
         files = self._write("onnx", weights, options)
         if len(files) > 1:
             message = "an ONNX model of 2 GB or more is two files, and not one message"
@@ -67,27 +84,29 @@ class Network(Struct, frozen=True):
 
         return onnx.load_from_string(next(iter(files.values())))
 
-    def to_caffe(self, weights: TracedWeights, **options: Any) -> tuple[str, Any]:
+    @named_arguments
+    def to_caffe(
+        self, weights: TracedWeights, *, batch: int | None = None, dialect: str | None = None
+    ) -> tuple[str, Any]:
         """Return the prototxt as text and the caffemodel as a NetParameter message.
 
-        Options: batch, dialect, as in `save`. Raises UsageError, SpecError, ModelError, and LimitError for weights of
-        2 GB or more.
+        The options are those of `resnetgen.save`. Raises UsageError, SpecError, ModelError, and LimitError for
+        weights of 2 GB or more.
         """
         from resnetgen.formats.caffe.model.schema import message
 
-        refuse_unknown(options, _IN_CAFFE, "to_caffe")
-        files = self._write("caffe", weights, options)
+        files = self._write("caffe", weights, {"batch": batch, "dialect": dialect})
         model = message("NetParameter").FromString(files[f"{self.spec.stem}.caffemodel"])
         return files[f"{self.spec.stem}.prototxt"].decode(), model
 
-    def to_prototxt(self, **options: Any) -> str:
-        """Return the prototxt as text. Options: batch, dialect, as in `save`. Raises UsageError and SpecError."""
+    @named_arguments
+    def to_prototxt(self, *, batch: int | None = None, dialect: str | None = None) -> str:
+        """Return the prototxt as text. The options are those of `resnetgen.save`. Raises UsageError and SpecError."""
         from resnetgen.formats.caffe import write
 
-        refuse_unknown(options, _IN_CAFFE, "to_prototxt")
-        chosen = FormatOptions(**format_values(options))
-        dialect = chosen.dialect or Dialect.BVLC
-        return write.plan(self.graph, self.names, chosen.batch, with_weights=False, dialect=dialect).text
+        chosen = FormatOptions(**format_values({"batch": batch, "dialect": dialect}))
+        reader = chosen.dialect or Dialect.BVLC
+        return write.plan(self.graph, self.names, chosen.batch, with_weights=False, dialect=reader).text
 
     def request(self, weights: TracedWeights, options: FormatOptions, stem: str) -> Request:
         """Return the request to write this network in a format; `stem` is the base name of the files.

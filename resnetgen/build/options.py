@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,10 +126,11 @@ _FORMAT = (
     "input_name",
     "output_name",
 )
-SAVE_ARGUMENTS = (*_FORMAT, *_PRECISION, "verify", "provider")
+SAVE_OPTIONS = (*_FORMAT[1:], *_PRECISION, "verify", "provider")
 """Options of writing a network that is compiled, with its weights."""
 BUILD_ARGUMENTS = (
-    *SAVE_ARGUMENTS,
+    "weights",
+    *SAVE_OPTIONS,
     "init",
     "seed",
     "checkpoint",
@@ -141,13 +142,13 @@ BUILD_ARGUMENTS = (
 )
 
 
-def make_options(targets: Any, output_dir: Any, known: Sequence[str] = BUILD_ARGUMENTS, **given: Any) -> Options:
+def make_options(targets: Any, output_dir: Any, **given: Any) -> Options:
     """Return options from plain values, as a user writes them: `precision="fp16"`, `dialect="opencv"`.
 
     None stands for the default. Raises UsageError for a value of the wrong type, out of range or unknown, and for
     options that exclude each other.
     """
-    refuse_unknown(given, known, "save")
+    refuse_unknown(given, BUILD_ARGUMENTS, "make_options")
     values = {name: value for name, value in given.items() if value is not None}
     return Options(
         **format_values({name: values[name] for name in _FORMAT if name in values}),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
 
-from resnetgen.arguments import require_instance, require_list
+from resnetgen.arguments import named_arguments, require_instance, require_list
 from resnetgen.build.job import Job
-from resnetgen.build.options import SAVE_ARGUMENTS, Built, Options, make_options
+from resnetgen.build.options import SAVE_OPTIONS, Built, Options, make_options
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.network import Network, compile_all
 from resnetgen.pretrained.weights import Weights
@@ -42,22 +41,55 @@ def weights_of(network: Network, options: Options) -> Weights:
     return Weights.load(source.path, network, source.reinit, source.allow_nonfinite, seed, init)
 
 
+@named_arguments
 def save(
     network: Network,
     folder: str | PathLike[str],
     targets: Sequence[str] = ("onnx",),
     weights: TracedWeights | None = None,
-    **options: Any,
+    *,
+    fold: bool = True,
+    batch: int | None = None,
+    opset: int | None = None,
+    runtime: str | None = None,
+    external_data: bool = False,
+    embed_preprocess: bool = False,
+    input_name: str = "input",
+    output_name: str = "output",
+    dialect: str | None = None,
+    precision: str = "fp32",
+    calibrate: str | PathLike[str] | None = None,
+    calibration_images: int | None = None,
+    min_top1: float | None = None,
+    min_cosine: float | None = None,
+    fp16_io: bool = False,
+    verify: bool = False,
+    provider: str | None = None,
 ) -> Built:
-    """Write a network into a folder: <stem>.onnx, <stem>.prototxt, ... and manifest.json.
+    """Write a network into a folder: <stem>.onnx, <stem>.prototxt, ... and manifest.json, complete or not at all.
 
-    `targets`: onnx, caffe, ir, or the names of registered formats. `weights`: None for drawn ones of seed 0. Options:
-    weights=... of `build` on the command line, with _ for -: fold, batch, opset, runtime, external_data,
-    embed_preprocess, input_name, output_name, dialect, precision, calibrate, calibration_images, min_top1, min_cosine,
-    fp16_io, verify, provider. Files appear complete or not at all. Raises UsageError, SpecError, ModelError, FileError,
-    LimitError, VerificationError.
+    `targets`: onnx, caffe, ir, or the names of registered formats. `weights`: None for random ones of seed 0. Raises
+    UsageError, SpecError, ModelError, FileError, LimitError, VerificationError. The other options are those of
+    `resnetgen build`:
+
+    `batch`: fixed batch size; None for a dynamic one in ONNX, and 1 in Caffe.
+    `dialect`: reader of the Caffe files: bvlc (None), bvlc-1.0, opencv. All others are for the ONNX model.
+    `fold`: False keeps the batch norms.
+    `opset`: None for 17, or for the newest that `runtime` loads, if older.
+    `runtime`: server that must load the model, such as triton-24.08.
+    `external_data`: True writes the weights into a file beside the model.
+    `embed_preprocess`: True for a model that takes 8-bit images.
+    `input_name`, `output_name`: names of its input and its output.
+    `precision`: fp32, fp16, int8.
+    `calibrate`: images on which a precision below fp32 is calibrated and compared: a folder, an .npy file, or "random".
+    `calibration_images`: number of these images.
+    `min_top1`, `min_cosine`: least agreement with fp32; None for the default of the precision.
+    `fp16_io`: True for an input and an output in fp16.
+    `verify`: True runs the model before it is published.
+    `provider`: where it is run: cpu (None), cuda, auto.
     """
-    chosen = make_options(targets, folder, SAVE_ARGUMENTS, **options)
+    given = locals()  # the arguments: no other name is bound yet
+    chosen = make_options(targets, folder, **{name: given[name] for name in SAVE_OPTIONS})
     require_instance(network, Network, "network")
     used = Weights.random(network) if weights is None else weights
     (built,) = _run([Job(network, used, chosen, Quiet(), folder=chosen.output_dir)])

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
-from resnetgen.arguments import choose, require_flag, require_params, require_path, require_text
+from resnetgen.arguments import choose, named_arguments, require_flag, require_params, require_path, require_text
 from resnetgen.comparison import Difference, Net, prototxt
 from resnetgen.comparison import compare as compare_nets
 from resnetgen.comparison.lines import unified_diff
@@ -32,6 +32,7 @@ class CaffeOptions(Struct, frozen=True):
     dialect: Dialect = Dialect.BVLC
 
 
+@named_arguments
 def diff(
     a: Operand,
     b: Operand,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from resnetgen import ranges
-from resnetgen.arguments import choose, require_instance, require_int, require_list, require_path
+from resnetgen.arguments import choose, named_arguments, require_instance, require_int, require_list, require_path
 from resnetgen.escape import escape
 from resnetgen.network import Network
 from resnetgen.weights.initialise import Init, Initialised
@@ -22,6 +22,7 @@ class Weights(TracedWeights):
     """Weights of one network. They are drawn or read when asked for, so that they are never all in memory."""
 
     @classmethod
+    @named_arguments
     def random(cls, network: Network, seed: int = 0, init: str = "he") -> Self:
         """Return drawn weights; the same ones for the same seed.
 
@@ -34,6 +35,7 @@ class Weights(TracedWeights):
         return cls(network.graph, Initialised(network.graph, seed, chosen), _drawn(seed, chosen))
 
     @classmethod
+    @named_arguments
     def load(
         cls,
         path: str | PathLike[str],

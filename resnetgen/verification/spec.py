@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from resnetgen.arguments import require_instance, require_list, require_path
+from resnetgen.arguments import named_arguments, require_instance, require_list, require_path
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.network import Network, compile_spec
@@ -44,6 +44,7 @@ class Verified(Struct, frozen=True):
     """Weights that the files should have; None for those of their metadata."""
 
 
+@named_arguments
 def verify(
     model: str | PathLike[str],
     network: Network | None = None,

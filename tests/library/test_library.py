@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import onnx
 import pytest
 
 import resnetgen as rg
-from resnetgen.build.options import make_options
+from resnetgen.build.options import BUILD_ARGUMENTS, SAVE_OPTIONS, make_options
 from resnetgen.comparison import Difference
+from resnetgen.formats.options import FormatOptions
 from support.helpers import TINY, Run
+
+NOT_SAVED = {
+    "weights",
+    "init",
+    "seed",
+    "checkpoint",
+    "reinit",
+    "allow_nonfinite",
+    "params",
+    "input_size",
+    "max_nodes",
+}
+"""Options of a build that choose the network or its weights: `save` takes both as objects."""
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +149,15 @@ WRONG: dict[str, tuple[Callable[[rg.Network, Path], object], str]] = {
         lambda net, out: net.to_onnx(rg.Weights.random(net), dialect="bvlc"),
         "to_onnx has no argument 'dialect'",
     ),
+    "a backend by the name of the command line": (
+        lambda net, out: rg.verify("m.onnx", on=["opencv"]),
+        "verify has no argument 'on'",
+    ),
+    "an unknown option of a comparison": (lambda net, out: rg.diff(net, net, ignore_name=True), "mean ignore_names?"),
+    "an unknown option of a checkpoint": (
+        lambda net, out: rg.Weights.load("w.npz", net, allow_nonfinit=True),
+        "did you mean allow_nonfinite?",
+    ),
     "a text for a flag": (lambda net, out: rg.save(net, out, fold="no"), "fold: True or False is needed"),
     "a text for a number": (lambda net, out: rg.save(net, out, batch="2"), "batch: a whole number is needed"),
     "a number out of range": (lambda net, out: rg.save(net, out, batch=0), "--batch: 0 is outside"),
@@ -165,6 +191,31 @@ def test_wrong_arguments_are_typed_errors(case: str, net: rg.Network, tmp_path: 
         call(net, tmp_path)
     assert text in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def options_of(function: Callable[..., object]) -> dict[str, Any]:
+    """Return the names and defaults of the arguments that a function takes by name only."""
+    parameters = inspect.signature(function).parameters.values()
+    return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+
+
+def test_signatures_show_every_option() -> None:
+    """Editors and help() read the signature: an option in `**options` would be hidden from both."""
+    saved = options_of(rg.save)
+    assert set(saved) == set(SAVE_OPTIONS) == set(BUILD_ARGUMENTS) - NOT_SAVED
+    for function in (rg.Network.to_onnx, rg.Network.to_caffe, rg.Network.to_prototxt):
+        assert options_of(function).items() <= saved.items()
+    fields = {one.name: one.default for one in msgspec.structs.fields(FormatOptions) if one.name in saved}
+    assert fields.items() <= saved.items()
+    documented = inspect.getdoc(rg.save) or ""
+    assert [name for name in saved if f"`{name}`" not in documented] == []
+
+
+@pytest.mark.parametrize("function", [rg.load, rg.parse, rg.save, rg.diff, rg.verify, rg.Weights.random], ids=str)
+def test_help_begins_with_the_signature(function: Callable[..., object]) -> None:
+    text = pydoc.plain(pydoc.render_doc(function))
+    assert f"{function.__name__}(" in text
+    assert "Raises" in text
 
 
 CONFLICTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
