@@ -1,16 +1,21 @@
-"""The floors of docs/architecture.md: imports go strictly downward, and heavy libraries stay in their rooms."""
+"""The floors of docs/architecture.md: imports go strictly downward, and heavy libraries stay in their rooms.
+
+Files and functions are short, too.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
+TESTS = Path(__file__).parent
 
 FLOORS = (
     {"escape", "paths", "progress"},
@@ -48,6 +53,15 @@ HEAVY = {
     "uvicorn": {"serve/run", "serve/connections"},
     "starlette": {"serve/app"},
 }
+
+LINES_OF_A_FILE = 400
+LINES_OF_A_FUNCTION = 60
+FLAT_MATCHES = {
+    ("formats/caffe/lower", "_layers"),
+    ("formats/onnx/lower", "_onnx_nodes"),
+    ("weights/checkpoint/pickle_vm", "run"),
+}
+"""Functions that may be longer: each is one match with a case of a few lines for each op or opcode."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -160,6 +174,37 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in ("print", "exit", "sys.exit", "quit"), f"{room(path)}:{node.lineno} calls {called}"
+
+
+def long_functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Name the functions of a module that are too long, with their lines."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > LINES_OF_A_FUNCTION:
+                yield node.name, lines
+
+
+def is_long(path: Path) -> bool:
+    return len(path.read_text(encoding="utf-8").splitlines()) > LINES_OF_A_FILE
+
+
+def test_files_are_short() -> None:
+    assert [str(path) for folder in (PACKAGE, TESTS) for path in sorted(folder.rglob("*.py")) if is_long(path)] == []
+
+
+def test_functions_are_short() -> None:
+    """No entry of FLAT_MATCHES may be left over, either."""
+    assert {(room(path), name) for path in MODULES for name, _ in long_functions(path)} == FLAT_MATCHES
+
+
+def test_long_files_and_functions_are_noticed(tmp_path: Path) -> None:
+    """Negative control of the two tests above: one line more is one too many."""
+    path, longer = tmp_path / "short.py", tmp_path / "long.py"
+    path.write_text("def f():\n" + "    pass\n" * 59 + "\n" * 340)
+    longer.write_text("async def f():\n" + "    pass\n" * 60 + "\n" * 340)
+    assert (is_long(path), is_long(longer)) == (False, True)
+    assert [*long_functions(path), *long_functions(longer)] == [("f", 61)]
 
 
 def test_help_imports_nothing_heavy() -> None:

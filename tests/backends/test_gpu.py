@@ -1,4 +1,4 @@
-"""The CUDA path on a machine that has a GPU. Elsewhere tests/cli/test_cli.py and test_verify.py hold its refusal."""
+"""The CUDA path on a machine that has a GPU. tests/cli/test_cli.py and test_verify.py test its refusal elsewhere."""
 
 from __future__ import annotations
 

@@ -19,17 +19,20 @@ from tests import Baseline, import_libraries, measure, try_tests
 # The test files of each room; of their tests, those run that reach a mutant's statement.
 _EXPANDED = "errors row_refusals rows spec_language spec_edges strides sizes ops names limits graph_text"
 _ENGINES = "engines engines_networks engines_mistakes"
-_CHECKPOINTS = "checkpoint checkpoint_claims checkpoint_hostile checkpoint_pickles checkpoint_messages"
+_CHECKPOINTS = (
+    "checkpoint checkpoint_models checkpoint_claims checkpoint_hostile checkpoint_pickles checkpoint_messages"
+)
 _DEPLOYED = "deploy deploy_config deploy_manifest deploy_onnxruntime deploy_texts deploy_kserve deploy_ranges"
+_VERIFIED = "verify verify_inputs verify_corruptions verify_opencv"
 ROOMS = {
-    "spec": f"yaml {_EXPANDED} grammar schemas preprocess preprocess_json cli inputs",
+    "spec": f"yaml {_EXPANDED} grammar schemas preprocess preprocess_json cli cli_process inputs",
     "expand": f"{_EXPANDED} libraries",
     "ir": f"{_EXPANDED} structure passes values pooling_rules translation validate {_ENGINES} diff determinism",
-    "weights": f"{_CHECKPOINTS} weights file_kinds names external pretrained torchvision cli",
-    "precision": "precision quantise precision_deploy half ranges",
-    "verify": "verify comparison verify_corruptions verify_opencv embed_build cli foreign ranges pretrained",
+    "weights": f"{_CHECKPOINTS} weights file_kinds names external pretrained fit torchvision cli",
+    "precision": "precision calibration quantise precision_deploy half ranges",
+    "verification": f"{_VERIFIED} comparison embed_build cli cli_process foreign ranges pretrained",
     "deploy": f"{_DEPLOYED} precision_deploy labels profiles",
-    "diff": "diff diff_text diff_nets diff_fields diff_structure diff_work cli foreign",
+    "comparison": "diff diff_text diff_nets diff_fields diff_structure diff_work cli cli_process foreign",
 }
 
 
@@ -137,10 +140,10 @@ def _files(names: Iterable[str]) -> list[str]:
 
 @contextmanager
 def _replaced(path: Path, text: str) -> Iterator[None]:
-    """Put another text into a file for a while, and its network form, which Python knows by size and second, away."""
+    """Put another text into a file for a while, and its compiled form, which Python knows by size and second, away."""
     whole, times = path.read_bytes(), path.stat()
-    network = {cached: cached.read_bytes() for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")}
-    for cached in network:
+    compiled = {cached: cached.read_bytes() for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")}
+    for cached in compiled:
         cached.unlink()
     try:
         path.write_text(text, encoding="utf-8")
@@ -148,7 +151,7 @@ def _replaced(path: Path, text: str) -> Iterator[None]:
     finally:
         path.write_bytes(whole)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-        for cached, code in network.items():
+        for cached, code in compiled.items():
             cached.write_bytes(code)
 
 

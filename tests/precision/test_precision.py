@@ -1,4 +1,4 @@
-"""--precision: what is written in fp16 and int8, how it agrees with fp32, and what is refused."""
+"""--precision: what is written in fp16 and int8, and how it agrees with fp32."""
 
 from __future__ import annotations
 
@@ -10,56 +10,19 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
-from PIL import Image
 
 from resnetgen import verification as verify_room
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import Exit
 from resnetgen.precision import calibration, quantise
 from resnetgen.precision.agreement import measure
-from resnetgen.precision.calibration import Images
 from resnetgen.precision.options import TOLERANCES, Precision, PrecisionOptions, Tolerance
-from resnetgen.precision.plan import Fp32Plan, plan_precision
-from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.verification.inputs import InputFormat
-from support.helpers import Result, Run
-
-TINY = """\
-use: std
-input: 3x16x16
-params: {classes: 4}
-preprocess: {color: rgb, divide: 255, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], resize: 18, crop: 16x16}
-stages:
-  conv1:   8x8 | 3x3, 4 | maxpool 2x2, /2
-  conv2_x: 4x4 | [3x3, 8; 3x3, 8] x2 /2
-  head:    1x1   | gap | fc $classes | softmax
-"""
-BUILD = ("build", "tiny.yaml", "--init", "random-stats")
-INT8 = (*BUILD, "--precision", "int8", "--calibrate", "random")
-FP16 = (*BUILD, "--precision", "fp16")
-FOLDER = Path("generated/tiny")
-SEEN = Preprocess(Color.RGB, 255, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 18, (16, 16), Interpolation.BILINEAR)
-WANTED = InputFormat((3, 16, 16), np.dtype(np.float32))
+from support.helpers import Run
+from support.precision_builds import BUILD, FOLDER, FP16, INT8, TINY, WANTED, passed, pictures, written
 
 
 @pytest.fixture(autouse=True)
 def _spec(run: Run) -> None:
     Path("tiny.yaml").write_text(TINY)
-
-
-def pictures(folder: str, count: int) -> None:
-    """Each is of one colour, so that one can tell which were taken."""
-    Path(folder).mkdir()
-    for number in range(count):
-        Image.new("RGB", (20, 18), (number, 255 - number, 7)).save(f"{folder}/{number:03}.png")
-
-
-def passed(result: Result) -> str:
-    assert result.code == 0, result.err
-    return result.out
-
-
-def written() -> list[str]:
-    return sorted(path.as_posix() for path in Path().rglob("*") if path.is_file() and path.name != "tiny.yaml")
 
 
 def session(path: Path) -> Any:
@@ -291,95 +254,6 @@ def test_a_quantiser_that_did_something_else(change: str, run: Run) -> None:
     edit, said = CHANGES[change]
     edit(made)
     assert any(said in line for line in quantise.differences(made, whole))
-
-
-# Images
-
-
-def test_evenly_from_a_folder(run: Run) -> None:
-    """Not the first ones, which are often of one class."""
-    pictures("images", 10)
-    found = calibration.load(Path("images"), 3, WANTED, SEEN)
-    assert found.origin == "3 of the 10 images of images/"
-    assert found.data[:, 0, 0, 0].tolist() == [0, 3, 6]
-    (first, *_) = found.batches(1)
-    assert first[0, :, 5, 5] == pytest.approx((np.array([0, 255, 7]) / 255 - 0.5) / 0.25)
-
-
-def test_the_last_batch_is_filled() -> None:
-    data = np.arange(5, dtype=np.float32).reshape(5, 1)
-    assert [batch.ravel().tolist() for batch in Images(data, "").batches(2)] == [[0, 1], [2, 3], [4, 4]]
-
-
-def test_every_broken_image_is_named(run: Run) -> None:
-    pictures("images", 3)
-    for name in ("a.jpg", "b.png"):
-        Path(f"images/{name}").write_bytes(b"no image")
-    result = run(*BUILD, "--precision", "int8", "--calibrate", "images")
-    assert result.code == Exit.IO
-    assert [name in result.err for name in ("images/a.jpg: it is no image", "images/b.png: it is no image")] == [
-        True
-    ] * 2
-    assert not Path("generated").exists()
-
-
-REFUSED: dict[str, tuple[tuple[str, ...], int, str]] = {
-    "no images": (("--precision", "int8"), 2, "add --calibrate FOLDER, or --calibrate random"),
-    "images of fp32": (("--calibrate", "random"), 2, "--calibrate is for a precision below fp32"),
-    "a gate of fp32": (("--min-top1", "0.5"), 2, "--min-top1 is for a precision below fp32"),
-    "fp16 around int8": (("--precision", "int8", "--calibrate", "random", "--fp16-io"), 2, "--fp16-io is for"),
-    "no such folder": (("--precision", "int8", "--calibrate", "none"), 5, "none does not exist"),
-    "a file": (("--precision", "int8", "--calibrate", "tiny.yaml"), 5, "tiny.yaml is no folder"),
-    "an empty folder": (("--precision", "int8", "--calibrate", "."), 5, "there are no images in ."),
-    "external data": (
-        ("--precision", "int8", "--calibrate", "random", "--external-data"),
-        2,
-        "an int8 model is one file, as ONNX Runtime's quantiser writes it\n  hint: leave out --external-data",
-    ),
-    "an old opset": (("--precision", "int8", "--calibrate", "random", "--opset", "12"), 2, "--opset 13 or above"),
-    "an old runtime": (
-        ("--precision", "int8", "--calibrate", "random", "--runtime", "ort-1.4"),
-        2,
-        "int8 needs opset 13, ort-1.4 loads 12 at most\n  hint: the oldest that can: --runtime ort-1.6 or triton-",
-    ),
-    "unfolded": (("--precision", "fp16", "--no-fold"), 2, "a precision below fp32 needs folded norms"),
-    "caffe alone": (("--precision", "fp16", "--target", "caffe"), 2, "add --target onnx"),
-    "other arrays": (("--precision", "fp16", "--calibrate", "x.npy"), 4, "x.npy: it has images of (1, 3, 8, 8)"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_refused(case: str, run: Run) -> None:
-    np.save("x.npy", np.zeros((1, 3, 8, 8), np.float32))
-    options, code, said = REFUSED[case]
-    result = run(*BUILD, *options)
-    assert (result.code, said in result.err) == (code, True), result.err
-    assert written() == ["x.npy"]
-
-
-def test_pictures_without_preprocessing(run: Run) -> None:
-    pictures("images", 1)
-    Path("tiny.yaml").write_text("".join(line for line in TINY.splitlines(True) if "preprocess" not in line))
-    result = run(*BUILD, "--precision", "int8", "--calibrate", "images")
-    assert result.code == Exit.USAGE
-    assert "--calibrate images: nothing says how this network is to see a picture" in result.err
-
-
-def test_too_large_for_the_quantiser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With external data, which a plan says: the limit is a protobuf's."""
-    from resnetgen.formats.onnx.write import OnnxOptions, plan
-    from support.helpers import compile_text, random_weights
-
-    graph = compile_text(TINY)
-    options = OnnxOptions()
-    whole = Fp32Plan(graph, random_weights(graph), plan(graph, options, limit=100), options)
-    with pytest.raises(Failure) as caught:
-        plan_precision(PrecisionOptions(Precision.INT8, TOLERANCES[Precision.INT8]), whole, None)
-    assert caught.value.exit is Exit.LIMIT
-    assert (
-        plan_precision(PrecisionOptions(Precision.FP16, TOLERANCES[Precision.FP16]), whole, None).images.origin
-        == "16 random images"
-    )
 
 
 @pytest.mark.parametrize(("build", "name"), [(INT8, "tiny-int8.onnx"), (FP16, "tiny-fp16.onnx")])

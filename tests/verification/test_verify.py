@@ -1,4 +1,4 @@
-"""verify: every kind of backend, what is compared, what is refused, and that nothing wrong passes.
+"""verify: every kind of backend, what is printed, what is refused, and that nothing wrong passes.
 
 tests/cli/test_cli.py has the command on ONNX Runtime alone; tests/verification/test_verify_opencv.py the Caffe files.
 """
@@ -9,83 +9,22 @@ import ctypes.util
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
-from PIL import Image
+from onnx import helper
 
 from resnetgen.backends import onnxruntime, opencv
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
-from resnetgen.cli import main
 from resnetgen.errors import Exit, Failure
-from resnetgen.verification import Report, Settings, npy
+from resnetgen.verification import Settings, npy
 from resnetgen.verification.comparison import Agreement, Distance, TensorPair, Tensors, pair_inner, pair_outputs
-from resnetgen.verification.spec import Verified, verify_files
 from resnetgen.weights.initialise import Init
-
-TINY = """\
-use: std
-input: 3x16x16
-params: {classes: 10}
-stages:
-  conv1:   16x16 | 3x3, 8
-  conv2_x: 8x8   | [3x3, 16; 3x3, 16] x2 /2
-  head:    1x1   | gap | fc $classes | softmax
-"""
-MODEL = "generated/tiny/tiny.onnx"
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: it holds tiny.yaml and what was built from it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    build(["tiny.yaml"], Options(init=Init.RANDOM_STATS))
-    return tmp_path
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    def call(*args: str) -> Result:
-        with pytest.raises(SystemExit) as exit:
-            main(["verify", *args])
-        out, err = capsys.readouterr()
-        assert "error[bug]" not in err
-        return Result(int(exit.value.code or 0), out, err)
-
-    return call
-
-
-def check(*on: str, word: str = "tiny.yaml", against: str | None = None, save: str = "", **settings: Any) -> Report:
-    return verify_files(Verified(word, on, against, save=Path(save) if save else None), Settings(**settings))
-
-
-def refused(*on: str, **given: Any) -> Failure:
-    with pytest.raises(Failure) as caught:
-        check(*on, **given)
-    return caught.value
-
-
-def change(path: str, name: str, edit: Callable[[np.ndarray], np.ndarray], to: str = "") -> None:
-    """Change one weight of a model, there or in a copy."""
-    model = onnx.load(path)
-    (tensor,) = (one for one in model.graph.initializer if one.name == name)
-    tensor.CopyFrom(numpy_helper.from_array(edit(numpy_helper.to_array(tensor).copy()), name))
-    Path(to or path).write_bytes(model.SerializeToString())
-
+from support.helpers import Result
+from support.verified import MODEL, change, check, refused
 
 # Backends
 
@@ -229,71 +168,6 @@ def test_a_model_that_says_other_params(folder: Path, params: str, held_against:
     report = check(word=str(path))
     assert report.passed
     assert report.backends[0].file.startswith(held_against)
-
-
-# What is compared
-
-
-def test_batches_and_images(folder: Path) -> None:
-    report = check(batches=(1, 4), inputs=6)
-    assert [(one.batch, one.images) for one in report.comparisons] == [(1, 6), (4, 6)]
-    assert [one.agreement and one.agreement.top1 for one in report.comparisons] == [6, 6]
-
-
-def test_a_fixed_batch(folder: Path) -> None:
-    build(["tiny.yaml"], Options(init=Init.RANDOM_STATS, batch=2, output_dir=folder / "two"))
-    two = str(folder / "two/tiny/tiny.onnx")
-    assert check(word=two).comparisons[0].images == 2
-    assert check("onnxruntime", two, batches=(4,)).passed
-    failure = refused("onnxruntime", two, batches=(3,))
-    assert (failure.exit, failure.problems[0].hint) == (Exit.USAGE, "--batch 2")
-    assert "is fixed to a batch of 2; 3 images are no multiple of it" in str(failure)
-
-
-def test_given_images(folder: Path) -> None:
-    random = np.random.default_rng(1)
-    np.save("one.npy", random.standard_normal((3, 16, 16), np.float32))
-    np.savez("four.npz", images=random.standard_normal((4, 3, 16, 16), np.float32))
-    report = check(data=(Path("one.npy"), Path("four.npz")))
-    assert report.passed
-    assert (report.inputs, report.comparisons[0].images) == ("one.npy, four.npz", 5)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: np.save("x.npy", np.zeros((1, 3, 8, 8), np.float32)),
-            "the network takes images of 3x16x16 of float32",
-        ),
-        (lambda: np.save("x.npy", np.zeros((1, 3, 16, 16))), "of float64; the network takes"),
-        (lambda: np.save("x.npy", np.zeros((0, 3, 16, 16), np.float32)), "it has images of (0, 3, 16, 16)"),
-        (lambda: np.save("x.npy", np.array([{}]), allow_pickle=True), "it is no .npy file"),
-        (lambda: Path("x.npy").write_bytes(b"PK\3\4 no zip"), "it is no .npy file"),
-        (lambda: Path("x.npy").write_bytes(b""), "it is no .npy file"),
-        (lambda: Path("x.npz").write_bytes(b"PK\3\4 no zip"), "x.npz"),
-        (lambda: np.savez("x.npz", a=np.zeros(1), b=np.zeros(1)), "it has 2 arrays, not one: a, b"),
-        (lambda: None, "no such file: x.npy"),
-        (lambda: Path("x.jpg").write_bytes(b""), "nothing says how this network is to see a picture"),
-    ],
-)
-def test_bad_images(folder: Path, make: Callable[[], object], message: str) -> None:
-    make()
-    (path,) = [*folder.glob("x.*")] or [Path("x.npy")]
-    failure = refused(data=(Path(path.name),))
-    assert message in str(failure)
-    assert failure.exit in (Exit.MODEL, Exit.IO, Exit.USAGE)
-
-
-def test_an_array_takes_no_more_memory_than_its_file(folder: Path) -> None:
-    """A header that claims a terabyte, and one whose file ends too early."""
-    np.save("x.npy", np.zeros(100, np.float32))
-    whole = Path("x.npy").read_bytes()
-    claims = whole.replace(b"(100,), }" + b" " * 9, b"(250000000000,), }")
-    assert len(claims) == len(whole)
-    for data in (claims, whole[:-1], whole[:70]):
-        Path("x.npy").write_bytes(data)
-        assert "only a part of one" in str(refused(data=(Path("x.npy"),)))
 
 
 def test_tolerances_of_single_tensors(folder: Path, command: Callable[..., Result]) -> None:
@@ -449,32 +323,3 @@ def test_tf32_is_off_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert (device.cuda_options, device.tf32) == ({"use_tf32": "0"}, False)
     device = Settings(provider_options={"use_tf32": "1", "device_id": "1"}).device("cuda")
     assert (device.cuda_options, device.tf32) == ({"use_tf32": "1", "device_id": "1"}, True)
-
-
-# Pictures
-
-PICTURES = "preprocess: {color: bgr, mean: [104, 117, 123], resize: 20, crop: 16}\n"
-
-
-def test_pictures_and_a_model_that_takes_bytes(folder: Path) -> None:
-    """The spec says how a picture is seen. What one model does itself, the others are given done, by numpy."""
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    Image.fromarray(pixels).save("a.png")
-    failure = refused(data=(Path("a.png"),))
-    assert "nothing says how this network is to see a picture" in str(failure)
-    (folder / "tiny.yaml").write_text(TINY + PICTURES)
-    build(["tiny.yaml"], Options(init=Init.RANDOM_STATS))
-    assert check(data=(Path("a.png"),)).passed
-    report = build(
-        ["tiny.yaml"],
-        Options(init=Init.RANDOM_STATS, embed_preprocess=True, output_dir=folder / "e", verify=Settings()),
-    )
-    assert report[0].report
-    embedded = "e/tiny/tiny.onnx"
-    assert check("onnxruntime", embedded, data=(Path("a.png"),)).passed
-    assert check(embedded, "onnxruntime", "reference", batches=(3,)).passed
-    (folder / "tiny.yaml").write_text(TINY + PICTURES.replace("bgr", "rgb"))
-    build(["tiny.yaml"], Options(init=Init.RANDOM_STATS))
-    first = check("onnxruntime", embedded, data=(Path("a.png"),)).first_difference
-    assert first
-    assert first.place == "tiny.yaml:5"
