@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from resnetgen import zoo
     from resnetgen.build.run import save
-    from resnetgen.comparison.spec import diff
+    from resnetgen.comparison.diff import diff
     from resnetgen.errors import (
         Failure,
         FileError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from resnetgen.formats.registry import register
     from resnetgen.network import Network, load, parse
     from resnetgen.pretrained.weights import Weights
-    from resnetgen.verification.spec import verify
+    from resnetgen.verification.verify import verify
 
 _PLACES = {
     "load": "network",
@@ -42,8 +42,8 @@ _PLACES = {
     "Network": "network",
     "Weights": "pretrained.weights",
     "save": "build.run",
-    "diff": "comparison.spec",
-    "verify": "verification.spec",
+    "diff": "comparison.diff",
+    "verify": "verification.verify",
     "register": "formats.registry",
     "Problem": "errors",
     "Failure": "errors",

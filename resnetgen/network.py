@@ -18,7 +18,7 @@ from resnetgen.errors import Code, Exit, Failure, Problem, fail, failure_with
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.options import FormatOptions, format_values
+from resnetgen.formats.format_options import FormatOptions, format_values
 from resnetgen.formats.registry import Request, find
 from resnetgen.ir.graph import Graph
 from resnetgen.progress import Quiet

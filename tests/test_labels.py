@@ -58,7 +58,7 @@ def test_labels_of_all_languages_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("server", ["triton", "onnxruntime"])
 def test_deploy_and_predict_and_serve_refuse_alike(run: Run, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
-    monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
+    monkeypatch.setattr("resnetgen.serve.server._require_libraries", lambda: None)
     Path("tiny.yaml").write_text(SPEC)
     Path("bad.txt").write_text("cat\n\x1b]0;title\x07\n")
     result = run("deploy", "tiny.yaml", "--server", server, "-o", "out", "--labels", "bad.txt")

@@ -12,9 +12,9 @@ from resnetgen import ranges
 from resnetgen.build.options import Options
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.onnx.precision import Precision
-from resnetgen.precision.options import PrecisionOptions, Tolerance
+from resnetgen.precision.precision_options import PrecisionOptions, Tolerance
 from resnetgen.verification import Settings
-from resnetgen.verification.inputs import random_images
+from resnetgen.verification.input_images import random_images
 from support.helpers import Run
 
 ABSURD = 99999999999999999999
@@ -84,7 +84,7 @@ def test_images_are_counted_before_they_are_drawn(option: str, run: Run, monkeyp
     def never(*_: object) -> None:
         raise AssertionError("memory is taken")
 
-    monkeypatch.setattr("resnetgen.verification.inputs.random_images", never)
+    monkeypatch.setattr("resnetgen.verification.input_images.random_images", never)
     result = run("verify", "tiny.yaml", option, "1000000000")
     assert (result.code, result.out) == (6, "")
     assert result.err.splitlines()[0] == (
@@ -137,6 +137,6 @@ def test_gates_that_nothing_could_pass(gate: tuple[float, float]) -> None:
 
 def test_random_images_are_what_they_were() -> None:
     """The control of `never` above: the function is there, and is the one that draws."""
-    from resnetgen.verification import inputs
+    from resnetgen.verification import input_images
 
-    assert inputs.random_images is random_images
+    assert input_images.random_images is random_images

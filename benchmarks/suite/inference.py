@@ -18,7 +18,7 @@ from benchmarks.measure import PEERS, Bench, apart, in_turn, lacking
 from benchmarks.suite.build import TORCH
 
 if TYPE_CHECKING:
-    from resnetgen.precision.options import Precision
+    from resnetgen.precision.precision_options import Precision
 
 NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 PEER = "torchvision's export"
@@ -27,7 +27,7 @@ INT8 = {1: 0.4, 2: 0.5}
 
 
 def figures(bench: Bench) -> Iterator[Result]:
-    from resnetgen.precision.options import Precision
+    from resnetgen.precision.precision_options import Precision
 
     skipped = lacking(PEER, bench.peer_python, *TORCH)
     if skipped:
@@ -51,7 +51,7 @@ def figures(bench: Bench) -> Iterator[Result]:
 def built(network: str, folder: Path, precision: Precision | None = None, external: bool = False) -> Path:
     from resnetgen.build.options import Options
     from resnetgen.build.run import build
-    from resnetgen.precision.options import TOLERANCES, PrecisionOptions
+    from resnetgen.precision.precision_options import TOLERANCES, PrecisionOptions
 
     chosen = PrecisionOptions(precision, TOLERANCES[precision]) if precision else None
     (done,) = build([f"torchvision/{network}"], Options(output_dir=folder, precision=chosen, external_data=external))

@@ -17,7 +17,7 @@ from resnetgen.staging.files import Output, Staging, staging
 from resnetgen.weights.traced import TracedWeights
 
 if TYPE_CHECKING:  # imported for type annotations only
-    from resnetgen.precision.files import LoweredFiles
+    from resnetgen.precision.lowered_files import LoweredFiles
     from resnetgen.verification import Report
 
 _WITHOUT_WEIGHTS = (".txt", ".prototxt", "preprocess.json")
@@ -55,7 +55,7 @@ class Job:
     def _files_of(self, name: str) -> Files:
         if name != "onnx" or not self.options.precision:
             return registry.find(name).files(self._request)
-        from resnetgen.precision.files import LoweredFiles
+        from resnetgen.precision.lowered_files import LoweredFiles
 
         self._lowered = LoweredFiles(self._request, self._model, self.options.precision, self._verify)
         return self._lowered

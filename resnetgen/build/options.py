@@ -22,14 +22,14 @@ from resnetgen.arguments import (
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.formats import registry
-from resnetgen.formats.options import FormatOptions, format_values
+from resnetgen.formats.format_options import FormatOptions, format_values
 from resnetgen.manifest import FileEntry
 from resnetgen.network import Network
 from resnetgen.weights.initialise import Init
 
 if TYPE_CHECKING:  # imported for type annotations only
     from resnetgen.precision.agreement import Measured
-    from resnetgen.precision.options import PrecisionOptions
+    from resnetgen.precision.precision_options import PrecisionOptions
     from resnetgen.pretrained.pretrained import CheckpointSource
     from resnetgen.verification import Report, Settings
 
@@ -208,7 +208,7 @@ def _verification(values: Mapping[str, Any]) -> Settings | None:
 def _precision(given: Mapping[str, Any]) -> PrecisionOptions | None:
     """Return the options of a lower precision; None for fp32. Raises UsageError for options of another precision."""
     if given.get("precision", "fp32") != "fp32":
-        from resnetgen.precision.options import precision_options
+        from resnetgen.precision.precision_options import precision_options
 
         return precision_options(**given)
     for name, value in given.items():

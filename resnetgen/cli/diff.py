@@ -32,8 +32,8 @@ def diff(a: str, b: str, ignore_names: bool, as_bytes: bool, as_json: bool, **va
 
     In a narrow terminal long lines are wrapped.
     """
-    from resnetgen.comparison.spec import caffe_options, diff_text
-    from resnetgen.comparison.spec import diff as compare
+    from resnetgen.comparison.diff import caffe_options, diff_text
+    from resnetgen.comparison.diff import diff as compare
 
     if as_bytes and (ignore_names or as_json):
         raise click.UsageError("--bytes goes with neither --ignore-names nor --json")

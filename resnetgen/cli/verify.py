@@ -135,7 +135,7 @@ def verify(model: str, as_json: bool, layers: bool, **values: Any) -> None:
     """
     from resnetgen.backends.onnxruntime import Provider
     from resnetgen.verification import Settings
-    from resnetgen.verification import spec as verification
+    from resnetgen.verification import verify as verification
 
     default, named = values["tolerances"]
     provider = Provider(values["provider"] or "cpu")

@@ -7,7 +7,7 @@ from pathlib import Path
 from resnetgen.comparison.net import Net, Record
 from resnetgen.errors import Source
 from resnetgen.formats.caffe.model import read
-from resnetgen.formats.caffe.model.net import CaffeStructure, Layer
+from resnetgen.formats.caffe.model.layers import CaffeStructure, Layer
 
 _RATIO = "dropout_param.dropout_ratio"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnetgen.deploy.config import CONFIG, FIRST_LINE
-from resnetgen.deploy.ranges import RANGES
+from resnetgen.deploy.schema_ranges import RANGES
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.formats.caffe.model.text import Message, TextField, TextScalar, parse, read
 from resnetgen.labels import LABELS

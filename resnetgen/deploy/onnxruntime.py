@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from resnetgen import manifest
 from resnetgen.build.options import Built, Options
-from resnetgen.deploy.labels import read_labels
+from resnetgen.deploy.labels_file import read_labels
 from resnetgen.deploy.model import MODEL, plan_model
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.labels import LABELS

@@ -14,9 +14,9 @@ from resnetgen.build.job import Job
 from resnetgen.build.options import Built, Options
 from resnetgen.deploy import existing
 from resnetgen.deploy.config import CONFIG, Config, InstanceKind, Serving, configure
-from resnetgen.deploy.labels import read_labels
+from resnetgen.deploy.labels_file import read_labels
 from resnetgen.deploy.model import MODEL, plan_model
-from resnetgen.deploy.ranges import require_in_range
+from resnetgen.deploy.schema_ranges import require_in_range
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.labels import LABELS

@@ -14,7 +14,7 @@ from msgspec import Struct
 from resnetgen.errors import Code, Exit, did_you_mean, fail
 
 if TYPE_CHECKING:  # imported for type annotations only: `--help` needs the names of the formats
-    from resnetgen.formats.options import FormatOptions
+    from resnetgen.formats.format_options import FormatOptions
     from resnetgen.ir.graph import Graph
     from resnetgen.preprocess import Preprocess
     from resnetgen.progress import Progress

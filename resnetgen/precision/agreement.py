@@ -11,7 +11,7 @@ from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.options import PrecisionOptions, Tolerance
+from resnetgen.precision.precision_options import PrecisionOptions, Tolerance
 from resnetgen.verification.comparison import Agreement, Distance, is_scores
 
 

@@ -17,7 +17,7 @@ from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
 from resnetgen.verification import npy
-from resnetgen.verification.inputs import InputFormat, make_inputs, random_images
+from resnetgen.verification.input_images import InputFormat, make_inputs, random_images
 from resnetgen.verification.settings import Settings
 
 RANDOM = 16

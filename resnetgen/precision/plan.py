@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower import FloatTypes
+from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.formats.onnx.validate import validate
 from resnetgen.formats.onnx.write import OnnxOptions, OnnxPlan
@@ -19,11 +19,11 @@ from resnetgen.formats.onnx.write import write as write_onnx
 from resnetgen.ir.graph import Graph
 from resnetgen.precision import calibration
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.options import PrecisionOptions, check_opset
+from resnetgen.precision.precision_options import PrecisionOptions, check_opset
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
 from resnetgen.staging.files import Create
-from resnetgen.verification.inputs import InputFormat
+from resnetgen.verification.input_images import InputFormat
 from resnetgen.weights.source import WeightSource
 
 

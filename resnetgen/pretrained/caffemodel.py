@@ -15,7 +15,7 @@ from resnetgen.errors import Failure, Source, Span
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.model.caffemodel import read_layers
-from resnetgen.formats.caffe.model.fields import fields_of
+from resnetgen.formats.caffe.model.field_values import fields_of
 from resnetgen.formats.caffe.model.read import of_fields
 from resnetgen.formats.caffe.model.text import Kind, Message, TextField, TextScalar
 from resnetgen.formats.caffe.write import net_message

@@ -16,7 +16,7 @@ from resnetgen.serve.asgi import App, RequestError
 from resnetgen.serve.bodies import LimitedBodies
 from resnetgen.serve.hosts import LoopbackHosts
 from resnetgen.serve.limits import MAX_INFERENCES, body_limit
-from resnetgen.serve.model import ServedModel
+from resnetgen.serve.served_model import ServedModel
 
 _JSON = "application/json"
 _NOT_FOUND = 404

@@ -12,8 +12,8 @@ from pathlib import Path
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess
 from resnetgen.verification.backends import OnnxBackend, ReferenceBackend
+from resnetgen.verification.compare_backends import compare_backends
 from resnetgen.verification.report import Comparison, Report, TensorDistance
-from resnetgen.verification.run import compare_backends
 from resnetgen.verification.select import REFERENCE, open_backend
 from resnetgen.verification.settings import Settings
 from resnetgen.verification.target import Expected, Target

@@ -19,10 +19,10 @@ from resnetgen.inputs import read_bytes
 from resnetgen.ir.ops import BatchNorm
 from resnetgen.verification import models, npy
 from resnetgen.verification.caffe import CaffeModel
-from resnetgen.verification.inputs import InputFormat, Part
+from resnetgen.verification.input_images import InputFormat, Part
+from resnetgen.verification.outputs import Values, require_numbers, with_batch
 from resnetgen.verification.settings import TOLERANCE, TOLERANCES
 from resnetgen.verification.target import Expected
-from resnetgen.verification.values import Values, require_numbers, with_batch
 
 
 class BackendInfo(Struct, frozen=True):

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from resnetgen.errors import Code, Exit, Source, fail
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.dialect import Dialect
-from resnetgen.formats.caffe.model.net import INPUT, CaffeStructure
+from resnetgen.formats.caffe.model.layers import INPUT, CaffeStructure
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.model.text import read
 from resnetgen.formats.caffe.write import MAX_PROTOBUF, CaffePlan

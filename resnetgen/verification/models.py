@@ -16,7 +16,7 @@ from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.formats.onnx.model.external import beside
 from resnetgen.formats.onnx.write import MAX_PROTOBUF
 from resnetgen.inputs import read_bytes
-from resnetgen.verification.inputs import InputFormat
+from resnetgen.verification.input_images import InputFormat
 
 _DTYPES: dict[str, npt.DTypeLike] = {
     "tensor(float)": np.float32,

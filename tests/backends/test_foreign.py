@@ -20,7 +20,7 @@ from resnetgen.predict import Classifier, read_folder, request
 from resnetgen.predict import predict as classify
 from resnetgen.verification import Settings
 from resnetgen.verification.comparison import Agreement, Distance
-from resnetgen.verification.spec import Verified, verify_files
+from resnetgen.verification.verify import Verified, verify_files
 from support.foreign_models import CLASSES, MODELS, content
 from support.helpers import Run
 from support.processes import Program, warm_program
@@ -96,7 +96,7 @@ def put(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Program]:
-    modules = ("onnx", "onnxruntime", "PIL.Image", "resnetgen.predict", "resnetgen.verification.spec")
+    modules = ("onnx", "onnxruntime", "PIL.Image", "resnetgen.predict", "resnetgen.verification.verify")
     with warm_program(*modules, warnings="error::RuntimeWarning") as program:
         yield program
 
@@ -358,7 +358,7 @@ def test_a_spec_named_in_a_model_is_never_a_path(folder: Path, monkeypatch: pyte
     def never(word: str, *_: object, **__: object) -> None:
         raise AssertionError(f"{word} is opened")
 
-    monkeypatch.setattr("resnetgen.verification.spec.compile_spec", never)
+    monkeypatch.setattr("resnetgen.verification.verify.compile_spec", never)
     assert verify_files(Verified("model.onnx"), Settings()).passed
 
 

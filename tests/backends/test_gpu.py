@@ -10,7 +10,7 @@ from resnetgen.backends.onnxruntime import CUDA, Provider
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
 from resnetgen.verification import Settings
-from resnetgen.verification.spec import Verified, verify_files
+from resnetgen.verification.verify import Verified, verify_files
 from resnetgen.weights.initialise import Init
 
 pytestmark = pytest.mark.gpu

@@ -20,7 +20,7 @@ def program(work: str) -> subprocess.Popen[str]:
     """`resnetgen verify net.onnx`, with other work in place of running a model."""
     code = f"""
 import os, signal, sys, time
-from resnetgen.verification import spec as verification
+from resnetgen.verification import verify as verification
 from resnetgen.cli import run
 
 def run_for_ever():

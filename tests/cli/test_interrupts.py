@@ -50,7 +50,7 @@ def run(command: str, work: str = "pass", before: str = "") -> tuple[int, str]:
     code = f"""
 import io, os, signal, sys
 {before}
-from resnetgen.build import convert; from resnetgen.verification import spec as verification
+from resnetgen.build import convert; from resnetgen.verification import verify as verification
 from resnetgen.cli import run
 
 def work(*_):

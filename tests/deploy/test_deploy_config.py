@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from resnetgen import render
 from resnetgen.deploy.config import Config, InstanceKind, Serving, TensorConfig, TensorRTPrecision
-from resnetgen.deploy.ranges import RANGES
+from resnetgen.deploy.schema_ranges import RANGES
 from resnetgen.paths import TEMPLATES
 from support import triton_config
 from support.deployed import MODEL, TINY, TRITON

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from resnetgen import render
 from resnetgen.deploy.kserve.service import Autoscaler, Scaling, Service
-from resnetgen.deploy.ranges import RANGES
+from resnetgen.deploy.schema_ranges import RANGES
 from resnetgen.paths import TEMPLATES
 from support.deployed import KSERVE, MANIFEST, PLAIN
 from support.helpers import Run

@@ -13,7 +13,7 @@ from resnetgen.deploy.config import Serving
 from resnetgen.deploy.kserve import deploy as kserve
 from resnetgen.deploy.kserve.service import require_quantity
 from resnetgen.deploy.kserve.storage import require_storage_uri
-from resnetgen.deploy.ranges import RANGES, ServerField
+from resnetgen.deploy.schema_ranges import RANGES, ServerField
 from resnetgen.errors import Exit, Failure
 from support import triton_config
 from support.helpers import Run

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from resnetgen.deploy import ranges
+from resnetgen.deploy import schema_ranges
 from resnetgen.deploy.config import DYNAMIC, Config, Serving, TensorConfig, TensorRTPrecision, WarmupRequest
 from resnetgen.deploy.kserve.service import Autoscaler, Scaling, Service, require_quantity
 from resnetgen.deploy.kserve.storage import require_storage_uri
@@ -79,24 +79,24 @@ def test_refusals(run: Run, update_goldens: bool) -> None:
         assert said.rstrip("\n") == expected.rstrip("\n")
 
 
-@pytest.mark.parametrize("name", ranges.RANGES)
+@pytest.mark.parametrize("name", schema_ranges.RANGES)
 def test_a_number_out_of_range_names_its_option_and_field(name: str) -> None:
-    allowed = ranges.RANGES[name]
+    allowed = schema_ranges.RANGES[name]
     option, field = allowed.option, allowed.field
     low, high = allowed
     for number in (low - 1, high + 1):
         with pytest.raises(Failure) as caught:
-            ranges.require_in_range(**{name: number})
+            schema_ranges.require_in_range(**{name: number})
         (problem,) = caught.value.problems
         assert problem.message == f"{option} {number} is out of range: it becomes {field}"
         assert problem.hint == f"{low} to {high}"
-    ranges.require_in_range(**{name: low})
-    ranges.require_in_range(**{name: [low, high]})
+    schema_ranges.require_in_range(**{name: low})
+    schema_ranges.require_in_range(**{name: [low, high]})
 
 
 def test_fields_of_the_servers() -> None:
     """As the servers' schemas call them, and the largest numbers that these types hold."""
-    assert {name: (each.largest, each.field) for name, each in ranges.RANGES.items()} == {
+    assert {name: (each.largest, each.field) for name, each in schema_ranges.RANGES.items()} == {
         "max_batch": (2147483647, "max_batch_size, an int32"),
         "preferred": (2147483647, "preferred_batch_size, an int32"),
         "queue_delay": (18446744073709551615, "max_queue_delay_microseconds, a uint64"),

@@ -12,13 +12,13 @@ import resnetgen as rg
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.build.options import Options
 from resnetgen.deploy.config import Serving, configure
-from resnetgen.deploy.labels import read_labels
+from resnetgen.deploy.labels_file import read_labels
 from resnetgen.errors import Code, Exit, Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.validate import validate_prototxt
-from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower import FloatTypes, Names
+from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.formats.onnx.validate import validate
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.canonical import canonical, differences

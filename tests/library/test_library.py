@@ -17,7 +17,7 @@ import pytest
 import resnetgen as rg
 from resnetgen.build.options import BUILD_ARGUMENTS, SAVE_OPTIONS, make_options
 from resnetgen.comparison import Difference
-from resnetgen.formats.options import FormatOptions
+from resnetgen.formats.format_options import FormatOptions
 from support.helpers import TINY, Run
 
 NOT_SAVED = {

@@ -10,8 +10,8 @@ import pytest
 from resnetgen.errors import Exit, Failure
 from resnetgen.precision import calibration
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.options import TOLERANCES, Precision, PrecisionOptions
 from resnetgen.precision.plan import Fp32Plan, plan_precision
+from resnetgen.precision.precision_options import TOLERANCES, Precision, PrecisionOptions
 from support.helpers import Run
 from support.precision_builds import BUILD, SEEN, TINY, WANTED, pictures, written
 

@@ -15,7 +15,7 @@ from resnetgen import verification as verify_room
 from resnetgen.errors import Exit
 from resnetgen.precision import calibration, quantise
 from resnetgen.precision.agreement import measure
-from resnetgen.precision.options import TOLERANCES, Precision, PrecisionOptions, Tolerance
+from resnetgen.precision.precision_options import TOLERANCES, Precision, PrecisionOptions, Tolerance
 from support.helpers import Run
 from support.precision_builds import BUILD, FOLDER, FP16, INT8, TINY, WANTED, passed, pictures, written
 

@@ -14,7 +14,7 @@ from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.precision import quantise
 from resnetgen.precision.agreement import measure
 from resnetgen.precision.calibration import Images
-from resnetgen.precision.options import Precision, PrecisionOptions, Tolerance
+from resnetgen.precision.precision_options import Precision, PrecisionOptions, Tolerance
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from support.helpers import OnnxModel, compile_text, random_weights, write_onnx
 

@@ -17,7 +17,7 @@ from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import CheckpointSource
 from resnetgen.progress import Quiet
 from resnetgen.verification import Settings
-from resnetgen.verification.spec import Verified, verify_files
+from resnetgen.verification.verify import Verified, verify_files
 from resnetgen.weights.checkpoint import open_checkpoint, write_checkpoint
 from resnetgen.weights.draw import keys
 from resnetgen.weights.initialise import Init, Initialised

@@ -20,7 +20,7 @@ from resnetgen.backends.images import load_bytes, load_images
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.predict import read_served
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.serve.tensors import ANY, RequestError, TensorSpec, classify
+from resnetgen.serve.protocol_tensors import ANY, RequestError, TensorSpec, classify
 from support.helpers import Run
 
 HOW = Preprocess(Color.RGB, 255, (0.4, 0.5, 0.6), (0.2, 0.2, 0.3), 18, (16, 16), Interpolation.BILINEAR)
@@ -181,14 +181,14 @@ def test_the_extra_is_missing(served: Path, run: Run, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("name", ["a/b", "\n", "two\nlines", ".", "..", "a" * 257])
 def test_invalid_model_names(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
+    monkeypatch.setattr("resnetgen.serve.server._require_libraries", lambda: None)
     result = run("serve", "served", "--name", name)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"error[bad-name]: invalid model name in a URL: {name!r}")
 
 
 def test_a_port_in_use(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
+    monkeypatch.setattr("resnetgen.serve.server._require_libraries", lambda: None)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -202,6 +202,6 @@ def test_a_port_in_use(served: Path, run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetgen.serve.run._require_libraries", lambda: None)
+    monkeypatch.setattr("resnetgen.serve.server._require_libraries", lambda: None)
     result = run("serve", "gone")
     assert (result.code, result.err.splitlines()[0]) == (5, "error[missing-file]: there is no model in gone")

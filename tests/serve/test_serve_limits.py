@@ -14,7 +14,7 @@ from resnetgen.serve.asgi import Message, Receive, RequestError, Scope, Send
 from resnetgen.serve.bodies import LimitedBodies
 from resnetgen.serve.hosts import LoopbackHosts
 from resnetgen.serve.limits import BATCH_BYTES, FRAME_BYTES, HELD_BYTES, MAX_MESSAGE, VALUE_BYTES, body_limit
-from resnetgen.serve.tensors import ANY, TensorSpec
+from resnetgen.serve.protocol_tensors import ANY, TensorSpec
 
 
 class Application:

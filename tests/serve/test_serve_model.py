@@ -15,8 +15,8 @@ from resnetgen.errors import Code, Exit, fail
 from resnetgen.predict import Served
 from resnetgen.serve.asgi import RequestError
 from resnetgen.serve.limits import MAX_ID, MAX_RANK
-from resnetgen.serve.model import ServedModel
 from resnetgen.serve.protocol import decode_request
+from resnetgen.serve.served_model import ServedModel
 from support.deployed import TINY
 from support.helpers import Run
 

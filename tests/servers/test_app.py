@@ -16,7 +16,7 @@ def test_two_requests_are_computed_at_once() -> None:
     """The others wait, since each takes memory for its numbers and its tensors."""
     from resnetgen.serve.app import create_app
     from resnetgen.serve.limits import MAX_INFERENCES
-    from resnetgen.serve.tensors import TensorSpec
+    from resnetgen.serve.protocol_tensors import TensorSpec
 
     lock, pairs, running, most = Lock(), Barrier(MAX_INFERENCES), 0, 0
 

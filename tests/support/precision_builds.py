@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from resnetgen.preprocess import Color, Interpolation, Preprocess
-from resnetgen.verification.inputs import InputFormat
+from resnetgen.verification.input_images import InputFormat
 from support.helpers import Result
 
 TINY = """\

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from resnetgen.errors import Failure
 from resnetgen.verification import Report, Settings
-from resnetgen.verification.spec import Verified, verify_files
+from resnetgen.verification.verify import Verified, verify_files
 
 TINY = """\
 use: std

@@ -14,10 +14,10 @@ from resnetgen.errors import Code, Exit, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.verification import Settings
 from resnetgen.verification.backends import BackendInfo, SavedOutputs
+from resnetgen.verification.compare_backends import compare_backends
 from resnetgen.verification.comparison import Distance, is_scores
-from resnetgen.verification.inputs import InputFormat, Part, adapted, make_inputs, random_images
-from resnetgen.verification.run import compare_backends
-from resnetgen.verification.values import Values, join, require_numbers
+from resnetgen.verification.input_images import InputFormat, Part, adapted, make_inputs, random_images
+from resnetgen.verification.outputs import Values, join, require_numbers
 
 NAMES = ("a", "b")
 

@@ -18,7 +18,7 @@ from resnetgen.formats.caffe.model.schema import message
 from resnetgen.ir.ops import BatchNorm, Conv, Fc
 from resnetgen.verification import Expected, Report, Settings, caffe, compare_backends
 from resnetgen.verification.backends import Backend, CaffeBackend, OnnxBackend, ReferenceBackend, Values
-from resnetgen.verification.inputs import Part
+from resnetgen.verification.input_images import Part
 from resnetgen.weights.source import Array, Key
 from support.helpers import CaffeModel, compile_text, random_weights, write_caffe, write_onnx
 

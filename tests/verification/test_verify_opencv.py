@@ -13,7 +13,7 @@ from resnetgen.build.run import build
 from resnetgen.errors import Exit, Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.verification import Report, Settings
-from resnetgen.verification.spec import Verified, verify_files
+from resnetgen.verification.verify import Verified, verify_files
 from resnetgen.weights.initialise import Init
 
 pytestmark = pytest.mark.opencv

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from resnetgen.deploy.ranges import RANGES
+from resnetgen.deploy.schema_ranges import RANGES
 
 
 class ServerOption(click.Option):

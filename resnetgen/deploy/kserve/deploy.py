@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from resnetgen.build.options import Built, Options
 from resnetgen.deploy import triton
 from resnetgen.deploy.config import InstanceKind, Serving
-from resnetgen.deploy.kserve.existing import require_same_service
+from resnetgen.deploy.kserve.replaced import require_same_service
 from resnetgen.deploy.kserve.service import (
     SERVICE,
     Autoscaler,
@@ -22,7 +22,7 @@ from resnetgen.deploy.kserve.service import (
     runtime_version,
 )
 from resnetgen.deploy.kserve.storage import require_storage_uri
-from resnetgen.deploy.ranges import RANGES, require_in_range
+from resnetgen.deploy.schema_ranges import RANGES, require_in_range
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.manifest import FileEntry
 from resnetgen.progress import Progress, Quiet

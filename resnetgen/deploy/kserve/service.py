@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from msgspec import Struct, field
 
-from resnetgen.deploy.ranges import INT64
+from resnetgen.deploy.schema_ranges import INT64
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.profiles import Profile
 from resnetgen.render import template

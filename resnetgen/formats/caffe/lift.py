@@ -11,7 +11,7 @@ from msgspec import Struct
 from resnetgen.errors import Code, Exit, Failure, fail
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.lift_ops import Layers, layer_op
-from resnetgen.formats.caffe.model.net import INPUT, CaffeStructure, Layer, Output
+from resnetgen.formats.caffe.model.layers import INPUT, CaffeStructure, Layer, Output
 from resnetgen.formats.caffe.patterns import PATTERNS
 from resnetgen.formats.patterns import Leaf, Pattern, match
 from resnetgen.ir.graph import Graph, InvalidGraph, Node

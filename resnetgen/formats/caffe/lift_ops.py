@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnetgen.errors import Code, did_you_mean
-from resnetgen.formats.caffe.model.net import CaffeStructure, Output
+from resnetgen.formats.caffe.model.layers import CaffeStructure, Output
 from resnetgen.formats.values import Value, Word, show
 from resnetgen.ir import ops
 from resnetgen.ir.canonical import shortest

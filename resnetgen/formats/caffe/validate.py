@@ -13,7 +13,7 @@ from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.formats.caffe.lift import LiftedNet, lift
 from resnetgen.formats.caffe.model.attributes import plain
 from resnetgen.formats.caffe.model.caffemodel import Caffemodel
-from resnetgen.formats.caffe.model.fields import fields_of
+from resnetgen.formats.caffe.model.field_values import fields_of
 from resnetgen.formats.caffe.model.read import of_fields
 from resnetgen.formats.caffe.model.text import parse
 from resnetgen.formats.caffe.write import CaffePlan

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from resnetgen.errors import Failure
-from resnetgen.formats.onnx.dtypes import FloatType, of_proto
-from resnetgen.formats.onnx.graph import LiftedOps, Nodes, StoredWeight, Unsupported, count, unreadable
 from resnetgen.formats.onnx.lift_ops import lift_node
 from resnetgen.formats.onnx.lift_preprocess import PixelSteps, read_preprocess
+from resnetgen.formats.onnx.lifting import LiftedOps, Nodes, StoredWeight, Unsupported, count, unreadable
 from resnetgen.formats.onnx.model.attributes import NEWEST, OLDEST
 from resnetgen.formats.onnx.model.nodes import Value
 from resnetgen.formats.onnx.model.read import OnnxModel
+from resnetgen.formats.onnx.number_types import FloatType, of_proto
 from resnetgen.formats.onnx.patterns import PATTERNS
 from resnetgen.formats.patterns import Leaf, Weight, match
 from resnetgen.ir import ops

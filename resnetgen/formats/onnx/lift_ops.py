@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from resnetgen.formats.onnx.graph import LiftedOps, Nodes, StoredWeight, Unsupported, count
 from resnetgen.formats.onnx.lift_windows import read_pool, read_window
+from resnetgen.formats.onnx.lifting import LiftedOps, Nodes, StoredWeight, Unsupported, count
 from resnetgen.formats.onnx.model.attributes import OLDEST, SINCE
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Op, Shape

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from msgspec import Struct
 from msgspec.structs import replace
 
-from resnetgen.formats.onnx.graph import unreadable
+from resnetgen.formats.onnx.lifting import unreadable
 from resnetgen.formats.onnx.model.nodes import OnnxNode
 from resnetgen.formats.onnx.model.read import OnnxModel
 from resnetgen.formats.onnx.model.schema import TensorProto

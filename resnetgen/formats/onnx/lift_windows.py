@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from resnetgen.formats.onnx.graph import Nodes, Unsupported
+from resnetgen.formats.onnx.lifting import Nodes, Unsupported
 from resnetgen.ir.ops import AvgPool, GlobalAvgPool, MaxPool, OpError, Pair, Shape
 
 

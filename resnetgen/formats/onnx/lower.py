@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from resnetgen.errors import Code, Exit, fail
 from resnetgen.formats.onnx import lower_ops
-from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower_ops import NodePlan, Tensor
 from resnetgen.formats.onnx.lower_preprocess import preprocess_nodes
 from resnetgen.formats.onnx.model.schema import IR_VERSIONS, AttributeProto, NodeProto, TensorProto, ValueInfoProto
+from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Parameter, Shape

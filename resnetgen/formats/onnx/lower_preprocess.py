@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower_ops import ConstantInput, NodePlan
 from resnetgen.formats.onnx.model.schema import TensorProto
+from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.preprocess import Color, Preprocess
 
 

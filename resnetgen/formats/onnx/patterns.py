@@ -7,8 +7,8 @@ from typing import cast
 
 import numpy as np
 
-from resnetgen.formats.onnx.graph import Nodes, count, equals
 from resnetgen.formats.onnx.lift_windows import read_pool
+from resnetgen.formats.onnx.lifting import Nodes, count, equals
 from resnetgen.formats.patterns import Call, Constant, Leaf, Match, Pattern, Weight
 from resnetgen.ir import ops
 from resnetgen.ir.ops import Op

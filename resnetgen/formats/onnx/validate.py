@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.onnx.graph import StoredWeight
 from resnetgen.formats.onnx.lift import lift
 from resnetgen.formats.onnx.lift_preprocess import preprocess_differences
+from resnetgen.formats.onnx.lifting import StoredWeight
 from resnetgen.formats.onnx.lower import BATCH, initializer, output_names
 from resnetgen.formats.onnx.model.read import OnnxModel, read_model
 from resnetgen.formats.onnx.model.schema import IR_VERSIONS, ModelProto

@@ -11,9 +11,9 @@ import numpy as np
 from msgspec import Struct, field
 
 from resnetgen.errors import Code, Exit, Span, fail
-from resnetgen.formats.onnx.dtypes import FloatType, rounded_to
 from resnetgen.formats.onnx.lower import FloatTypes, Lowered, Names, constant, dims, initializer, ir_version
 from resnetgen.formats.onnx.model.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
+from resnetgen.formats.onnx.number_types import FloatType, rounded_to
 from resnetgen.formats.onnx.serialise import around, before_values
 from resnetgen.ir.graph import Graph
 from resnetgen.preprocess import Preprocess

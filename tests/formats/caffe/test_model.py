@@ -7,7 +7,7 @@ from google.protobuf import text_format
 
 from resnetgen.comparison import compare, parse
 from resnetgen.errors import Exit, Failure, Source
-from resnetgen.formats.caffe.model.net import CaffeStructure
+from resnetgen.formats.caffe.model.layers import CaffeStructure
 from resnetgen.formats.caffe.model.read import of_message
 from resnetgen.formats.caffe.model.read import parse as parse_model
 from resnetgen.formats.caffe.model.schema import message

@@ -11,8 +11,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from resnetgen.errors import Exit, Failure
-from resnetgen.formats.onnx.dtypes import FloatType
 from resnetgen.formats.onnx.lower import FloatTypes
+from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.formats.onnx.validate import validate
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.preprocess import Color, Interpolation, Preprocess

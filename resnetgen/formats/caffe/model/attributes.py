@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from resnetgen.errors import Code, Exit, Span, fail
-from resnetgen.formats.caffe.model.fields import foreign, typed
+from resnetgen.formats.caffe.model.field_values import foreign, typed
 from resnetgen.formats.caffe.model.schema import Known, known_fields
 from resnetgen.formats.caffe.model.text import Message, TextField, TextScalar
 from resnetgen.formats.values import Value, Word

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 from google.protobuf.message import DecodeError
 
 from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
-from resnetgen.formats.caffe.model.fields import fields_of
+from resnetgen.formats.caffe.model.field_values import fields_of
 from resnetgen.formats.caffe.model.schema import known_fields, message, number
 from resnetgen.formats.caffe.model.text import TextField as TextField
 from resnetgen.formats.caffe.model.upgrade import name_of_today, upgraded

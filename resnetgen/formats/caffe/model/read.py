@@ -9,8 +9,8 @@ from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.model import text
 from resnetgen.formats.caffe.model.attributes import Attribute, Attributes, attributes, grouped, value_of
-from resnetgen.formats.caffe.model.fields import fields_of, typed
-from resnetgen.formats.caffe.model.net import INPUT, CaffeStructure, Layer, Output
+from resnetgen.formats.caffe.model.field_values import fields_of, typed
+from resnetgen.formats.caffe.model.layers import INPUT, CaffeStructure, Layer, Output
 from resnetgen.formats.caffe.model.schema import known_fields
 from resnetgen.formats.caffe.model.text import Message, TextField
 from resnetgen.formats.caffe.model.upgrade import upgraded

@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from resnetgen.errors import Code, Exit, did_you_mean, fail
 from resnetgen.escape import escape
-from resnetgen.formats.caffe.model.fields import typed
+from resnetgen.formats.caffe.model.field_values import typed
 from resnetgen.formats.caffe.model.schema import known_fields
 from resnetgen.formats.caffe.model.text import Kind, Message, TextField, TextScalar
 

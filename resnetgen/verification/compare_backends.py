@@ -23,10 +23,10 @@ from resnetgen.verification.comparison import (
     pair_inner,
     pair_outputs,
 )
-from resnetgen.verification.inputs import InputFormat, Inputs, Part, adapted, make_inputs
+from resnetgen.verification.input_images import InputFormat, Inputs, Part, adapted, make_inputs
+from resnetgen.verification.outputs import Values, join, join_output
 from resnetgen.verification.report import Comparison, Report, TensorDistance
 from resnetgen.verification.settings import Settings
-from resnetgen.verification.values import Values, join, join_output
 from resnetgen.weights.source import Array
 
 Progress = Callable[[int, int], None]

@@ -53,7 +53,7 @@ def serve(folder: Path, name: str | None, port: int, ready: Callable[[Address], 
     name = _require_url_name(name or Path(manifest.spec_name(folder)).name or real_path(folder).name)
     with _listen(port) as listener:
         from resnetgen.serve.app import create_app
-        from resnetgen.serve.model import ServedModel
+        from resnetgen.serve.served_model import ServedModel
 
         address = Address(served, name, listener.getsockname()[1])
         app = create_app(ServedModel(name, served, Session(served.model, Device())), address.port)

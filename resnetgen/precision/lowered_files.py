@@ -9,8 +9,8 @@ from resnetgen.formats.onnx.format import OnnxFiles
 from resnetgen.formats.readback import require_equal
 from resnetgen.formats.registry import Files, Request
 from resnetgen.precision.agreement import Measured, measure
-from resnetgen.precision.options import PrecisionOptions
 from resnetgen.precision.plan import Fp16Plan, Fp32Plan, Int8Plan, plan_precision
+from resnetgen.precision.precision_options import PrecisionOptions
 from resnetgen.progress import Progress
 from resnetgen.staging.files import Output, Staging
 

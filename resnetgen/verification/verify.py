@@ -15,8 +15,8 @@ from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import CheckpointSource, load_pretrained
 from resnetgen.spec.find import bundled
 from resnetgen.verification import REFERENCE, Expected, Report, Settings, Target, compare_backends, open_backend, origin
+from resnetgen.verification.compare_backends import Progress
 from resnetgen.verification.origin import Made, Origin
-from resnetgen.verification.run import Progress
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Array, WeightSource
 from resnetgen.weights.traced import TracedWeights

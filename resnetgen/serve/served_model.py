@@ -13,7 +13,7 @@ from resnetgen.errors import Failure
 from resnetgen.predict import Served
 from resnetgen.serve.asgi import RequestError
 from resnetgen.serve.protocol import InferenceRequest, RequestedOutput, decode_request
-from resnetgen.serve.tensors import TensorSpec, classify
+from resnetgen.serve.protocol_tensors import TensorSpec, classify
 
 _PLATFORM = "onnxruntime_onnx"
 """Triton's name of the platform."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from resnetgen import ranges
 from resnetgen.arguments import choose, require_path
 from resnetgen.errors import Code, Exit, fail
-from resnetgen.formats.onnx.dtypes import FloatType
+from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.profiles import Profile, who_loads
 
