@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
+from resnetgen.errors import Code, Failure, UsageError, did_you_mean
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Parameters = ParamSpec("Parameters")
@@ -74,7 +74,7 @@ def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], function: str
     for name in given:
         if name not in known:
             message = f"{function} has no argument {name!r}"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=did_you_mean(name, known))
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint=did_you_mean(name, known))
 
 
 def named_arguments(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -94,14 +94,14 @@ def named_arguments(function: Callable[Parameters, Result]) -> Callable[Paramete
 
 
 def choose(kind: type[Choice], value: str, option: str) -> Choice:
-    """Return the member of an enumeration with this value. Raises Failure (exit 2) if there is none."""
+    """Return the member of an enumeration with this value. Raises UsageError if there is none."""
     known = [member.value for member in kind]
     if value in known:
         return kind(value)
     hint = did_you_mean(str(value), known)
-    raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{option}: {value!r} is not one of {', '.join(known)}", hint=hint)
+    raise UsageError.of(Code.BAD_ARGUMENT, f"{option}: {value!r} is not one of {', '.join(known)}", hint=hint)
 
 
 def _wrong(argument: str, kind: str, value: Any, hint: str = "") -> Failure:
     shown = f"the text {value!r}" if isinstance(value, str) else f"a {type(value).__name__}"
-    return fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{argument}: {kind} is needed, not {shown}", hint=hint)
+    return UsageError.of(Code.BAD_ARGUMENT, f"{argument}: {kind} is needed, not {shown}", hint=hint)

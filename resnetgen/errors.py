@@ -1,31 +1,17 @@
-"""Errors: their place (Source, Span), text (Problem), exit code (Failure), and printing."""
+"""Errors: their place (Source, Span), text (Problem), and classes (Failure)."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from functools import cached_property
 from itertools import islice
-from typing import ClassVar
+from typing import Self
 
 from msgspec import Struct, field
 
 from resnetgen.escape import escape
-
-
-class Exit(IntEnum):
-    """Exit codes of the command line; a Failure has one of those above 1."""
-
-    DONE = 0
-    DIFFERENT = 1
-    USAGE = 2
-    SPEC = 3
-    MODEL = 4
-    IO = 5
-    LIMIT = 6
-    VERIFICATION = 7
-    BUG = 70
 
 
 class Code(StrEnum):
@@ -183,12 +169,14 @@ _MAX_SHOWN = 50
 class Failure(Exception):
     """Error that ends the work, with every problem that was detected. Its subclasses are raised."""
 
-    exit: ClassVar[Exit]
-    """Exit code of the command line."""
-
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__(problems)
         self.problems = problems
+
+    @classmethod
+    def of(cls, code: Code, message: str, span: Span | None = None, hint: str = "") -> Self:
+        """Return an error with one problem; the caller raises it: `raise SpecError.of(...)`."""
+        return cls((Problem(code, message, span, hint),))
 
     def __str__(self) -> str:
         shown = self.problems[:_MAX_SHOWN]
@@ -201,60 +189,33 @@ class Failure(Exception):
 class UsageError(Failure):
     """Arguments that cannot be used, or exclude each other."""
 
-    exit = Exit.USAGE
-
 
 class SpecError(Failure):
     """Spec with a mistake, or a network that a format cannot express."""
-
-    exit = Exit.SPEC
 
 
 class ModelError(Failure):
     """Weight file or model file that is damaged, unsupported, or of another network."""
 
-    exit = Exit.MODEL
-
 
 class FileError(Failure):
     """File that cannot be read or written."""
-
-    exit = Exit.IO
 
 
 class LimitError(Failure):
     """Input that is larger than a documented limit."""
 
-    exit = Exit.LIMIT
-
 
 class VerificationError(Failure):
     """Files that do not compute what they should."""
-
-    exit = Exit.VERIFICATION
 
 
 class InternalError(Failure):
     """Bug of resnetgen."""
 
-    exit = Exit.BUG
 
-
-_CLASSES: dict[Exit, type[Failure]] = {kind.exit: kind for kind in Failure.__subclasses__()}
-
-
-def failure_with(exit: Exit, problems: tuple[Problem, ...]) -> Failure:
-    """Return the Failure of an exit code; the caller raises it."""
-    return _CLASSES[exit](problems)
-
-
-def fail(exit: Exit, code: Code, message: str, span: Span | None = None, hint: str = "") -> Failure:
-    """Return a Failure with one problem; the caller raises it: `raise fail(...)`."""
-    return failure_with(exit, (Problem(code, message, span, hint),))
-
-
-def spec_error(code: Code, message: str, span: Span | None, hint: str = "") -> Failure:
-    return fail(Exit.SPEC, code, message, span, hint)
+SEVERITY = (UsageError, SpecError, ModelError, FileError, LimitError, VerificationError, InternalError)
+"""Classes of errors: of several, the last one is raised for all."""
 
 
 class Problems(Struct):
@@ -270,7 +231,7 @@ class Problems(Struct):
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, Failure) and error.exit is Exit.SPEC:
+        if isinstance(error, SpecError):
             self.found.extend(error.problems)
             return True
         return False

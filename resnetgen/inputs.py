@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 from typing import BinaryIO
 
-from resnetgen.errors import Code, Exit, Failure, Span, fail
+from resnetgen.errors import Code, Failure, FileError, LimitError, Span
 
 _CHUNK = 1 << 20
 _KINDS = (
@@ -24,7 +24,7 @@ def open_input(path: Path, shown: str | None = None, span: Span | None = None) -
     """Open a regular file for reading bytes.
 
     A pipe or a device is refused before a byte is read, since it may never give one. `shown` is the name in errors,
-    `span` the place of another file that names this one. Raises Failure (exit 5) for a file that is missing, not
+    `span` the place of another file that names this one. Raises FileError for a file that is missing, not
     readable or not regular.
     """
     name = shown or str(path)
@@ -55,7 +55,7 @@ def read_bytes(path: Path, limit: int, kind: str, shown: str | None = None, span
         except OSError as error:
             raise read_failure(name, error, span) from None
     if len(data) > limit:
-        raise fail(Exit.LIMIT, Code.LIMIT, f"{name} is larger than {limit:,} bytes, the limit for {kind}", span)
+        raise LimitError.of(Code.LIMIT, f"{name} is larger than {limit:,} bytes, the limit for {kind}", span)
     return data
 
 
@@ -75,16 +75,16 @@ def read_text(path: Path, limit: int, kind: str) -> str:
         return read_bytes(path, limit, kind).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"{path} is not UTF-8 text: byte {error.start:,} cannot be read"
-        raise fail(Exit.IO, Code.NOT_TEXT, message, hint="save it as UTF-8 text") from None
+        raise FileError.of(Code.NOT_TEXT, message, hint="save it as UTF-8 text") from None
 
 
 def read_failure(name: str, error: OSError | ValueError, span: Span | None = None) -> Failure:
-    """Return the Failure (exit 5) of a file that cannot be opened or read."""
+    """Return the FileError of a file that cannot be opened or read."""
     if isinstance(error, FileNotFoundError):
         hint = "the path is relative to the file that names it" if span else ""
-        return fail(Exit.IO, Code.MISSING_FILE, f"no such file: {name}", span, hint)
+        return FileError.of(Code.MISSING_FILE, f"no such file: {name}", span, hint)
     reason = (isinstance(error, OSError) and error.strerror) or str(error)
-    return fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: {reason}", span)
+    return FileError.of(Code.MISSING_FILE, f"cannot read {name}: {reason}", span)
 
 
 def special_kind(mode: int) -> str | None:
@@ -97,4 +97,4 @@ def _require_regular(mode: int, name: str, span: Span | None) -> None:
         return
     kind = special_kind(mode) or "something else"
     hint = "" if S_ISDIR(mode) else "save its content to a file, and name that"
-    raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {name}: it is {kind}, not a file", span, hint)
+    raise FileError.of(Code.MISSING_FILE, f"cannot read {name}: it is {kind}, not a file", span, hint)

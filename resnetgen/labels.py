@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.errors import Code, Failure, FileError, LimitError, Source, Span
 from resnetgen.inputs import read_text
 
 LABELS = "labels.txt"
@@ -25,7 +25,7 @@ def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
     text = read_text(path, _MAX_BYTES, "labels").replace("\r\n", "\n")
     if text.count("\n") > MAX_LABELS:
         message = f"{path} has more than {MAX_LABELS:,} lines, the limit for labels"
-        raise fail(Exit.LIMIT, Code.LIMIT, message)
+        raise LimitError.of(Code.LIMIT, message)
     lines = text.removesuffix("\n").split("\n") if text else []
     source = Source(str(path), text)
     for number, line in enumerate(lines, 1):
@@ -51,11 +51,11 @@ def _unprintable(source: Source, number: int, line: str) -> Failure:
     start = source.line_starts[number - 1] + at
     message = f"the label on line {number:,} holds {said}, which cannot be printed"
     hint = "labels hold printable characters and plain spaces alone"
-    return fail(Exit.IO, Code.LABELS, message, Span(source, start, start + 1), hint)
+    return FileError.of(Code.LABELS, message, Span(source, start, start + 1), hint)
 
 
 def _located(source: Source, line: int, message: str, hint: str) -> Failure:
     if not source.text:
-        return fail(Exit.IO, Code.LABELS, f"{source.name}: {message}", hint=hint)
+        return FileError.of(Code.LABELS, f"{source.name}: {message}", hint=hint)
     start = source.line_starts[line - 1]
-    return fail(Exit.IO, Code.LABELS, message, Span(source, start, start + len(source.line(line))), hint)
+    return FileError.of(Code.LABELS, message, Span(source, start, start + len(source.line(line))), hint)

@@ -14,7 +14,15 @@ from msgspec import Struct
 
 from resnetgen import __version__
 from resnetgen.arguments import named_arguments, require_instance, require_params, require_path, require_text
-from resnetgen.errors import Code, Exit, Failure, Problem, fail, failure_with
+from resnetgen.errors import (
+    SEVERITY,
+    Code,
+    Failure,
+    LimitError,
+    Problem,
+    SpecError,
+    UsageError,
+)
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.formats.caffe.dialect import Dialect
@@ -79,7 +87,7 @@ class Network(Struct, frozen=True):
         files = self._write("onnx", weights, options)
         if len(files) > 1:
             message = "an ONNX model of 2 GB or more is two files, and not one message"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, hint="resnetgen.save writes both")
+            raise LimitError.of(Code.LIMIT, message, hint="resnetgen.save writes both")
         import onnx
 
         return onnx.load_from_string(next(iter(files.values())))
@@ -147,7 +155,7 @@ class Network(Struct, frozen=True):
         if embedded and not spec.preprocess:
             hint = "add `preprocess:` to the spec; docs/spec-language.md lists its keys"
             message = f"of an image {spec.input} the spec says no preprocessing"
-            raise fail(Exit.SPEC, Code.MISSING_KEY, message, spec.span, hint)
+            raise SpecError.of(Code.MISSING_KEY, message, spec.span, hint)
         metadata = dict(origin)
         if spec.preprocess:
             metadata["resnetgen.preprocess"] = spec.preprocess.to_json()
@@ -183,7 +191,7 @@ def load(spec: str | PathLike[str], *, input_size: str | None = None, **params: 
     if not isinstance(spec, str):
         path = require_path(spec, "spec")
         if path.suffix not in (".yaml", ".yml"):
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"spec: {path} does not end in .yaml")
+            raise UsageError.of(Code.BAD_ARGUMENT, f"spec: {path} does not end in .yaml")
         spec = fspath(path)
     size = None if input_size is None else require_text(input_size, "input_size")
     return compile_spec(spec, require_params(params), input_size=size)
@@ -226,15 +234,15 @@ def compile_all(
     """Compile every spec. Raises Failure with every problem of every spec."""
     networks: list[Network] = []
     problems: list[Problem] = []
-    worst = Exit.DONE
+    kinds: list[type[Failure]] = []
     for spec in specs:
         try:
             networks.append(compile_spec(spec, params, max_nodes, input_size))
         except Failure as failure:
             problems += failure.problems
-            worst = max(worst, failure.exit)
+            kinds.append(type(failure))
     if problems:
-        raise failure_with(worst, tuple(dict.fromkeys(problems)))
+        raise max(kinds, key=SEVERITY.index)(tuple(dict.fromkeys(problems)))
     return networks
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.errors import Code, UsageError, did_you_mean
 from resnetgen.paths import LIBRARY
 from resnetgen.spec.yaml import Mapping, parse, read_source
 
@@ -56,13 +56,13 @@ def profiles() -> dict[str, Profile]:
 
 
 def find_profile(name: str) -> Profile:
-    """Return the profile with a name. Raises Failure (exit 2) if there is none."""
+    """Return the profile with a name. Raises UsageError if there is none."""
     if (found := profiles().get(name)) is None:
         older = _next_older(name)
         hint = f"the next older one is {older.name}: --runtime {older.name}; " if older else ""
         hint += did_you_mean(name, profiles()) if not older else "what it loads, a newer one loads, too;"
         message = f"no runtime is called {name!r}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"{hint} `resnetgen runtimes` lists them".strip())
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=f"{hint} `resnetgen runtimes` lists them".strip())
     return found
 
 
@@ -86,7 +86,7 @@ def _release(version: str) -> tuple[int, ...]:
 def choose_opset(wanted: int | None, profile: Profile | None) -> int:
     """Return the opset to write: the wanted one; else the default, or the profile's if that is lower.
 
-    Raises Failure (exit 2) if the profile does not load the wanted one.
+    Raises UsageError if the profile does not load the wanted one.
     """
     if profile is None:
         return DEFAULT_OPSET if wanted is None else wanted
@@ -96,7 +96,7 @@ def choose_opset(wanted: int | None, profile: Profile | None) -> int:
         message = (
             f"{profile.name} (ONNX Runtime {profile.onnxruntime}) loads no opset above {profile.opset}, not {wanted}"
         )
-        raise fail(Exit.USAGE, Code.BAD_VALUE, message, hint=f"--opset {profile.opset}, or {who_loads(wanted)}")
+        raise UsageError.of(Code.BAD_VALUE, message, hint=f"--opset {profile.opset}, or {who_loads(wanted)}")
     return wanted
 
 

@@ -23,14 +23,14 @@ class Range:
         return iter((self.smallest, self.largest))
 
     def require(self, number: int | None, option: str) -> None:
-        """Raise Failure (exit 2) for a number outside the range; None is an option that was not given."""
+        """Raise UsageError for a number outside the range; None is an option that was not given."""
         if number is not None and not self.smallest <= number <= self.largest:
-            from resnetgen.errors import Code, Exit, fail
+            from resnetgen.errors import Code, UsageError
 
             digits = number.bit_length() * 3 // 10  # Python prints no number of more than 4,300 digits
             given = f"{number:,}" if digits < _MAX_DIGITS else f"a number of about {digits:,} digits"
             message = f"{option}: {given} is outside {self.smallest:,} to {self.largest:,}"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message)
+            raise UsageError.of(Code.BAD_ARGUMENT, message)
 
 
 BATCH = Range(1, 2**31 - 1)
@@ -48,13 +48,13 @@ MAX_NUMBERS = 1 << 30
 
 
 def require_room(images: int, shape: Sequence[int], what: str, limit: int = MAX_NUMBERS) -> None:
-    """Raise Failure (exit 6) for too many images in memory at once; `what` names them in the error."""
+    """Raise LimitError for too many images in memory at once; `what` names them in the error."""
     numbers = images
     for extent in shape:
         numbers *= extent
     if numbers > limit:
-        from resnetgen.errors import Code, Exit, fail
+        from resnetgen.errors import Code, LimitError
 
         each = "x".join(map(str, shape))
         message = f"{what}: {images:,} images of {each} are {numbers:,} numbers; the limit is {limit:,}"
-        raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once")
+        raise LimitError.of(Code.LIMIT, message, hint="fewer images at once")

@@ -14,7 +14,8 @@ import pytest
 
 from resnetgen import manifest
 from resnetgen.backends.decode import decode
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.caffe.model import text as prototxt
 from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.inputs import open_input, read_bytes, read_text
@@ -31,7 +32,7 @@ NO_FILES = {"a folder": Path.mkdir, "a pipe": os.mkfifo, "a device": lambda path
 def refusal(read: Callable[[], object]) -> tuple[Exit, str]:
     with pytest.raises(Failure) as caught:
         read()
-    return caught.value.exit, str(caught.value)
+    return exit_code(caught.value), str(caught.value)
 
 
 def use_in_a_spec(path: Path) -> object:

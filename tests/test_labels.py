@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.labels import read_labels
 from support.helpers import Run
 
@@ -43,7 +44,7 @@ def test_a_character_that_cannot_be_printed_is_named_with_its_place(tmp_path: Pa
     path.write_bytes(f"cat\nyellow d{character}g\nhen\n".encode())
     with pytest.raises(Failure) as caught:
         read_labels(path, 3, "a test")
-    assert caught.value.exit is Exit.IO
+    assert exit_code(caught.value) is Exit.IO
     first, excerpt, *_ = str(caught.value).splitlines()
     assert first == f"{path}:2:9: error[labels]: the label on line 2 holds {name}, which cannot be printed"
     assert character not in excerpt

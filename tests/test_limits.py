@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.comparison import load
-from resnetgen.errors import Exit, Failure, Source
+from resnetgen.errors import Failure, Source
 from resnetgen.expand import expander
 from resnetgen.expand.builder import Builder
 from resnetgen.formats.caffe import write
@@ -33,7 +34,7 @@ def refusal(work: Callable[[], Any]) -> str:
     """The message of what is refused for its size."""
     with pytest.raises(Failure) as caught:
         work()
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
     return str(caught.value)
 
 

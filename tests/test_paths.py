@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.errors import Exit
+from resnetgen.cli.exits import Exit
 from resnetgen.paths import real_path
 from support.helpers import Run
 

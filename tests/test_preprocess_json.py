@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from resnetgen.backends.images import normalise
-from resnetgen.errors import Exit, Failure, Source
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure, Source
 from resnetgen.predict import read_folder
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.spec.preprocess_keys import parse_preprocess
@@ -123,7 +124,7 @@ def test_a_mistake_has_a_place_and_a_hint(kind: str) -> None:
     text, message = WRONG[kind]
     with pytest.raises(Failure) as caught:
         parsed(text)
-    assert caught.value.exit is Exit.SPEC
+    assert exit_code(caught.value) is Exit.SPEC
     assert str(caught.value).startswith(f"preprocess.json:{message}")
     assert caught.value.problems[0].hint
 
@@ -144,7 +145,7 @@ def test_a_crop_must_be_said_where_the_model_says_no_size() -> None:
 def test_nesting_has_a_limit(text: str) -> None:
     with pytest.raises(Failure, match="nested deeper than 32 levels") as caught:
         parsed(text)
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
 
 
 # Beside a model, and in it

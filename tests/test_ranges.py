@@ -10,7 +10,8 @@ import pytest
 
 from resnetgen import ranges
 from resnetgen.build.options import Options
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.precision.precision_options import PrecisionOptions, Tolerance
 from resnetgen.verification import Settings
@@ -37,7 +38,7 @@ LONG = int("9" * 4000)
 def test_the_library_refuses(option: str, make: Callable[[int], Any], number: int) -> None:
     with pytest.raises(Failure) as caught:
         make(number)
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
     (problem,) = caught.value.problems
     assert problem.message.startswith(f"{option}: ")
     assert len(problem.message) < 200
@@ -125,7 +126,7 @@ def test_names_that_no_tensor_can_have(option: str, name: str, run: Run, tmp_pat
         assert result.err.isprintable() or result.err.count("\n") == len(result.err.splitlines())
     with pytest.raises(Failure) as caught:
         Options(**{option[2:].replace("-", "_"): name})
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
     assert not (tmp_path / "generated").exists()
 
 

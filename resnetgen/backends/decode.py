@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, FileError, LimitError, UsageError
 from resnetgen.inputs import open_input, read_failure
 from resnetgen.preprocess import MAX_PIXELS, MAX_SIDE
 
@@ -66,7 +66,7 @@ def decode(path: Path, gray: bool) -> Picture:
         except Failure:
             raise
         except MemoryError:
-            raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: there is not enough memory for this image") from None
+            raise LimitError.of(Code.LIMIT, f"{path}: there is not enough memory for this image") from None
         except pillow.DecompressionBombError:
             raise _bad(path, f"an image of more than {MAX_PIXELS:,} pixels is not read", "make it smaller") from None
         except pillow.UnidentifiedImageError:
@@ -80,18 +80,18 @@ def decode(path: Path, gray: bool) -> Picture:
 
 
 def find_pillow() -> Any:
-    """Return the module PIL.Image. Raises Failure (exit 2) if it is missing."""
+    """Return the module PIL.Image. Raises UsageError if it is missing."""
     try:
         from PIL import Image
     except ImportError:
         hint = "pip install 'resnetgen[images]'"
-        raise fail(Exit.USAGE, Code.UNSUPPORTED, "images are read by Pillow, which is missing", hint=hint) from None
+        raise UsageError.of(Code.UNSUPPORTED, "images are read by Pillow, which is missing", hint=hint) from None
     logging.getLogger("PIL").addHandler(_SILENT)
     return Image
 
 
 def check_size(path: Path, size: tuple[int, int]) -> None:
-    """Check width and height against the limits before memory is allocated. Raises Failure (exit 5)."""
+    """Check width and height against the limits before memory is allocated. Raises FileError."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise _bad(path, f"an image of {width:,} x {height:,} pixels is larger than {MAX_PIXELS:,}", "make it smaller")
@@ -142,4 +142,4 @@ def _check_pixels(path: Path, image: Any) -> None:
 
 
 def _bad(path: Path, message: str, hint: str = _HINT) -> Failure:
-    return fail(Exit.IO, Code.BAD_IMAGE, f"{path}: {message}", hint=hint)
+    return FileError.of(Code.BAD_IMAGE, f"{path}: {message}", hint=hint)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnetgen.backends.decode import FORMATS, check_size, decode, find_pillow
-from resnetgen.errors import Code, Exit, Failure, Problem, fail
+from resnetgen.errors import Code, Failure, FileError, LimitError, Problem
 from resnetgen.preprocess import MAX_PIXELS, Color, Extent, Preprocess
 from resnetgen.weights.source import Array
 
@@ -36,7 +36,7 @@ def load_bytes(paths: Sequence[Path], preprocess: Preprocess) -> Bytes:
     height, width = preprocess.crop
     if height * width > MAX_PIXELS:
         message = f"images of {height:,} x {width:,} pixels, which this network takes, are larger than {MAX_PIXELS:,}"
-        raise fail(Exit.LIMIT, Code.LIMIT, message)
+        raise LimitError.of(Code.LIMIT, message)
     return np.stack([_load(path, preprocess) for path in paths])
 
 
@@ -46,7 +46,7 @@ def readable(paths: Sequence[Path], preprocess: Preprocess, problems: list[Probl
         try:
             yield path, load_bytes([path], preprocess)
         except Failure as failure:
-            if failure.exit is not Exit.IO:  # not a fault of this image
+            if not isinstance(failure, FileError):  # not a fault of this image
                 raise
             problems += failure.problems
 
@@ -68,13 +68,13 @@ def image_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
-        raise fail(Exit.IO, Code.MISSING_FILE, f"{folder} {what}", hint="give a folder of images")
+        raise FileError.of(Code.MISSING_FILE, f"{folder} {what}", hint="give a folder of images")
     find_pillow()
     endings = {ending for endings in FORMATS.values() for ending in endings}
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
     if not found:
         hint = f"the names of images end in {' '.join(sorted(endings))}"
-        raise fail(Exit.IO, Code.BAD_IMAGE, f"there are no images in {folder}", hint=hint)
+        raise FileError.of(Code.BAD_IMAGE, f"there are no images in {folder}", hint=hint)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, LimitError
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import Float64
 from resnetgen.weights.draw import Drawing, keys
@@ -32,7 +32,7 @@ class Interpreter:
         """Return the tensors of the nodes that are `asked` for, or of all, by node in the order of computation.
 
         `data`: a batch of images for each input, by node. After its last use a tensor is freed, or rounded to `dtype`.
-        Overflow and division by zero give Inf and NaN. Raises Failure (exit 6) if memory does not suffice.
+        Overflow and division by zero give Inf and NaN. Raises LimitError if memory does not suffice.
         """
         kept = {node.name for node in self.graph.nodes} if asked is None else {*asked}
         left = {name: len(nodes) for name, nodes in self.graph.consumers.items()}
@@ -52,7 +52,7 @@ class Interpreter:
                             del values[name]
         except MemoryError as error:
             message = f"there is not enough memory for the reference: {error}"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
+            raise LimitError.of(Code.LIMIT, message, hint="fewer images at once: --batch") from None
         return {node.name: results[node.name] for node in self.graph.nodes if node.name in kept}
 
     def _own(self, node: Node) -> dict[str, Float64]:

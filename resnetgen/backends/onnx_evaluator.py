@@ -12,7 +12,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, LimitError, ModelError
 from resnetgen.weights.source import Array
 
 
@@ -57,11 +57,11 @@ def run_model(model: Path | onnx.ModelProto, feeds: dict[str, npt.NDArray[Any]])
             found = ReferenceEvaluator(proto, new_ops=[LRN, BatchNormalization]).run(None, feeds, intermediate=True)
     except MemoryError as error:
         message = f"there is not enough memory for onnx's reference evaluator: {error}"
-        raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
+        raise LimitError.of(Code.LIMIT, message, hint="fewer images at once: --batch") from None
     except Exception as error:  # ops raise numpy's exceptions; up to 1.23 there is no DequantizeLinear below opset 19
         lines = str(error).strip().splitlines() or [type(error).__name__]
         message = f"onnx's reference evaluator cannot run this model: {lines[0]}"
-        raise fail(Exit.MODEL, Code.UNSUPPORTED, message, hint="--against names what else it is held against") from None
+        raise ModelError.of(Code.UNSUPPORTED, message, hint="--against names what else it is held against") from None
     assert isinstance(found, dict)
     return found
 

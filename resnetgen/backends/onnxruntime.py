@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, field
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, FileError, LimitError, ModelError, VerificationError
 from resnetgen.weights.source import Array
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -101,7 +101,7 @@ class Session:
         self.outputs: tuple[str, ...] = tuple(output.name for output in outputs)
         if not inputs or not self.given:
             lacking = "gives no output" if inputs else "takes no input"
-            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.shown}: it {lacking}")
+            raise ModelError.of(Code.BAD_MODEL, f"{self.shown}: it {lacking}")
         (self.input, *self.more_inputs) = inputs
 
     @property
@@ -140,13 +140,13 @@ class Session:
         return found
 
     def require_numbers(self, names: Sequence[str]) -> None:
-        """Raise Failure (exit 4) for the first of these outputs that is not a tensor of numbers."""
+        """Raise ModelError for the first of these outputs that is not a tensor of numbers."""
         types = {output.name: output.type for output in self.given}
         for name in names:
             if types[name] not in NUMBERS:
                 message = f"{self.shown}: its output {name} is a {types[name]}, which cannot be compared or ranked"
                 hint = "an output is a tensor of float16, float, double, integers or bool"
-                raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint)
+                raise ModelError.of(Code.BAD_MODEL, message, hint=hint)
 
     def _look_where_it_ran(self) -> None:
         self._has_looked = True
@@ -154,13 +154,13 @@ class Session:
         self._remove_profile()
         if providers is None and self.device.provider is Provider.CUDA:
             message = f"{self.shown}: ONNX Runtime's profile cannot be read, so it is unknown which nodes ran on CUDA"
-            raise fail(Exit.VERIFICATION, Code.PROVIDER, message, hint="--provider auto accepts this")
+            raise VerificationError.of(Code.PROVIDER, message, hint="--provider auto accepts this")
         self.nodes = providers or {}
         strays = sorted(node for node, where in self.nodes.items() if where != CUDA)
         if self.device.provider is Provider.CUDA and strays:
             listed = ", ".join(strays[:10]) + (" ..." if len(strays) > 10 else "")
             message = f"{len(strays)} of {len(self.nodes)} nodes did not run on CUDA: {listed}"
-            raise fail(Exit.VERIFICATION, Code.PROVIDER, message, hint="--provider auto accepts this")
+            raise VerificationError.of(Code.PROVIDER, message, hint="--provider auto accepts this")
 
 
 def version() -> str:
@@ -206,17 +206,17 @@ def _session(model: Path | bytes, device: Device, beside: Path | None, folder: P
 
 
 def _in_utf8(path: Path) -> str:
-    """Return a path as the engine takes it. Raises Failure (exit 5) if its bytes are not UTF-8."""
+    """Return a path as the engine takes it. Raises FileError if its bytes are not UTF-8."""
     try:
         return os.fsencode(path).decode("utf-8")
     except UnicodeDecodeError:
         message = f"ONNX Runtime cannot open {path}: the name is not UTF-8"
-        raise fail(Exit.IO, Code.MISSING_FILE, message, hint="rename the file or its folder") from None
+        raise FileError.of(Code.MISSING_FILE, message, hint="rename the file or its folder") from None
 
 
 def _no_cuda(why: str) -> Failure:
     hint = "resnetgen[cuda] installs the libraries; a GPU and its driver must be there; --provider auto takes the CPU"
-    return fail(Exit.VERIFICATION, Code.PROVIDER, f"nothing ran on CUDA: {why}", hint=hint)
+    return VerificationError.of(Code.PROVIDER, f"nothing ran on CUDA: {why}", hint=hint)
 
 
 @contextmanager
@@ -232,8 +232,8 @@ def _failures(shown: str) -> Iterator[None]:
         reason = lines[0] if lines else type(error).__name__
         if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
             message = f"{shown}: there is not enough memory to load or run it: {reason}"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"ONNX Runtime refuses {shown}: {reason}") from None
+            raise LimitError.of(Code.LIMIT, message, hint="fewer images at once: --batch") from None
+        raise ModelError.of(Code.BAD_MODEL, f"ONNX Runtime refuses {shown}: {reason}") from None
 
 
 def _node_providers(profile: Path) -> dict[str, str] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, FileError, LimitError, ModelError
 from resnetgen.weights.source import Array
 
 
@@ -18,7 +18,7 @@ class OpenCvNet:
     """A loaded net, which can be run any number of times."""
 
     def __init__(self, prototxt: str, caffemodel: bytes) -> None:
-        """Load a net. Raises Failure (exit 4) if OpenCV cannot read it. OpenCV ignores unknown fields silently."""
+        """Load a net. Raises ModelError if OpenCV cannot read it. OpenCV ignores unknown fields silently."""
         with _failures():
             self._net = _engine().dnn.readNetFromCaffe(_buffer(prototxt.encode()), _buffer(caffemodel))
             self.outputs: tuple[str, ...] = tuple(self._net.getUnconnectedOutLayersNames())
@@ -52,11 +52,11 @@ def _engine() -> Any:
         import cv2
     except ImportError as error:
         hint = "pip install 'resnetgen[caffe]'"
-        raise fail(Exit.IO, Code.MISSING_FILE, f"OpenCV cannot be imported: {error}", hint=hint) from None
+        raise FileError.of(Code.MISSING_FILE, f"OpenCV cannot be imported: {error}", hint=hint) from None
     _silence(cv2)
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
         hint = "pip install 'resnetgen[caffe]' takes a version that has it"
-        raise fail(Exit.IO, Code.MISSING_FILE, f"OpenCV {cv2.__version__} has no Caffe importer", hint=hint)
+        raise FileError.of(Code.MISSING_FILE, f"OpenCV {cv2.__version__} has no Caffe importer", hint=hint)
     return cv2
 
 
@@ -86,6 +86,6 @@ def _failures() -> Iterator[None]:
         reason = (str(error).strip().partition(" error: ")[2] or str(error).strip()) if lines else type(error).__name__
         if isinstance(error, MemoryError) or "OutOfMemoryError" in reason or "Insufficient memory" in reason:
             message = f"there is not enough memory for OpenCV to run the net: {reason}"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, hint="fewer images at once: --batch") from None
+            raise LimitError.of(Code.LIMIT, message, hint="fewer images at once: --batch") from None
         hint = "OpenCV reads what `resnetgen build --target caffe --dialect opencv` writes"
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"OpenCV refuses the net: {reason}", hint=hint) from None
+        raise ModelError.of(Code.BAD_MODEL, f"OpenCV refuses the net: {reason}", hint=hint) from None

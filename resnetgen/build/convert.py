@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.formats.readback import require_equal
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import CheckpointSource, Pretrained, load_pretrained, weight_namings
@@ -50,7 +50,7 @@ def convert(
     """
     if target.suffix not in FORMATS:
         hint = f"B ends in {', '.join(FORMATS)}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{target}: no such format can be written", hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, f"{target}: no such format can be written", hint=hint)
     network = compile_spec(spec, params)
     read = load_pretrained(source, network.spec, network.graph, Initialised(network.graph))
     warnings = read.warnings
@@ -89,14 +89,14 @@ def _write_caffemodel(stage: Staging, name: str, network: Network, read: Pretrai
 
 def _naming(names: str | None, read: Pretrained, network: Network) -> Naming:
     """Return the naming that is asked for, else the file's own; that of a caffemodel names layers, not weights. Raises
-    Failure (exit 2) for an unknown one."""
+    UsageError for an unknown one."""
     own = {naming.convention: naming for naming in weight_namings(network.spec, network.graph)}
     if names is None:
         return own.get(read.naming.convention, own[None])
     wanted = None if names == "paths" else names
     if wanted not in own:
         hint = f"one of {', '.join(convention or 'paths' for convention in own)}"
-        raise fail(Exit.USAGE, Code.NAME_MAP, f"--names: {network.spec.name} has no {names} names", hint=hint)
+        raise UsageError.of(Code.NAME_MAP, f"--names: {network.spec.name} has no {names} names", hint=hint)
     return own[wanted]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnetgen.build.options import Built, Options
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, FileError
 from resnetgen.formats import registry
 from resnetgen.formats.registry import Files
 from resnetgen.manifest import MANIFEST, FileEntry, updated
@@ -80,7 +80,7 @@ class Job:
         """Write the files, read them back and publish them."""
         if self.folder.is_symlink():
             hint = "--output-dir names another folder"
-            raise fail(Exit.IO, Code.OUTPUT, f"{self.folder} is a link, which is not followed", hint=hint)
+            raise FileError.of(Code.OUTPUT, f"{self.folder} is a link, which is not followed", hint=hint)
         with staging(self.folder) as stage:
             self.write(stage)
             entries = self.entries(stage)
@@ -106,7 +106,7 @@ class Job:
         return Built(self.network, files, self._report, measured, self._weights.warnings)
 
     def _verify(self, path: Path) -> None:
-        """Verify a model if that was asked for. Raises Failure (exit 7) if it differs from the spec."""
+        """Verify a model if that was asked for. Raises VerificationError if it differs from the spec."""
         settings = self.options.verify
         if not settings:
             return

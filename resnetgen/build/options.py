@@ -19,7 +19,7 @@ from resnetgen.arguments import (
     require_path,
     require_text,
 )
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.formats import registry
 from resnetgen.formats.format_options import FormatOptions, format_values
@@ -62,10 +62,10 @@ class Options(FormatOptions, frozen=True):
             registry.find(name)
         if not self.targets:
             message = f"no format to write; there are {', '.join(registry.names())}"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --target onnx")
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint="add --target onnx")
         for refused, message, hint in self._conflicts():
             if refused:
-                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+                raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
 
     def _conflicts(self) -> tuple[tuple[object, str, str], ...]:
         """Return the options that exclude each other: a condition, the message and the hint of each pair."""
@@ -176,7 +176,7 @@ def _weight_values(values: Mapping[str, Any]) -> dict[str, Any]:
         read["pretrained"] = CheckpointSource(require_path(values["checkpoint"], "weights"), reinit, allow_nonfinite)
     elif reinit or allow_nonfinite:
         message = "--reinit and --allow-nonfinite apply to a checkpoint"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --weights")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="add --weights")
     return read
 
 
@@ -197,7 +197,7 @@ def _verification(values: Mapping[str, Any]) -> Settings | None:
     if not require_flag(values.get("verify", False), "verify"):
         if "provider" in values:
             message = "--provider chooses where --verify runs the model"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --verify")
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint="add --verify")
         return None
     from resnetgen.backends.onnxruntime import Provider
     from resnetgen.verification import Settings
@@ -214,7 +214,7 @@ def _precision(given: Mapping[str, Any]) -> PrecisionOptions | None:
     for name, value in given.items():
         if name != "precision" and value is not False:
             message = f"--{name.replace('_', '-')} is for a precision below fp32"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="add --precision")
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint="add --precision")
     return None
 
 

@@ -8,7 +8,7 @@ from os import PathLike
 from resnetgen.arguments import named_arguments, require_instance, require_list
 from resnetgen.build.job import Job
 from resnetgen.build.options import SAVE_OPTIONS, Built, Options, make_options
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.network import Network, compile_all
 from resnetgen.pretrained.weights import Weights
 from resnetgen.progress import Progress, Quiet
@@ -24,12 +24,12 @@ def build(specs: Sequence[str], options: Options | None = None, progress: Progre
     options, names = options or Options(), require_list(specs, "specs")
     if options.pretrained and len(names) > 1:
         message = "a checkpoint belongs to one network, and there are several specs"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="build them one by one")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="build them one by one")
     networks = compile_all(names, options.params, options.max_nodes, options.input_size)
     jobs = [Job(network, weights_of(network, options), options, progress or Quiet()) for network in networks]
     for job, other in ((a, b) for i, a in enumerate(jobs) for b in jobs[:i]):
         if job.folder == other.folder:
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"two specs would be written to {job.folder}")
+            raise UsageError.of(Code.BAD_ARGUMENT, f"two specs would be written to {job.folder}")
     return _run(jobs)
 
 

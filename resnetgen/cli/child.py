@@ -79,7 +79,7 @@ def _end_with_parent(reading: int) -> None:
 
 def _killed(number: int) -> int:
     """Report a child that a signal has killed, and return the exit code; a signal of the user's ends this process."""
-    from resnetgen.errors import Code, Exit, fail
+    from resnetgen.errors import Code, LimitError, ModelError
 
     if number in _PASSED_ON:
         signal.signal(number, signal.SIG_DFL)
@@ -87,7 +87,7 @@ def _killed(number: int) -> int:
     name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"signal {number}"
     if number == signal.SIGKILL:
         message = f"the process that ran the model was killed ({name}), as the system does when memory runs out"
-        return print_failure(fail(Exit.LIMIT, Code.LIMIT, message, hint="ask for less at once: a smaller --batch"))
+        return print_failure(LimitError.of(Code.LIMIT, message, hint="ask for less at once: a smaller --batch"))
     message = f"the engine that ran the model crashed ({name})"
     hint = "the model triggers a fault of the engine: update onnxruntime or OpenCV, and do not trust the model"
-    return print_failure(fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint))
+    return print_failure(ModelError.of(Code.BAD_MODEL, message, hint=hint))

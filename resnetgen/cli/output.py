@@ -125,9 +125,9 @@ def _stdout_errors() -> Iterator[None]:
     except BrokenPipeError:
         drop_output()
     except OSError as error:
-        from resnetgen.errors import Code, Exit, fail  # imported only for an error: `--help` imports click alone
+        from resnetgen.errors import Code, FileError
 
-        raise fail(Exit.IO, Code.OUTPUT, f"the output cannot be written: {error.strerror}") from None
+        raise FileError.of(Code.OUTPUT, f"the output cannot be written: {error.strerror}") from None
 
 
 def drop_output() -> None:
@@ -142,30 +142,31 @@ def print_failure(error: BaseException) -> int:
     if was_interrupted(error):
         print_error("interrupted; nothing was left half-written")
         return INTERRUPTED
+    from resnetgen.cli.exits import exit_code
     from resnetgen.errors import Failure
 
     failure = error if isinstance(error, Failure) else _as_failure(error)
     print_error(str(failure))
-    return failure.exit
+    return exit_code(failure)
 
 
 def _as_failure(error: BaseException) -> Failure:
     """Return the Failure for an error of Python, of the system or of a library."""
-    from resnetgen.errors import Code, Exit, fail
+    from resnetgen.errors import Code, FileError, InternalError, LimitError, UsageError
 
     match error:
         case MemoryError():
             message = f"there is not enough memory{f': {error}' if str(error) else ''}"
-            return fail(Exit.LIMIT, Code.LIMIT, message, hint="ask for less at once: a smaller --batch or --input")
+            return LimitError.of(Code.LIMIT, message, hint="ask for less at once: a smaller --batch or --input")
         case OSError():  # a failing disk or a vanished folder: not a bug
             where = f"{error.filename}: " if error.filename else ""
-            return fail(Exit.IO, Code.OUTPUT, f"{where}{error.strerror or error}")
+            return FileError.of(Code.OUTPUT, f"{where}{error.strerror or error}")
         case RuntimeError() if "start new thread" in str(error):
             message = "no thread can be started: the system allows no more of them, or there is no memory for it"
-            return fail(Exit.LIMIT, Code.LIMIT, message, hint="ulimit -u, ulimit -v")
+            return LimitError.of(Code.LIMIT, message, hint="ulimit -u, ulimit -v")
         case ImportError() if not (error.name or "").startswith("resnetgen"):
             message = f"a library cannot be loaded: {error}"
             hint = "it is broken, missing, or there is no memory for it: install resnetgen anew"
-            return fail(Exit.USAGE, Code.UNSUPPORTED, message, hint=hint)
+            return UsageError.of(Code.UNSUPPORTED, message, hint=hint)
     hint = "this is a bug of resnetgen; --debug shows where. Please report it with the spec"
-    return fail(Exit.BUG, Code.BUG, f"{type(error).__name__}: {error}", hint=hint)
+    return InternalError.of(Code.BUG, f"{type(error).__name__}: {error}", hint=hint)

@@ -13,7 +13,7 @@ from resnetgen.arguments import choose, named_arguments, require_flag, require_p
 from resnetgen.comparison import Difference, Net, prototxt
 from resnetgen.comparison import compare as compare_nets
 from resnetgen.comparison.lines import unified_diff
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.model.text import read
 from resnetgen.formats.caffe.write import CaffePlan, plan
@@ -66,10 +66,10 @@ def caffe_options(
     for option, value in (("--set", params), ("--input", input_size)):
         if value and not has_spec:
             message = f"{option} is for a spec, and neither network is compiled here"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"leave out {option}")
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint=f"leave out {option}")
     if dialect and not has_spec and len(names) == 2:
         message = "--dialect is for a spec, and both networks are prototxts"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --dialect")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave out --dialect")
     size = None if input_size is None else require_text(input_size, "input_size")
     return CaffeOptions(require_params(params or {}), size, choose(Dialect, dialect or "bvlc", "--dialect"))
 

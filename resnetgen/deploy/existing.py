@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resnetgen.deploy.config import CONFIG, FIRST_LINE
 from resnetgen.deploy.schema_ranges import RANGES
-from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.errors import Code, Failure, FileError, Source, Span
 from resnetgen.formats.caffe.model.text import Message, TextField, TextScalar, parse, read
 from resnetgen.labels import LABELS
 
@@ -17,12 +17,12 @@ _INTERFACE = ("input", "output")
 
 
 def next_version(model: Path) -> int:
-    """Return the newest version plus one, or 1 for a new model. Raises Failure (exit 5) if there is none left."""
+    """Return the newest version plus one, or 1 for a new model. Raises FileError if there is none left."""
     names = [path.name for path in model.iterdir()] if model.is_dir() else []
     newest = max((int(name) for name in names if name.isascii() and name.isdigit()), default=0)
     if newest >= RANGES["version"].largest:
         message = f"{model} has version {newest}, and Triton reads no higher version"
-        raise fail(Exit.IO, Code.OUTPUT, message, hint="--model-version with a free number, or --name")
+        raise FileError.of(Code.OUTPUT, message, hint="--model-version with a free number, or --name")
     return newest + 1
 
 
@@ -32,9 +32,9 @@ def changed_texts(model: Path, texts: dict[str, str]) -> dict[str, str]:
 
 
 def require_compatible(model: Path, config: str, labels: str | None) -> None:
-    """Require a model of resnetgen with the inputs, outputs and labels of the new version. Raises Failure (exit 5)."""
+    """Require a model of resnetgen with the inputs, outputs and labels of the new version. Raises FileError."""
     if not (model / CONFIG).is_file():
-        raise fail(Exit.IO, Code.OUTPUT, f"{model} exists and has no {CONFIG}", hint=_HINT)
+        raise FileError.of(Code.OUTPUT, f"{model} exists and has no {CONFIG}", hint=_HINT)
     source = read(model / CONFIG)
     if not source.text.startswith(FIRST_LINE):
         raise _refused(Span(source, 0, len(source.line(1))), "this model was not written by resnetgen")
@@ -48,11 +48,11 @@ def require_compatible(model: Path, config: str, labels: str | None) -> None:
     path = model / LABELS
     if labels is not None and not (path.is_file() and path.read_bytes() == labels.encode()):
         # Labels are shared by all versions: other labels would rename the classes of the versions in service.
-        raise fail(Exit.IO, Code.OUTPUT, f"the new version has other labels than {path}", hint=_HINT)
+        raise FileError.of(Code.OUTPUT, f"the new version has other labels than {path}", hint=_HINT)
 
 
 def _refused(span: Span, message: str) -> Failure:
-    return fail(Exit.IO, Code.OUTPUT, message, span, _HINT)
+    return FileError.of(Code.OUTPUT, message, span, _HINT)
 
 
 def _fields(message: Message, name: str) -> list[TextField]:

@@ -9,7 +9,7 @@ from resnetgen.network import Network
 
 
 def read_labels(path: Path, network: Network) -> str:
-    """Return the labels as UTF-8 text with LF after each. Raises Failure (exit 5) unless there is one for each class of
+    """Return the labels as UTF-8 text with LF after each. Raises FileError unless there is one for each class of
     the network."""
     return "".join(f"{line}\n" for line in labels.read_labels(path, *_classes(network)))
 

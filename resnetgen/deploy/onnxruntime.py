@@ -11,7 +11,7 @@ from resnetgen import manifest
 from resnetgen.build.options import Built, Options
 from resnetgen.deploy.labels_file import read_labels
 from resnetgen.deploy.model import MODEL, plan_model
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, FileError
 from resnetgen.labels import LABELS
 from resnetgen.network import compile_spec
 from resnetgen.paths import real_path
@@ -60,7 +60,7 @@ def _publish(stage: Staging, folder: Path) -> None:
 
 
 def _require_available(folder: Path) -> None:
-    """Require a folder that is missing, empty, or written by an earlier deploy. Raises Failure (exit 5).
+    """Require a folder that is missing, empty, or written by an earlier deploy. Raises FileError.
 
     A folder with other files is refused because files can only be added to it one by one: a server that reads the
     folder meanwhile would load a model without its labels.
@@ -72,7 +72,7 @@ def _require_available(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise fail(Exit.IO, Code.OUTPUT, f"cannot write {folder}: {error.strerror}", hint=_HINT) from None
+        raise FileError.of(Code.OUTPUT, f"cannot write {folder}: {error.strerror}", hint=_HINT) from None
     if names:
         message = f"{folder / names[0]} exists, and no earlier deploy wrote it"
     elif real_path(folder) == real_path(Path()):
@@ -81,4 +81,4 @@ def _require_available(folder: Path) -> None:
         message = f"{folder} cannot be replaced by a finished folder: its parent folder is read-only or on another disk"
     else:
         return
-    raise fail(Exit.IO, Code.OUTPUT, message, hint=_HINT)
+    raise FileError.of(Code.OUTPUT, message, hint=_HINT)

@@ -47,8 +47,8 @@ RANGES = {
 
 
 def require_in_range(**numbers_by_name: int | Sequence[int] | None) -> None:
-    """Check numbers by their names in RANGES; None is a field that is not set. Raises Failure (exit 2)."""
-    from resnetgen.errors import Code, Exit, fail  # imported here because `--help` reads the table and must start fast
+    """Check numbers by their names in RANGES; None is a field that is not set. Raises UsageError."""
+    from resnetgen.errors import Code, UsageError
 
     for name, numbers in numbers_by_name.items():
         allowed = RANGES[name]
@@ -56,4 +56,4 @@ def require_in_range(**numbers_by_name: int | Sequence[int] | None) -> None:
             if not allowed.smallest <= number <= allowed.largest:
                 message = f"{allowed.option} {number} is out of range: it becomes {allowed.field}"
                 hint = f"{allowed.smallest} to {allowed.largest}"
-                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+                raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)

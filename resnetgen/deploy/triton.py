@@ -17,7 +17,7 @@ from resnetgen.deploy.config import CONFIG, Config, InstanceKind, Serving, confi
 from resnetgen.deploy.labels_file import read_labels
 from resnetgen.deploy.model import MODEL, plan_model
 from resnetgen.deploy.schema_ranges import require_in_range
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, FileError, UsageError
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.labels import LABELS
 from resnetgen.manifest import FileEntry
@@ -64,13 +64,13 @@ class PreparedModel(Struct, frozen=True):
     """Requested version; None for the next free one."""
 
     def version(self) -> Path:
-        """Return the folder of the version. Raises Failure (exit 5) if it may not be added."""
+        """Return the folder of the version. Raises FileError if it may not be added."""
         if self.folder.exists() or self.folder.is_symlink():
             existing.require_compatible(self.folder, self.texts[CONFIG], self.texts.get(LABELS))
         version = self.folder / str(self.requested or existing.next_version(self.folder))
         if self.requested and version.exists():  # otherwise another deploy has just taken it, and the next one is free
             hint = "leave out --model-version for the next one that is free"
-            raise fail(Exit.IO, Code.OUTPUT, f"{version} exists, and versions are never changed", hint=hint)
+            raise FileError.of(Code.OUTPUT, f"{version} exists, and versions are never changed", hint=hint)
         return version
 
 
@@ -152,7 +152,7 @@ class StagedModel:
 
 
 def _require_consistent(options: Options, model: ModelOptions) -> None:
-    """Require options that agree with each other and are in their ranges. Raises Failure (exit 2)."""
+    """Require options that agree with each other and are in their ranges. Raises UsageError."""
     serving = model.serving
     require_in_range(
         version=model.version,
@@ -166,24 +166,24 @@ def _require_consistent(options: Options, model: ModelOptions) -> None:
         message = (
             f"--max-batch {serving.max_batch} needs a batch that can vary, and --batch fixes it at {options.batch}"
         )
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --batch, or --max-batch")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave out --batch, or --max-batch")
     if too_large := [size for size in serving.preferred if size > serving.max_batch]:
         message = f"a preferred batch of {too_large[0]} is above --max-batch {serving.max_batch}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--max-batch {max(too_large)} or above")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=f"--max-batch {max(too_large)} or above")
     if serving.queue_delay and serving.max_batch < 2:
         message = f"--queue-delay waits for a batch to fill, and --max-batch is {serving.max_batch}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="--max-batch 2 or above")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="--max-batch 2 or above")
     if serving.tensorrt and serving.device is not InstanceKind.GPU:
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "TensorRT runs on GPUs only", hint="add --device gpu")
+        raise UsageError.of(Code.BAD_ARGUMENT, "TensorRT runs on GPUs only", hint="add --device gpu")
     if options.precision and options.precision.target is Precision.INT8 and serving.device is InstanceKind.GPU:
         # TensorRT takes signed activations with a zero point of 0; CUDA's provider has no kernel for such products.
         message = "int8 models are for CPUs: their activations are unsigned"
-        raise fail(Exit.USAGE, Code.PRECISION, message, hint="--precision fp16, or --device cpu")
+        raise UsageError.of(Code.PRECISION, message, hint="--precision fp16, or --device cpu")
 
 
 def _require_model_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         message = f"invalid model name for Triton: {name!r}"
         hint = "--name with letters, digits, _, - and ., 200 at most, and no - or . first"
-        raise fail(Exit.USAGE, Code.BAD_NAME, message, hint=hint)
+        raise UsageError.of(Code.BAD_NAME, message, hint=hint)
     return name

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import FieldInfo as Attribute
 
-from resnetgen.errors import Code, Failure, Problem, Span, SpecError, did_you_mean, spec_error
+from resnetgen.errors import Code, Failure, Problem, Span, SpecError, did_you_mean
 from resnetgen.ir.ops import Op, OpError, Pair, attributes
 from resnetgen.spec.expressions import Scope, evaluate
 from resnetgen.spec.syntax import Argument, Expression, Identifier, Kernel
@@ -29,7 +29,7 @@ def bind(
     span: Span,
     defaults: OpDefaults | None = None,
 ) -> Op:
-    """Return the op that a call describes. Raises Failure (exit 3) for an attribute that is unknown, missing or
+    """Return the op that a call describes. Raises SpecError for an attribute that is unknown, missing or
     repeated, and for a value out of range."""
     names = spellings(kind)
     values: dict[str, Any] = {}
@@ -41,12 +41,12 @@ def bind(
     for argument in arguments:
         field = _field(kind, argument, names, positional)
         if field.name in written:
-            raise spec_error(Code.BAD_ARGUMENT, f"{field.name} is set twice", argument.span, "keep one of them")
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{field.name} is set twice", argument.span, "keep one of them")
         written.add(field.name)
         values[field.name] = _convert(field, argument, scope)
     missing = [field.name for field in attributes(kind) if field.required and field.name not in values]
     if missing:
-        raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} needs {' and '.join(missing)}", span, usage(kind))
+        raise SpecError.of(Code.BAD_ARGUMENT, f"{kind.keyword} needs {' and '.join(missing)}", span, usage(kind))
     try:
         return kind(**values)
     except OpError as error:
@@ -55,7 +55,7 @@ def bind(
 
 
 def located(error: OpError, span: Span | None, notes: tuple[str, ...] = ()) -> Failure:
-    """Return the Failure (exit 3) of an op's error, with the place in the spec that caused it."""
+    """Return the SpecError of an op's error, with the place in the spec that caused it."""
     return SpecError((Problem(error.code, error.message, span, error.hint, notes),))
 
 
@@ -63,7 +63,7 @@ def unknown_attribute(kind: type[Op], name: str, span: Span) -> Failure:
     hint = did_you_mean(name, (spelling for spelling in spellings(kind) if spelling != "/")) or usage(kind)
     if re.fullmatch("x[0-9]+", name):
         hint = f"a repeated op or unit goes into parentheses: ({kind.keyword}) {name}"
-    return spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} has no attribute {name!r}", span, hint)
+    return SpecError.of(Code.BAD_ARGUMENT, f"{kind.keyword} has no attribute {name!r}", span, hint)
 
 
 def usage(kind: type[Op]) -> str:
@@ -88,12 +88,12 @@ def _field(kind: type[Op], argument: Argument, names: dict[str, Attribute], posi
             hint = usage(kind)
             if isinstance(argument.value, Kernel) and kind.keyword == "conv":
                 hint = "the next unit begins after a ; or a |"
-            raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} takes no such value here", argument.span, hint)
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{kind.keyword} takes no such value here", argument.span, hint)
         return positional.pop(0)
     field = names.get(argument.name)
     if field is None:
         if argument.name == "/":
-            raise spec_error(Code.BAD_ARGUMENT, f"{kind.keyword} has no stride", argument.span, usage(kind))
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{kind.keyword} has no stride", argument.span, usage(kind))
         raise unknown_attribute(kind, argument.name, argument.span)
     if field in positional:
         positional.remove(field)
@@ -107,17 +107,17 @@ def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
         case None if field.type is bool:
             return True
         case None:
-            raise spec_error(Code.BAD_ARGUMENT, f"{called} needs a value", argument.span, f"write {called}=1")
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{called} needs a value", argument.span, f"write {called}=1")
         case Identifier(text, span):
             hint = f"write {called} or {called}=0" if field.type is bool else f"write {called}=1"
-            raise spec_error(Code.BAD_ARGUMENT, f"{called} is a number, not {text!r}", span, hint)
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{called} is a number, not {text!r}", span, hint)
         case Kernel(height, width, span) if _is_pair(field):
             return (evaluate_whole(height, scope), evaluate_whole(width, scope))
         case Kernel(_, _, span):
             hint = f"write {called}=1"
             if argument.name is None:
                 hint = "write 64; a repeated unit goes into parentheses: (3x3, 64) x2"
-            raise spec_error(Code.BAD_ARGUMENT, f"{called} is one number, not a pair", span, hint)
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{called} is one number, not a pair", span, hint)
         case _:
             pass
     if field.type is float:
@@ -127,7 +127,7 @@ def _convert(field: Attribute, argument: Argument, scope: Scope) -> Any:
         return bool(number)
     if _is_pair(field):
         if field.required:
-            raise spec_error(Code.BAD_ARGUMENT, f"{called} is a pair, not one number", argument.span, "write 3x3")
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{called} is a pair, not one number", argument.span, "write 3x3")
         return (number, number)
     return number
 
@@ -137,11 +137,11 @@ def _convert_default(field: Attribute, value: Scalar) -> Any:
     if field.type is bool and isinstance(number, bool | int):
         return bool(number)
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise spec_error(Code.WRONG_TYPE, f"{field.name} cannot be {value.text!r}", value.span)
+        raise SpecError.of(Code.WRONG_TYPE, f"{field.name} cannot be {value.text!r}", value.span)
     if field.type is float:
         return float(number)
     if not isinstance(number, int):
-        raise spec_error(Code.WRONG_TYPE, f"{field.name} must be a whole number", value.span)
+        raise SpecError.of(Code.WRONG_TYPE, f"{field.name} must be a whole number", value.span)
     pair: Pair = (number, number)
     return pair if _is_pair(field) else number
 
@@ -151,9 +151,9 @@ def _is_pair(field: Attribute) -> bool:
 
 
 def evaluate_whole(expression: Expression, scope: Scope) -> int:
-    """Evaluate an expression to a whole number. Raises Failure (exit 3) if it is not whole."""
+    """Evaluate an expression to a whole number. Raises SpecError if it is not whole."""
     value = evaluate(expression, scope)
     if not isinstance(value, int):
         hint = f"write {int(value)}" if value.is_integer() else "// divides and rounds down"
-        raise spec_error(Code.BAD_VALUE, f"{value} is not a whole number", expression.span, hint)
+        raise SpecError.of(Code.BAD_VALUE, f"{value} is not a whole number", expression.span, hint)
     return value

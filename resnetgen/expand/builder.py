@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import prod
 
-from resnetgen.errors import Code, Exit, Span, fail
+from resnetgen.errors import Code, LimitError, Span
 from resnetgen.expand.bind import located
 from resnetgen.expand.origins import origins
 from resnetgen.ir.graph import Graph, Node
@@ -48,21 +48,21 @@ class Builder:
             raise located(error, span, origins(op, inputs, self.nodes, self.shapes)) from None
         if max(sizes) > MAX_ELEMENTS:
             message = f"{name} would hold a tensor of {max(sizes):,} elements (output {show(shape)})"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, span, f"the most is {MAX_ELEMENTS:,}")
+            raise LimitError.of(Code.LIMIT, message, span, f"the most is {MAX_ELEMENTS:,}")
         self.nodes.append(Node(name, op, inputs, span))
         self.shapes[name] = shape
         return name
 
     def reserve(self, count: int, span: Span | None) -> None:
-        """Raise Failure (exit 6) if `count` more nodes would exceed the limit."""
+        """Raise LimitError if `count` more nodes would exceed the limit."""
         if len(self.nodes) + count > self.max_nodes:
             hint = "--max-nodes raises the limit"
-            raise fail(Exit.LIMIT, Code.LIMIT, f"the network has more than {self.max_nodes:,} nodes", span, hint)
+            raise LimitError.of(Code.LIMIT, f"the network has more than {self.max_nodes:,} nodes", span, hint)
 
     def count_call(self, span: Span, text: int) -> None:
         """Count a block call or a repetition, of which `text` characters are evaluated.
 
-        Raises Failure (exit 6) for too many: they cost time even if they add no nodes.
+        Raises LimitError for too many: they cost time even if they add no nodes.
         """
         self._calls += 1
         self._text += text
@@ -72,7 +72,7 @@ class Builder:
         ):
             if done > limit * self.max_nodes:
                 message = f"this spec {what.format(limit * self.max_nodes)}"
-                raise fail(Exit.LIMIT, Code.LIMIT, message, span, "--max-nodes raises the limit")
+                raise LimitError.of(Code.LIMIT, message, span, "--max-nodes raises the limit")
 
     def path(self, place: NodePath, kind: str) -> NodePath:
         """Return the path of a new node in a place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure, Span, spec_error
+from resnetgen.errors import Code, Failure, Span, SpecError
 from resnetgen.expand.context import Context
 from resnetgen.expand.strides import two_strides, uses_stride
 from resnetgen.spec.expressions import Scope, evaluate
@@ -13,7 +13,7 @@ from resnetgen.spec.table import Block, Branches, Case
 
 
 def bind_parameters(block: Block, call: BlockCall, context: Context) -> tuple[dict[str, int | float], int]:
-    """Return the parameters passed in a call, and the block's stride. Raises Failure (exit 3) for unknown, missing or
+    """Return the parameters passed in a call, and the block's stride. Raises SpecError for unknown, missing or
     repeated ones."""
     values: dict[str, int | float] = {}
     stride = 1 if uses_stride(call) else context.stride
@@ -22,11 +22,11 @@ def bind_parameters(block: Block, call: BlockCall, context: Context) -> tuple[di
         name = argument.name if argument.name is not None else next(iter(free), None)
         if name is None:
             hint = f"its parameters: {', '.join(block.params) or 'none'}"
-            raise spec_error(Code.BAD_ARGUMENT, f"{block.name} takes no more values", argument.span, hint)
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{block.name} takes no more values", argument.span, hint)
         if name == "/" and stride != 1:
             raise two_strides(argument.span, context)
         if name in values:
-            raise spec_error(Code.BAD_ARGUMENT, f"{name} is set twice", argument.span, "keep one of them")
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{name} is set twice", argument.span, "keep one of them")
         if name == "/":
             stride = _stride(argument, context.names)
             continue
@@ -36,7 +36,7 @@ def bind_parameters(block: Block, call: BlockCall, context: Context) -> tuple[di
     for name in free:
         if block.params[name] is None:
             hint = f"write {block.name}({name}=64)"
-            raise spec_error(Code.BAD_ARGUMENT, f"{block.name} needs {name}", call.span, hint)
+            raise SpecError.of(Code.BAD_ARGUMENT, f"{block.name} needs {name}", call.span, hint)
     return values, stride
 
 
@@ -45,7 +45,7 @@ def _number(argument: Argument, names: Scope) -> int | float:
         case None:
             return 1
         case Kernel() | Identifier():
-            raise spec_error(Code.BAD_ARGUMENT, "an argument of a block is one number", argument.span, "write 64")
+            raise SpecError.of(Code.BAD_ARGUMENT, "an argument of a block is one number", argument.span, "write 64")
         case expression:
             return evaluate(expression, names)
 
@@ -53,7 +53,7 @@ def _number(argument: Argument, names: Scope) -> int | float:
 def _stride(argument: Argument, names: Scope) -> int:
     number = _number(argument, names)
     if not isinstance(number, int) or number < 1:
-        raise spec_error(Code.BAD_VALUE, f"the stride is {number}; it must be whole and positive", argument.span)
+        raise SpecError.of(Code.BAD_VALUE, f"the stride is {number}; it must be whole and positive", argument.span)
     return number
 
 
@@ -74,7 +74,7 @@ def characters_of(block: Block) -> int:
 def locate_at_call(failure: Failure, block: Block, site: Span) -> Failure:
     """Return the failure moved to the place of the call, with a note for each block that it passed through, innermost
     first."""
-    if failure.exit is not Exit.SPEC:
+    if not isinstance(failure, SpecError):
         return failure
     problems = []
     for problem in failure.problems:

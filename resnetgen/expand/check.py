@@ -34,7 +34,7 @@ UNIT_FLAGS = {"linear", "bare"}
 
 
 def check_names(spec: Spec) -> None:
-    """Raise Failure (exit 3) with every unknown op, block, attribute and $name of a spec."""
+    """Raise SpecError with every unknown op, block, attribute and $name of a spec."""
     checker = _Checker(spec)
     names = spec.params.keys() | IMPLICIT
     for row in spec.rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Span, spec_error
+from resnetgen.errors import Code, Span, SpecError
 from resnetgen.ir.path import NodePath
 from resnetgen.spec.expressions import Scope
 
@@ -30,9 +30,9 @@ class Context(Struct, frozen=True):
         return self.site or span
 
     def deeper(self, span: Span) -> Context:
-        """Return the context one level further in. Raises Failure (exit 3) below 32 levels: a block that calls itself
+        """Return the context one level further in. Raises SpecError below 32 levels: a block that calls itself
         is an error."""
         if self.depth >= _MAX_DEPTH:
             message = f"blocks and brackets are nested deeper than {_MAX_DEPTH} levels"
-            raise spec_error(Code.RECURSION, message, self.at(span), "does a block call itself?")
+            raise SpecError.of(Code.RECURSION, message, self.at(span), "does a block call itself?")
         return replace(self, depth=self.depth + 1)

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Failure, Problem, Problems, Span, SpecError, spec_error
+from resnetgen.errors import Code, Failure, Problem, Problems, Span, SpecError
 from resnetgen.expand.bind import bind, evaluate_whole
 from resnetgen.expand.builder import MAX_NODES, Builder
 from resnetgen.expand.calls import bind_parameters, characters_of, locate_at_call
@@ -34,7 +34,7 @@ def expand(spec: Spec, max_nodes: int = MAX_NODES) -> Graph:
     try:
         builder = Builder(Input((channels, height, width)), max_nodes)
     except ValueError as error:
-        raise spec_error(Code.BAD_VALUE, str(error), spec.input.span) from None
+        raise SpecError.of(Code.BAD_VALUE, str(error), spec.input.span) from None
     return _Expander(spec, builder).expand_table()
 
 
@@ -62,7 +62,7 @@ class _Expander:
         problems.raise_if_any()
         if value == self.builder.input:
             message = "the rows of this spec compute nothing"
-            raise spec_error(Code.BAD_VALUE, message, self.spec.rows[0].span, "add a cell that is not the identity")
+            raise SpecError.of(Code.BAD_VALUE, message, self.spec.rows[0].span, "add a cell that is not the identity")
         return self.builder.graph(self.spec.title, (value,))
 
     def check_size(self, row: Row, shape: Shape) -> None:
@@ -110,7 +110,7 @@ class _Expander:
         for key, number, written in (("repeat", count, cell.repeat), ("stride", stride, cell.stride)):
             if number < 1:
                 assert written is not None
-                raise spec_error(Code.BAD_VALUE, f"the {key} is {number}; it must be positive", written.span)
+                raise SpecError.of(Code.BAD_VALUE, f"the {key} is {number}; it must be positive", written.span)
         self.builder.reserve(count, context.at(cell.span))
         for number in range(index, index + count):
             self.builder.count_call(context.at(cell.span), cell.span.end - cell.span.start + len(context.names))
@@ -199,7 +199,7 @@ class _Expander:
         kind = MERGES[keyword]
         if kind.arity is not None and len(values) != kind.arity:
             message = f"{keyword} merges {kind.arity} branches, not {len(values)}"
-            raise spec_error(Code.BAD_ARGUMENT, message, span, "merge the others in a block within one of them")
+            raise SpecError.of(Code.BAD_ARGUMENT, message, span, "merge the others in a block within one of them")
         return self.builder.add(self.builder.path(context.place, keyword), kind(), values, span)
 
     def expand_call(self, call: BlockCall, context: Context, value: str) -> str:
@@ -241,7 +241,7 @@ class _Expander:
                 return self.expand_cells(entry.cells, context, value)
         if block.is_choice:
             hint = "a last entry without `if` applies always"
-            raise spec_error(Code.BAD_VALUE, f"no case of {block.name} applies", context.at(block.span), hint)
+            raise SpecError.of(Code.BAD_VALUE, f"no case of {block.name} applies", context.at(block.span), hint)
         cells = tuple(cell for cell in block.body if isinstance(cell, Cell))
         check_stride_is_used(block, cells, context)
         return self.expand_cells(cells, context, value)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from resnetgen.errors import Code, Failure, Span, spec_error
+from resnetgen.errors import Code, Failure, Span, SpecError
 from resnetgen.expand.bind import evaluate_whole
 from resnetgen.expand.context import Context
 from resnetgen.ir.ops import show
@@ -42,7 +42,7 @@ def uses_stride(body: Body | Cell) -> bool:
 
 def stride_units(items: Sequence[Body], context: Context, span: Span, on: str | Kernel = "first") -> list[Body]:
     """Return the items that apply the stride of a stack or bracket: those with /$stride, else one chosen by `on`
-    (first, last or a kernel size). Raises Failure (exit 3) if there is none."""
+    (first, last or a kernel size). Raises SpecError if there is none."""
     users = [item for item in items if uses_stride(item)]
     if users or context.stride == 1:
         return users
@@ -53,27 +53,27 @@ def stride_units(items: Sequence[Body], context: Context, span: Span, on: str | 
         if not units:
             hint = "set defaults.bracket.stride_on: first, or write /$stride where it belongs"
             message = f"no unit here has the {show(kernel)} kernel that stride_on names"
-            raise spec_error(Code.BAD_ARGUMENT, message, context.at(span), hint)
+            raise SpecError.of(Code.BAD_ARGUMENT, message, context.at(span), hint)
     by_place = on == "first" or not units
     able = [item for item in items if (not isinstance(item, OpCall) if by_place else item in units)]
     if not able:
         hint = "write /$stride where it belongs: maxpool 3x3, /$stride"
-        raise spec_error(Code.BAD_ARGUMENT, "nothing in this block takes its stride", context.at(span), hint)
+        raise SpecError.of(Code.BAD_ARGUMENT, "nothing in this block takes its stride", context.at(span), hint)
     return able[-1:] if on == "last" else able[:1]
 
 
 def two_strides(span: Span, context: Context) -> Failure:
     message = "the unit that takes the block's stride has a stride of its own"
-    return spec_error(Code.BAD_ARGUMENT, message, context.at(span), "keep one of them, or write /$stride")
+    return SpecError.of(Code.BAD_ARGUMENT, message, context.at(span), "keep one of them, or write /$stride")
 
 
 def check_stride_is_used(block: Block, cells: Sequence[Cell], context: Context) -> None:
-    """Raise Failure (exit 3) if a block is called with a stride that nothing in it applies."""
+    """Raise SpecError if a block is called with a stride that nothing in it applies."""
     if context.stride == 1 or any(not isinstance(cell.body, OpCall) or uses_stride(cell) for cell in cells):
         return
     hint = "write /$stride where it belongs in the block"
     message = f"nothing in {block.name} takes the stride"
-    raise spec_error(Code.BAD_ARGUMENT, message, context.at(block.span), hint)
+    raise SpecError.of(Code.BAD_ARGUMENT, message, context.at(block.span), hint)
 
 
 def _kernel_of(unit: Unit, names: Scope) -> tuple[int, int] | None:

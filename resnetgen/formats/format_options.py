@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from resnetgen import ranges
 from resnetgen.arguments import choose, require_flag, require_int, require_text
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.profiles import Profile, find_profile
 
@@ -38,16 +38,16 @@ class FormatOptions(Struct, frozen=True):
     output_name: str = "output"
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for a number out of range, or an invalid name of a tensor."""
+        """Raise UsageError for a number out of range, or an invalid name of a tensor."""
         ranges.BATCH.require(self.batch, "--batch")
         for option, name in (("--input-name", self.input_name), ("--output-name", self.output_name)):
             if not name or len(name) > MAX_TENSOR_NAME or not name.isprintable():
                 message = f"{option}: {name!r} cannot be the name of a tensor"
                 hint = f"1 to {MAX_TENSOR_NAME} printable characters"
-                raise fail(Exit.USAGE, Code.BAD_NAME, message, hint=hint)
+                raise UsageError.of(Code.BAD_NAME, message, hint=hint)
         if self.input_name == self.output_name:
             message = f"--input-name and --output-name must differ, and both are {self.input_name!r}"
-            raise fail(Exit.USAGE, Code.BAD_NAME, message)
+            raise UsageError.of(Code.BAD_NAME, message)
 
 
 def format_values(given: Mapping[str, Any]) -> dict[str, Any]:

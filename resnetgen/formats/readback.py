@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, InternalError
 
 
 def require_equal(name: str, differences: list[str]) -> None:
-    """Raise Failure (exit 70) if there are differences."""
+    """Raise InternalError if there are differences."""
     if differences:
         shown = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
         hint = "this is a bug of resnetgen; nothing was written. Please report it with the spec"
-        raise fail(Exit.BUG, Code.BUG, f"{name}, read back, differs from its graph: {shown}", hint=hint)
+        raise InternalError.of(Code.BUG, f"{name}, read back, differs from its graph: {shown}", hint=hint)

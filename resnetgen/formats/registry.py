@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.errors import Code, UsageError, did_you_mean
 
 if TYPE_CHECKING:  # imported for type annotations only: `--help` needs the names of the formats
     from resnetgen.formats.format_options import FormatOptions
@@ -57,7 +57,7 @@ class Files:
         """Refuse everything that can be refused: raise Failure for what the format cannot express."""
 
     def write(self, stage: Staging, progress: Progress) -> None:
-        """Write the files into a staging folder and read them back. Raises Failure (exit 70) if they differ."""
+        """Write the files into a staging folder and read them back. Raises InternalError if they differ."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ def register(format: Format) -> None:
     for name in ("name", "title", "help", "dialects", "is_model", "needs_weights", "files", "check"):
         if not hasattr(format, name):
             message = f"a format needs the attribute {name!r}, and {type(format).__name__} has none"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="formats.registry.Format lists them all")
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint="formats.registry.Format lists them all")
     _FORMATS[format.name] = lambda: format
 
 
@@ -102,12 +102,12 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Format:
-    """Return the format with a name. Raises Failure (exit 2) if there is none."""
+    """Return the format with a name. Raises UsageError if there is none."""
     if name in _FORMATS:
         return _FORMATS[name]()
     hint = did_you_mean(name, _FORMATS)
     message = f"no format is called {name!r}; there are {', '.join(_FORMATS)}"
-    raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+    raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
 
 
 def _onnx() -> Format:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from resnetgen.errors import Code, Span, did_you_mean, spec_error
+from resnetgen.errors import Code, Span, SpecError, did_you_mean
 from resnetgen.ir.ops import Input, Op, OpError, Parameter, Shape
 from resnetgen.ir.path import NodePath
 
@@ -85,18 +85,18 @@ class Graph(Struct, frozen=True, dict=True):
 
     @property
     def input(self) -> Node:
-        """The only input. Raises Failure (exit 3) if there are several: for code that can handle one only."""
+        """The only input. Raises SpecError if there are several: for code that can handle one only."""
         return self._only("input", self.inputs)
 
     @property
     def output(self) -> Node:
-        """The only output. Raises Failure (exit 3) if there are several: for code that can handle one only."""
+        """The only output. Raises SpecError if there are several: for code that can handle one only."""
         return self._only("output", self.outputs)
 
     def _only(self, kind: str, names: tuple[str, ...]) -> Node:
         if len(names) > 1:
             message = f"{self.name} has {len(names)} {kind}s ({_listed(names)}); only a network of one can be used here"
-            raise spec_error(Code.UNSUPPORTED, message, self[names[1]].span, f"keep one {kind}")
+            raise SpecError.of(Code.UNSUPPORTED, message, self[names[1]].span, f"keep one {kind}")
         return self[names[0]]
 
     @cached_property

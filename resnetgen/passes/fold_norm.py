@@ -7,7 +7,7 @@ With s = gamma / sqrt(variance + eps) for each output channel:
 since norm(conv(x)) = s * (weight * x + bias - mean) + beta. The convolution keeps its name and then has the output of
 the norm. A convolution whose output another node reads, or which is an output of the network, is not folded, since that
 output no longer exists afterwards.
-Raises Failure (exit 4) if finite weights become infinite or NaN, as with a negative variance.
+Raises ModelError if finite weights become infinite or NaN, as with a negative variance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure, Span, fail
+from resnetgen.errors import Code, Failure, ModelError, Span
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import BatchNorm, Conv
 from resnetgen.weights.source import Array, WeightSource
@@ -56,7 +56,7 @@ class Folded(Struct, frozen=True):
     folds: dict[str, Fold]
 
     def tensor(self, node: str, parameter: str) -> Array:
-        """Return a parameter. Raises Failure (exit 4) if folding makes finite weights infinite or NaN."""
+        """Return a parameter. Raises ModelError if folding makes finite weights infinite or NaN."""
         fold = self.folds.get(node)
         if fold is None:
             return self.weights.tensor(node, parameter)
@@ -94,4 +94,4 @@ def _not_finite(fold: Fold, variance: Array) -> Failure:
     else:
         message = f"{fold.norm}, folded into the convolution before it, gives weights that float32 cannot hold"
     hint = "a training run that diverged leaves such values; --no-fold leaves the norm as it is"
-    return fail(Exit.MODEL, Code.BAD_MODEL, message, fold.span, hint)
+    return ModelError.of(Code.BAD_MODEL, message, fold.span, hint)

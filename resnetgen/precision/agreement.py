@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from resnetgen.backends.onnxruntime import Device, Session
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, VerificationError
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.precision_options import PrecisionOptions, Tolerance
@@ -51,12 +51,12 @@ class Measured(Struct, frozen=True):
         }
 
     def failure(self) -> Failure:
-        """Return the Failure (exit 7) of a model that has not passed."""
+        """Return the VerificationError of a model that has not passed."""
         message = f"{self.precision} is too far from fp32: {self.summary} ({self.origin})"
         ways = "--calibrate with images like those that will be served" if self.precision is Precision.INT8 else ""
         required = f"top-1 {self.tolerance.top1:g} and cosine {self.tolerance.cosine:g} are required"
         hint = f"{required}; {ways + ', or ' if ways else ''}--min-top1 and --min-cosine accept less"
-        return fail(Exit.VERIFICATION, Code.PRECISION, message, hint=hint)
+        return VerificationError.of(Code.PRECISION, message, hint=hint)
 
 
 def measure(whole: Path, lowered: Path, images: Images, precision: PrecisionOptions) -> Measured:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from resnetgen.backends.images import image_files, normalise, readable
-from resnetgen.errors import Code, Exit, FileError, Problem, fail
+from resnetgen.errors import Code, FileError, Problem, UsageError
 from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
@@ -68,7 +68,7 @@ def load(source: Path | None, count: int | None, format: InputFormat, preprocess
     if preprocess is None:
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
         message = f"--calibrate {source}: nothing says how this network is to see a picture"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
     paths = image_files(source)
     taken = _evenly(paths, count or AT_MOST)
     require_room(len(taken), (*preprocess.crop, preprocess.color.channels), "--calibration-images")
@@ -77,7 +77,7 @@ def load(source: Path | None, count: int | None, format: InputFormat, preprocess
 
 
 def _pictures(paths: list[Path], preprocess: Preprocess) -> npt.NDArray[np.uint8]:
-    """Return the pixels of pictures. Raises Failure (exit 5) that lists every one that cannot be read."""
+    """Return the pixels of pictures. Raises FileError that lists every one that cannot be read."""
     problems: list[Problem] = []
     read = [pixels for _, pixels in readable(paths, preprocess, problems)]
     if problems:

@@ -40,7 +40,7 @@ class LoweredFiles(Files):
         self._lowered = plan_precision(self._options, planned, whole.request.preprocess)
 
     def write(self, stage: Staging, progress: Progress) -> None:
-        """Write the model. Raises Failure (exit 7) if it differs too much from fp32."""
+        """Write the model. Raises VerificationError if it differs too much from fp32."""
         assert self._lowered, "plan comes first"
         whole, path = stage.path("fp32") / self.name, stage.path(self.name)
         whole.parent.mkdir()

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, LimitError, UsageError
 from resnetgen.formats.onnx.lower import FloatTypes
 from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.formats.onnx.precision import Precision
@@ -48,10 +48,10 @@ def plan_precision(precision: PrecisionOptions, whole: Fp32Plan, preprocess: Pre
     check_opset(precision.target, options.opset, options.runtime)
     if precision.target is Precision.INT8 and options.external:
         message = "an int8 model is one file, as ONNX Runtime's quantiser writes it"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --external-data")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave out --external-data")
     if precision.target is Precision.INT8 and whole.planned.external:
         message = f"{graph.name} is larger than 2 GiB, which ONNX Runtime's quantiser copies in one piece"
-        raise fail(Exit.LIMIT, Code.LIMIT, message, hint="--precision fp16")
+        raise LimitError.of(Code.LIMIT, message, hint="--precision fp16")
     channels, *extent = graph.shapes[graph.input.name]
     shape, dtype = ((*extent, channels), np.uint8) if options.embed else ((channels, *extent), np.float32)
     require_room(options.batch or 1, shape, "--batch")  # the last batch is filled up to its full size

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from resnetgen import ranges
 from resnetgen.arguments import choose, require_path
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.profiles import Profile, who_loads
@@ -27,10 +27,10 @@ class Tolerance(Struct, frozen=True):
     """Smallest cosine of the outputs of all images with those in fp32, -1 to 1."""
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for a value out of range, or NaN."""
+        """Raise UsageError for a value out of range, or NaN."""
         for option, smallest, value in (("--min-top1", 0, self.top1), ("--min-cosine", -1, self.cosine)):
             if not smallest <= value <= 1:
-                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{option}: {value} is outside {smallest} to 1")
+                raise UsageError.of(Code.BAD_ARGUMENT, f"{option}: {value} is outside {smallest} to 1")
 
 
 TOLERANCES = {Precision.FP16: Tolerance(0.99, 0.9999), Precision.INT8: Tolerance(0.9, 0.99)}
@@ -50,7 +50,7 @@ class PrecisionOptions(Struct, frozen=True):
     """Type of an fp16 model's input and output."""
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for a number of images out of range."""
+        """Raise UsageError for a number of images out of range."""
         ranges.IMAGES.require(self.count, "--calibration-images")
 
 
@@ -69,10 +69,10 @@ def precision_options(
     chosen = choose(Precision, precision, "--precision")
     if chosen is Precision.INT8 and not calibrate:
         hint = "add --calibrate FOLDER, or --calibrate random"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "int8 needs images for its ranges", hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, "int8 needs images for its ranges", hint=hint)
     if chosen is Precision.INT8 and fp16_io:
         message = "--fp16-io is for --precision fp16"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave it out")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave it out")
     default = TOLERANCES[chosen]
     top1, cosine = (
         (default.top1 if min_top1 is None else min_top1),
@@ -84,11 +84,11 @@ def precision_options(
 
 
 def check_opset(precision: Precision, opset: int, runtime: Profile | None) -> None:
-    """Raise Failure (exit 2) if a precision needs a newer opset than the one chosen or the runtime's."""
+    """Raise UsageError if a precision needs a newer opset than the one chosen or the runtime's."""
     if precision is not Precision.INT8 or opset >= INT8_OPSET:
         return
     if runtime and runtime.opset < INT8_OPSET:
         message = f"int8 needs opset {INT8_OPSET}, {runtime.name} loads {runtime.opset} at most"
-        raise fail(Exit.USAGE, Code.PRECISION, message, hint=f"the oldest that can: {who_loads(INT8_OPSET)}")
+        raise UsageError.of(Code.PRECISION, message, hint=f"the oldest that can: {who_loads(INT8_OPSET)}")
     message = f"int8 needs opset {INT8_OPSET}, and opset {opset} was asked for"
-    raise fail(Exit.USAGE, Code.PRECISION, message, hint=f"--opset {INT8_OPSET} or above")
+    raise UsageError.of(Code.PRECISION, message, hint=f"--opset {INT8_OPSET} or above")

@@ -18,7 +18,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
 from resnetgen.backends.onnxruntime import load_engine
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, ModelError
 from resnetgen.precision.calibration import Images
 
 _PRELUDE = {"Transpose", "Gather", "Cast", "Sub", "Mul"}
@@ -34,7 +34,7 @@ def read(path: Path) -> ModelProto:
 def quantise(whole: Path, images: Images, batch: int) -> ModelProto:
     """Return the quantised model, without metadata; `batch` is the number of images that it takes at once.
 
-    Scores stay in fp32: two that round to the same 8-bit number would have no first. Raises Failure (exit 4) if the
+    Scores stay in fp32: two that round to the same 8-bit number would have no first. Raises ModelError if the
     quantiser finds no range because activations are NaN or infinite.
     """
     load_engine()  # before the first import, since it turns off telemetry
@@ -86,13 +86,13 @@ def _silent() -> Iterator[None]:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turn the quantiser's exceptions for ranges that are not numbers into a Failure (exit 4)."""
+    """Turn the quantiser's exceptions for ranges that are not numbers into a ModelError."""
     try:
         yield
     except (AssertionError, ValueError, ArithmeticError) as error:
         message = f"ONNX Runtime's quantiser finds no range for the activations: {error}"
         hint = "the network's values overflow for these images; are its weights trained, and of this spec?"
-        raise fail(Exit.MODEL, Code.PRECISION, message, hint=hint) from None
+        raise ModelError.of(Code.PRECISION, message, hint=hint) from None
 
 
 def _nothing_below_an_error(record: logging.LogRecord) -> bool:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from resnetgen.backends.images import Bytes, normalise, readable
 from resnetgen.backends.onnxruntime import Device, Session
-from resnetgen.errors import Code, Exit, Failure, FileError, Problem, fail
+from resnetgen.errors import Code, Failure, FileError, ModelError, Problem, UsageError
 from resnetgen.predict.folder import Folder
 from resnetgen.predict.scores import by, check_output, to_scores
 from resnetgen.ranges import BATCH, TOP, require_room
@@ -58,7 +58,7 @@ class Classifier:
     def __init__(self, folder: Folder, device: Device) -> None:
         """Load the model of a folder.
 
-        Raises Failure (exit 4) if it does not load, takes other images than the preprocessing makes, or has no output
+        Raises ModelError if it does not load, takes other images than the preprocessing makes, or has no output
         of class scores.
         """
         self.folder = folder
@@ -74,13 +74,13 @@ class Classifier:
         if not fits or self.batch == 0:
             shown = by(taken) if self.batch != 0 else by(self.session.input.shape)
             message = f"{folder.model} takes images of {shown}, the preprocessing makes them {by(self.image)}"
-            raise fail(Exit.MODEL, Code.BAD_MODEL, message)
+            raise ModelError.of(Code.BAD_MODEL, message)
         if self.session.more_inputs or self.session.input.type not in _TYPES[folder.embedded]:
             listed = ", ".join(f"{one.name}: {one.type}" for one in (self.session.input, *self.session.more_inputs))
             message = (
                 f"{folder.model} takes {listed}; a classifier takes one input, {' or '.join(_TYPES[folder.embedded])}"
             )
-            raise fail(Exit.MODEL, Code.BAD_MODEL, message)
+            raise ModelError.of(Code.BAD_MODEL, message)
         check_output(folder.model, self.session.given, "" if folder.output_is_scalar else folder.output)
 
     def inputs(self, pictures: Sequence[Bytes]) -> npt.NDArray[Any]:
@@ -96,7 +96,7 @@ class Classifier:
         scores = to_scores(self.folder.model, self.session.given, output, len(data))[: len(pictures)]
         labels, classes = len(self.folder.labels), scores.shape[1]
         if labels not in (0, classes):
-            raise fail(Exit.IO, Code.LABELS, f"{labels:,} labels for {classes:,} classes ({self.folder.model.name})")
+            raise FileError.of(Code.LABELS, f"{labels:,} labels for {classes:,} classes ({self.folder.model.name})")
         return scores if self.folder.gives_distribution else _softmax(scores)
 
     def guesses(self, probabilities: Array, top: int) -> tuple[Guess, ...]:
@@ -118,7 +118,7 @@ def predict(
     size = batch or classifier.batch or USUAL_BATCH
     if classifier.batch not in (None, size):
         message = f"--batch {batch}: the model was built for a batch of {classifier.batch}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="leave out --batch")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave out --batch")
     require_room(classifier.batch or min(size, len(images)), classifier.image, "--batch")
     result = Predictions()
     for start in range(0, len(images), size):

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, Failure, Source, did_you_mean, fail, failure_with
+from resnetgen.errors import (
+    Code,
+    Failure,
+    FileError,
+    LimitError,
+    ModelError,
+    Source,
+    SpecError,
+    UsageError,
+    did_you_mean,
+)
 from resnetgen.formats.onnx.model.nodes import Value
 from resnetgen.formats.onnx.model.read import OnnxModel, read_model
 from resnetgen.inputs import read_text
@@ -63,23 +73,23 @@ def read_folder(folder: Path, output: str | None = None) -> Folder:
 
 
 def _find_model(folder: Path) -> tuple[Path, OnnxModel]:
-    """Return the path and structure of the model. Raises Failure (exit 4) if it has no output."""
+    """Return the path and structure of the model. Raises ModelError if it has no output."""
     path = _find_file(folder)
     model = read_model(path)
     if not model.outputs:
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: it is no ONNX model that gives anything")
+        raise ModelError.of(Code.BAD_MODEL, f"{path}: it is no ONNX model that gives anything")
     return path, model
 
 
 def _choose_output(path: Path, model: OnnxModel, wanted: str | None) -> Value | None:
-    """Return the output with a name, or the only one; None if there are several. Raises Failure (exit 2) for an unknown
+    """Return the output with a name, or the only one; None if there are several. Raises UsageError for an unknown
     name."""
     outputs = {output.name: output for output in model.outputs}
     if wanted is None:
         return next(iter(outputs.values())) if len(outputs) == 1 else None
     if wanted not in outputs:
         message = f"--output: {path} has no output {wanted!r}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=did_you_mean(wanted, outputs))
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=did_you_mean(wanted, outputs))
     return outputs[wanted]
 
 
@@ -101,9 +111,9 @@ def _find_file(folder: Path) -> Path:
     if models:
         names = ", ".join(path.name for path in models)
         hint = f"call the one that is meant {MODEL}, or give it a folder of its own"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{folder} holds several models: {names}", hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, f"{folder} holds several models: {names}", hint=hint)
     hint = "FOLDER is one that `resnetgen build` or `resnetgen deploy --server onnxruntime` wrote"
-    raise fail(Exit.IO, Code.MISSING_FILE, f"there is no model in {folder}", hint=hint)
+    raise FileError.of(Code.MISSING_FILE, f"there is no model in {folder}", hint=hint)
 
 
 def _find_preprocess(folder: Path, path: Path, model: OnnxModel) -> tuple[Preprocess, bool]:
@@ -114,20 +124,21 @@ def _find_preprocess(folder: Path, path: Path, model: OnnxModel) -> tuple[Prepro
     metadata = model.metadata
     is_embedded, beside = "resnetgen.embedded" in metadata, folder / PREPROCESS
     if beside.exists():
-        source, exit = Source(str(beside), read_text(beside, MAX_BYTES, "preprocessing")), Exit.IO
+        kind: type[Failure] = FileError
+        source = Source(str(beside), read_text(beside, MAX_BYTES, "preprocessing"))
     elif (text := metadata.get("resnetgen.preprocess")) is not None:
-        source, exit = Source(f"{path}: metadata resnetgen.preprocess", text), Exit.MODEL
+        source, kind = Source(f"{path}: metadata resnetgen.preprocess", text), ModelError
         if len(text) > MAX_BYTES:
             message = f"{source.name} are longer than {MAX_BYTES:,} characters, the limit for preprocessing"
-            raise fail(Exit.LIMIT, Code.LIMIT, message)
+            raise LimitError.of(Code.LIMIT, message)
     else:
         message = f"nothing says how this network is to see a picture: there is no {PREPROCESS} in {folder}"
         hint = f"write `preprocess:` in the spec and build it anew; {path.name} does not say it, either"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
     try:
         preprocess, embedded = parse_preprocess(source, _input_extent(model, is_embedded))
     except Failure as failure:
-        raise failure_with(exit if failure.exit is Exit.SPEC else failure.exit, failure.problems) from None
+        raise (kind if isinstance(failure, SpecError) else type(failure))(failure.problems) from None
     return preprocess, is_embedded if embedded is None else embedded
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from resnetgen.backends.images import readable
-from resnetgen.errors import Code, Exit, FileError, Problem, fail
+from resnetgen.errors import Code, FileError, Problem, UsageError
 from resnetgen.predict.classify import Classifier
 from resnetgen.ranges import TOP, require_room
 
@@ -30,10 +30,10 @@ def request(classifier: Classifier, images: Sequence[Path], top: int) -> str:
     if DATATYPES[classifier.session.input.type] == "FP16":
         message = f"{classifier.folder.model} takes fp16, which the v2 protocol carries in binary alone"
         hint = "without --fp16-io an fp16 model takes and gives fp32"
-        raise fail(Exit.USAGE, Code.UNSUPPORTED, message, hint=hint)
+        raise UsageError.of(Code.UNSUPPORTED, message, hint=hint)
     if classifier.batch not in (None, len(images)):
         message = f"a request of {len(images)}: the model was built for a batch of {classifier.batch}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"name {classifier.batch} images")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=f"name {classifier.batch} images")
     require_room(len(images), classifier.image, "--request", _MAX_NUMBERS)
     problems: list[Problem] = []
     pictures = [pixels for _, pixels in readable(images, classifier.folder.preprocess, problems)]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from resnetgen.backends.onnxruntime import FLOATS
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, ModelError
 from resnetgen.weights.source import Array
 
 
 def check_output(path: Path, outputs: Sequence[Any], chosen: str) -> None:
-    """Raise Failure (exit 4) if the chosen output cannot be that of a classifier, by its type and its shape.
+    """Raise ModelError if the chosen output cannot be that of a classifier, by its type and its shape.
 
     `outputs` are all outputs of the model, as ONNX Runtime describes them; `chosen` is empty if none can be used: there
     are several and the user chose none, or it is a scalar. Unknown extents are checked later, in the values.
@@ -28,7 +28,7 @@ def check_output(path: Path, outputs: Sequence[Any], chosen: str) -> None:
 def to_scores(path: Path, outputs: Sequence[Any], values: Array, images: int) -> Array:
     """Return the values of a classifier's output as images x classes in float32.
 
-    Raises Failure (exit 4) for another shape, and for NaN and Inf.
+    Raises ModelError for another shape, and for NaN and Inf.
     """
     if len(values.shape) < 2 or len(values) != images or not _may_be_scores(values.shape):
         shape = by(values.shape) or "a number"
@@ -37,7 +37,7 @@ def to_scores(path: Path, outputs: Sequence[Any], values: Array, images: int) ->
     with np.errstate(over="ignore"):  # a double too large for float32 becomes infinite, which is refused
         scores = values.reshape(images, -1).astype(np.float32)
     if not np.isfinite(scores).all():
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: its output holds NaN or Inf")
+        raise ModelError.of(Code.BAD_MODEL, f"{path}: its output holds NaN or Inf")
     return scores
 
 
@@ -59,4 +59,4 @@ def _refused(path: Path, outputs: Sequence[Any], but: str = "") -> Failure:
     listed = "; ".join(f"{one.name}: {one.type} of {by(one.shape) or 'unknown shape'}" for one in outputs)
     message = f"{path}: a classifier gives floats, images x classes; this model gives {listed}{but}"
     several = "--output NAME chooses one of several" if len(outputs) > 1 else ""
-    return fail(Exit.MODEL, Code.BAD_MODEL, message, hint=several)
+    return ModelError.of(Code.BAD_MODEL, message, hint=several)

@@ -42,7 +42,7 @@ def caffemodel_differences(path: Path, graph: Graph, naming: Naming, drawn: froz
     """Return the differences of a caffemodel's network from the graph, in the dialect nearest to it.
 
     Layers without parameters of their type are skipped: a file may be stripped to its blobs. The stages `drawn` are
-    ignored. Raises Failure (exit 4) for a network that cannot be read.
+    ignored. Raises ModelError for a network that cannot be read.
     """
     layers = read_layers(path, most_layers(graph))
     require_few_reads(sum(len(_texts(layer, "bottom", "top")) for layer in layers), most_layers(graph))

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure, did_you_mean, fail
+from resnetgen.errors import Code, Failure, ModelError, UsageError, did_you_mean
 from resnetgen.escape import escape
 from resnetgen.ir.graph import Graph
 from resnetgen.paths import NAME_MAPS
@@ -66,7 +66,7 @@ def load_pretrained(source: CheckpointSource, spec: Spec, graph: Graph, fresh: W
     for stage in source.reinit:
         if stage not in stages:
             hint = did_you_mean(stage, stages)
-            raise fail(Exit.USAGE, Code.BAD_NAME, f"--reinit: there is no stage {stage!r}", hint=hint)
+            raise UsageError.of(Code.BAD_NAME, f"--reinit: there is no stage {stage!r}", hint=hint)
     checkpoint = open_checkpoint(source.path)
     namings = _namings(checkpoint, spec, graph)
     naming = closest(namings, checkpoint)
@@ -155,4 +155,4 @@ def _structure_differences(
             case _:
                 return []
     except UnicodeDecodeError:  # protobuf returns such a text as bytes, and then does not accept them
-        raise fail(Exit.MODEL, Code.BAD_MODEL, "a name is not UTF-8 text") from None
+        raise ModelError.of(Code.BAD_MODEL, "a name is not UTF-8 text") from None

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from resnetgen.comparison import INPUT, Net, Record
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, LimitError
 from resnetgen.ir.graph import Graph, Node
 
 _AT_THE_END = ("Softmax", "Accuracy", "ArgMax")
@@ -40,9 +40,9 @@ def most_layers(graph: Graph) -> int:
 
 
 def require_few_reads(count: int, most: int) -> None:
-    """Raise Failure (exit 6) if the layers of a file read far more tensors than `most` layers do."""
+    """Raise LimitError if the layers of a file read far more tensors than `most` layers do."""
     if count > 8 * most:
-        raise fail(Exit.LIMIT, Code.LIMIT, f"its layers read {count:,} tensors, more than {8 * most:,}")
+        raise LimitError.of(Code.LIMIT, f"its layers read {count:,} tensors, more than {8 * most:,}")
 
 
 class AnchorNames:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, ModelError
 from resnetgen.predict.request import DATATYPES
 from resnetgen.serve.asgi import RequestError
 
@@ -29,9 +29,9 @@ class TensorSpec(Struct, frozen=True):
 
     @classmethod
     def of(cls, value: Any) -> TensorSpec:
-        """Return the tensor that ONNX Runtime describes. Raises Failure (exit 4) for an unsupported type."""
+        """Return the tensor that ONNX Runtime describes. Raises ModelError for an unsupported type."""
         if value.type not in DATATYPES:
-            raise fail(Exit.MODEL, Code.BAD_MODEL, f"unsupported type of {value.name}: {value.type}")
+            raise ModelError.of(Code.BAD_MODEL, f"unsupported type of {value.name}: {value.type}")
         shape = tuple(size if isinstance(size, int) else ANY for size in value.shape)
         return cls(value.name, DATATYPES[value.type], shape)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from resnetgen import manifest
 from resnetgen.backends.onnxruntime import Device, Session
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, FileError, UsageError
 from resnetgen.paths import real_path
 from resnetgen.predict import Served, read_served
 from resnetgen.serve.asgi import App
@@ -89,17 +89,17 @@ def _run(app: App, listener: socket.socket, ready: Callable[[], None]) -> None:
 
 
 def _require_libraries() -> None:
-    """Require the extra `serve`. Raises Failure (exit 2)."""
+    """Require the extra `serve`. Raises UsageError."""
     try:
         for library in _LIBRARIES:
             import_module(library)
     except ImportError as error:
         message = f"models are served by Starlette and uvicorn, which cannot be imported: {error}"
-        raise fail(Exit.USAGE, Code.UNSUPPORTED, message, hint="pip install 'resnetgen[serve]'") from None
+        raise UsageError.of(Code.UNSUPPORTED, message, hint="pip install 'resnetgen[serve]'") from None
 
 
 def _listen(port: int) -> socket.socket:
-    """Return a socket bound to the port, before the model is loaded. Raises Failure (exit 5) if the port is taken."""
+    """Return a socket bound to the port, before the model is loaded. Raises FileError if the port is taken."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # allows a port that was just left
     try:
@@ -107,13 +107,13 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         message = f"cannot listen on {LOOPBACK}:{port}: {error.strerror}"
-        raise fail(Exit.IO, Code.OUTPUT, message, hint="--port with another port, or 0 for a free one") from None
+        raise FileError.of(Code.OUTPUT, message, hint="--port with another port, or 0 for a free one") from None
     return listener
 
 
 def _require_url_name(name: str) -> str:
-    """Return a name that can be part of a URL. Raises Failure (exit 2) for others."""
+    """Return a name that can be part of a URL. Raises UsageError for others."""
     if not name or "/" in name or name in (".", "..") or len(name) > _MAX_NAME or not name.isprintable():
         hint = f"--name with letters, digits, _, - and ., {_MAX_NAME} at most"
-        raise fail(Exit.USAGE, Code.BAD_NAME, f"invalid model name in a URL: {name!r}", hint=hint)
+        raise UsageError.of(Code.BAD_NAME, f"invalid model name in a URL: {name!r}", hint=hint)
     return name

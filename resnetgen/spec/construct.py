@@ -6,7 +6,7 @@ from collections.abc import Iterable, Set
 
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Failure, Span, spec_error
+from resnetgen.errors import Code, Failure, Span, SpecError
 from resnetgen.spec.rows import parse_cells, parse_expression, parse_size
 from resnetgen.spec.syntax import BlockCall, Cell, Expression, Kernel, Number, Size
 from resnetgen.spec.table import Block, BracketDefaults, Branches, Case, Cells, Defaults, OpDefaults, Row
@@ -38,7 +38,7 @@ def patch_row(old: Row | None, stage: Scalar, patch: Mapping) -> Row:
                 if block is None:
                     hint = "add `block:`, or write the whole row"
                     message = f"`{key.text}` belongs to a block, and this row has none"
-                    raise spec_error(Code.BAD_PATCH, message, key.span, hint)
+                    raise SpecError.of(Code.BAD_PATCH, message, key.span, hint)
                 number = _expression(value)
                 block = replace(block, repeat=number) if key.text == "repeat" else replace(block, stride=number)
     return Row(stage.text, patch.span, size, pre, block, post)
@@ -48,7 +48,7 @@ def _new_block(old: Cell | None, value: Value) -> Cell:
     cells = _cells(value)
     if len(cells) != 1 or not cells[0].is_block:
         hint = "[...], (...) or a name with parentheses; other cells go into `pre` and `post`"
-        raise spec_error(Code.BAD_PATCH, "`block` takes one block", value.span, hint)
+        raise SpecError.of(Code.BAD_PATCH, "`block` takes one block", value.span, hint)
     new = cells[0]
     if old is None:
         return new
@@ -79,15 +79,15 @@ def make_block(key: Scalar, mapping: Mapping) -> Block:
     forms = [form for form in ("body", "branches", "choose") if mapping.get(form)]
     if len(forms) != 1:
         hint = "write one of body, branches and choose"
-        raise spec_error(Code.MISSING_KEY, f"the block {key.text!r} has {len(forms)} bodies", key.span, hint)
+        raise SpecError.of(Code.MISSING_KEY, f"the block {key.text!r} has {len(forms)} bodies", key.span, hint)
     for name in ("merge", "after"):
         if name in mapping.items and forms != ["branches"]:
             message = f"{name!r} is for a block with branches, and {key.text!r} has none"
-            raise spec_error(Code.UNKNOWN_KEY, message, mapping.key(name).span, "add `branches:`, or remove it")
+            raise SpecError.of(Code.UNKNOWN_KEY, message, mapping.key(name).span, "add `branches:`, or remove it")
     shared = sorted(dict(_entries(mapping.get("params"))).keys() & dict(_entries(mapping.get("let"))).keys())
     if shared:
         message = f"{shared[0]!r} is a parameter of the block {key.text!r}; `let` cannot set it"
-        raise spec_error(Code.BAD_NAME, message, key.span, "choose another name")
+        raise SpecError.of(Code.BAD_NAME, message, key.span, "choose another name")
     doc = mapping.get("doc")
     return Block(
         name=key.text,
@@ -103,7 +103,7 @@ def _block_body(key: Scalar, mapping: Mapping) -> Cells | Branches | tuple[Case,
     if (body := mapping.get("body")) is not None:
         cells = _cells(body)
         if not cells:
-            raise spec_error(Code.BAD_VALUE, f"the body of {key.text!r} is empty", key.span, "body: identity")
+            raise SpecError.of(Code.BAD_VALUE, f"the body of {key.text!r} is empty", key.span, "body: identity")
         return cells
     if isinstance(cases := mapping.get("choose"), Sequence):
         return _cases(key, cases)
@@ -111,7 +111,7 @@ def _block_body(key: Scalar, mapping: Mapping) -> Cells | Branches | tuple[Case,
     merge = mapping.get("merge")
     if not isinstance(merge, Scalar) or len(branches) < 2:
         hint = "branches: {main: ..., shortcut: ...}, merge: add"
-        raise spec_error(Code.MISSING_KEY, f"the block {key.text!r} needs two branches and a merge", key.span, hint)
+        raise SpecError.of(Code.MISSING_KEY, f"the block {key.text!r} needs two branches and a merge", key.span, hint)
     return Branches(branches, merge.text, _cells(mapping.get("after")))
 
 
@@ -119,11 +119,11 @@ def _cases(key: Scalar, cases: Sequence) -> tuple[Case, ...]:
     parsed = tuple(_case(case) for case in cases.items if isinstance(case, Mapping))
     if not parsed:
         message = f"the choice of {key.text!r} is empty"
-        raise spec_error(Code.BAD_VALUE, message, cases.span, "add a case: {then: identity}")
+        raise SpecError.of(Code.BAD_VALUE, message, cases.span, "add a case: {then: identity}")
     for case, after in zip(parsed, cases.items[1:], strict=False):
         if case.condition is None:
             hint = "only the last entry is without `if`"
-            raise spec_error(Code.BAD_VALUE, "this entry is never reached", after.span, hint)
+            raise SpecError.of(Code.BAD_VALUE, "this entry is never reached", after.span, hint)
     return parsed
 
 
@@ -146,7 +146,7 @@ def make_defaults(written: Mapping | None, blocks: Set[str], span: Span) -> Defa
 
     def need(values: dict[str, Value], key: str, where: str) -> Value:
         if key not in values:
-            raise spec_error(Code.MISSING_KEY, f"`{where}.{key}` is not set", span, "add `use: std`")
+            raise SpecError.of(Code.MISSING_KEY, f"`{where}.{key}` is not set", span, "add `use: std`")
         return values[key]
 
     return Defaults(
@@ -182,10 +182,10 @@ def _words(value: Value, needed: str) -> tuple[str, ...]:
     assert isinstance(value, Sequence)
     words = tuple(_word(item) for item in value.items)
     if needed not in words:
-        raise spec_error(Code.BAD_VALUE, f"{needed} is missing in this list", value.span, f"add {needed} to it")
+        raise SpecError.of(Code.BAD_VALUE, f"{needed} is missing in this list", value.span, f"add {needed} to it")
     for item, word in zip(value.items, words, strict=True):
         if words.count(word) > 1:
-            raise spec_error(Code.BAD_VALUE, f"{word} is listed twice", item.span, "keep one of them")
+            raise SpecError.of(Code.BAD_VALUE, f"{word} is listed twice", item.span, "keep one of them")
     return words
 
 
@@ -206,6 +206,6 @@ def _stride_on(value: Value) -> str | Kernel:
         size = Size((), value.span)
     if len(size.extents) != 2:
         hint = "first, last, or a kernel such as 3x3"
-        raise spec_error(Code.BAD_VALUE, f"stride_on cannot be {value.text!r}", value.span, hint)
+        raise SpecError.of(Code.BAD_VALUE, f"stride_on cannot be {value.text!r}", value.span, hint)
     height, width = (Number(extent, value.span) for extent in size.extents)
     return Kernel(height, width, value.span)

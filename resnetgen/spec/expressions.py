@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from resnetgen.errors import Code, Failure, Span, did_you_mean, spec_error
+from resnetgen.errors import Code, Failure, Span, SpecError, did_you_mean
 from resnetgen.spec.syntax import Binary, Choice, Expression, Number, Unary, Variable
 
 Scope = Mapping[str, int | float]
@@ -15,11 +15,11 @@ USABLE = "the limit is 2^53"
 
 
 def evaluate(expression: Expression, scope: Scope) -> int | float:
-    """Return the value of an expression; `scope` has the values of $names. Raises Failure (exit 3), with the place."""
+    """Return the value of an expression; `scope` has the values of $names. Raises SpecError, with the place."""
     value = _evaluate(expression, scope)
     if not is_usable(value):
         message = "the value of this expression is too large"
-        raise spec_error(Code.BAD_VALUE, message, expression.span, USABLE)
+        raise SpecError.of(Code.BAD_VALUE, message, expression.span, USABLE)
     return value
 
 
@@ -33,7 +33,7 @@ def unknown_name(name: str, span: Span, known: Iterable[str]) -> Failure:
         hint = "$out, the output channels of the main branch, is set in a shortcut only"
     else:
         hint = did_you_mean(f"${name}", (f"${other}" for other in known))
-    return spec_error(Code.UNKNOWN_PARAMETER, f"unknown name ${name}", span, hint)
+    return SpecError.of(Code.UNKNOWN_PARAMETER, f"unknown name ${name}", span, hint)
 
 
 def _evaluate(expression: Expression, scope: Scope) -> int | float:
@@ -56,7 +56,7 @@ def _evaluate(expression: Expression, scope: Scope) -> int | float:
         case Binary(operator, left, right, span):
             a, b = evaluate(left, scope), evaluate(right, scope)
             if operator in ("//", "%") and b == 0:
-                raise spec_error(Code.BAD_VALUE, "division by zero", span, "`a if c else b` evaluates one branch")
+                raise SpecError.of(Code.BAD_VALUE, "division by zero", span, "`a if c else b` evaluates one branch")
             return _apply(operator, a, b)
         case _:
             assert_never(expression)

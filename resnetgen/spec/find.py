@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from resnetgen.errors import Code, Exit, Span, did_you_mean, fail, spec_error
+from resnetgen.errors import Code, Span, SpecError, did_you_mean
 from resnetgen.paths import LIBRARY, SPECS, real_path
 from resnetgen.spec.json_schema import SPEC_NAME
 
@@ -18,7 +18,7 @@ def bundled() -> list[str]:
 
 
 def find_spec(name: str) -> Path:
-    """Return the file of a SPEC: a path that ends in .yaml, or a bundled name. Raises Failure (exit 3) for an unknown
+    """Return the file of a SPEC: a path that ends in .yaml, or a bundled name. Raises SpecError for an unknown
     name."""
     if name.endswith(_SUFFIXES):
         return Path(name)
@@ -30,7 +30,7 @@ def find_spec(name: str) -> Path:
         hint = f"did you mean {name}.yaml?"
     else:
         hint = did_you_mean(name, bundled())
-    raise fail(Exit.SPEC, Code.UNKNOWN_SPEC, f"no bundled spec is called {name!r}", hint=hint)
+    raise SpecError.of(Code.UNKNOWN_SPEC, f"no bundled spec is called {name!r}", hint=hint)
 
 
 def is_spec(name: str) -> bool:
@@ -40,7 +40,7 @@ def is_spec(name: str) -> bool:
 
 def find_parent(name: str, span: Span, child: Path) -> Path:
     """Return the file of `extends: name`: a path from the child's folder, a name there, or a bundled name. Raises
-    Failure (exit 3)."""
+    SpecError."""
     if name.endswith(_SUFFIXES):
         return child.parent / name
     if _is_name(name):
@@ -48,7 +48,7 @@ def find_parent(name: str, span: Span, child: Path) -> Path:
             path = folder / f"{name}.yaml"
             if _is_file(path) and real_path(path) != real_path(child):
                 return path
-    raise spec_error(Code.UNKNOWN_SPEC, f"no spec is called {name!r}", span, did_you_mean(name, bundled()))
+    raise SpecError.of(Code.UNKNOWN_SPEC, f"no spec is called {name!r}", span, did_you_mean(name, bundled()))
 
 
 def find_library(name: str, span: Span, user: Path) -> Path:
@@ -59,11 +59,11 @@ def find_library(name: str, span: Span, user: Path) -> Path:
     if _is_name(name) and _is_file(path := LIBRARY / f"{name}.yaml"):
         return path
     known = [path.stem for path in LIBRARY.glob("*.yaml")]
-    raise spec_error(Code.UNKNOWN_SPEC, f"the library has no file {name!r}", span, did_you_mean(name, known))
+    raise SpecError.of(Code.UNKNOWN_SPEC, f"the library has no file {name!r}", span, did_you_mean(name, known))
 
 
 def name_of(path: Path) -> str:
-    """Return a spec's name: its path below a folder called `specs`, else its file's stem. Raises Failure (exit 3) for
+    """Return a spec's name: its path below a folder called `specs`, else its file's stem. Raises SpecError for
     an invalid name."""
     parts = real_path(path).with_suffix("").parts
     folders = parts[:-1]
@@ -72,10 +72,10 @@ def name_of(path: Path) -> str:
 
 
 def checked_name(name: str, shown: str = "") -> str:
-    """Return the name of a spec; `shown` is its name in the error. Raises Failure (exit 3) for an invalid one."""
+    """Return the name of a spec; `shown` is its name in the error. Raises SpecError for an invalid one."""
     if not _is_name(name):
         hint = "its name becomes that of the output: use letters, digits and _ . -"
-        raise fail(Exit.SPEC, Code.BAD_NAME, f"a spec cannot be called {shown or name!r}", hint=hint)
+        raise SpecError.of(Code.BAD_NAME, f"a spec cannot be called {shown or name!r}", hint=hint)
     return name
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from resnetgen.errors import Code, Source, Span, spec_error
+from resnetgen.errors import Code, Source, Span, SpecError
 from resnetgen.spec.yaml import Value, parse_value
 
 _HINT = "JSON quotes its keys, and has neither comments nor a comma before a closing bracket"
 
 
 def parse_json(source: Source) -> Value:
-    """Return the value of a JSON text. Raises Failure (exit 3) with the place of the fault.
+    """Return the value of a JSON text. Raises SpecError with the place of the fault.
 
     The standard library checks the syntax, and the YAML parser, which accepts JSON as well, gives the places; duplicate
     keys and deep nesting are refused as in a spec.
@@ -21,7 +21,7 @@ def parse_json(source: Source) -> Value:
         json.loads(source.text, parse_int=len, parse_float=len)
     except json.JSONDecodeError as error:
         span = Span(source, error.pos, error.pos + 1)
-        raise spec_error(Code.JSON_SYNTAX, f"not JSON: {error.msg}", span, _HINT) from None
+        raise SpecError.of(Code.JSON_SYNTAX, f"not JSON: {error.msg}", span, _HINT) from None
     except RecursionError:
         pass  # the YAML parser reports the place
     # JSON allows tabs as white space; ruamel does not.

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Problems, Source, Span, did_you_mean, fail, spec_error
+from resnetgen.errors import Code, LimitError, Problems, Source, Span, SpecError, did_you_mean
 from resnetgen.paths import real_path
 from resnetgen.preprocess import Preprocess
 from resnetgen.spec import json_schema
@@ -62,11 +62,11 @@ def option_value(option: str, text: str) -> Scalar:
 
 
 def parse_input_size(value: Scalar) -> Size:
-    """Return channels x height x width of an image: 3x224x224. Raises Failure (exit 3)."""
+    """Return channels x height x width of an image: 3x224x224. Raises SpecError."""
     size = parse_size(value)
     if len(size.extents) != 3:
         hint = "channels x height x width: 3x224x224"
-        raise spec_error(Code.BAD_VALUE, f"an input of {size} lacks its channels", value.span, hint)
+        raise SpecError.of(Code.BAD_VALUE, f"an input of {size} lacks its channels", value.span, hint)
     return size
 
 
@@ -120,9 +120,9 @@ class _Merged(Struct):
         if resolved in chain:
             names = " -> ".join(each.name for each in (*chain[chain.index(resolved) :], resolved))
             message = f"this spec extends itself: {names}"
-            raise spec_error(Code.EXTENDS_CYCLE, message, span, "remove one `extends`")
+            raise SpecError.of(Code.EXTENDS_CYCLE, message, span, "remove one `extends`")
         if len(chain) >= _MAX_CHAIN:
-            raise fail(Exit.LIMIT, Code.LIMIT, f"more than {_MAX_CHAIN} specs extend one another", span)
+            raise LimitError.of(Code.LIMIT, f"more than {_MAX_CHAIN} specs extend one another", span)
 
     def use(self, value: Value | None, user: Path) -> None:
         words = value.items if isinstance(value, Sequence) else (value,) if value else ()
@@ -159,7 +159,7 @@ class _Merged(Struct):
         if isinstance(value, Mapping):
             if old is None and not value.items.keys() & {"pre", "block", "post"}:
                 hint = did_you_mean(stage.text, self.rows) or "write the whole row"
-                raise spec_error(Code.BAD_PATCH, f"there is no row {stage.text!r} to patch", stage.span, hint)
+                raise SpecError.of(Code.BAD_PATCH, f"there is no row {stage.text!r} to patch", stage.span, hint)
             self.rows[stage.text] = patch_row(old, stage, value)
         elif isinstance(value, Scalar) and value.value is None:
             if old is None:
@@ -167,7 +167,7 @@ class _Merged(Struct):
                     json_schema.QUOTE_COMMAS if json_schema.lacks_colon(stage) else did_you_mean(stage.text, self.rows)
                 )
                 hint = hint or "there are no rows yet: remove it"
-                raise spec_error(Code.BAD_PATCH, f"there is no row {stage.text!r} to leave out", stage.span, hint)
+                raise SpecError.of(Code.BAD_PATCH, f"there is no row {stage.text!r} to leave out", stage.span, hint)
             del self.rows[stage.text]
         else:
             assert isinstance(value, Scalar)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from resnetgen.errors import Code, Problems, Source, spec_error
+from resnetgen.errors import Code, Problems, Source, SpecError
 from resnetgen.escape import escape
 from resnetgen.preprocess import MAX_PIXELS, MAX_SIDE, Color, Extent, Interpolation, Preprocess
 from resnetgen.spec import json_schema
@@ -35,7 +35,7 @@ def parse_preprocess(source: Source, extent: Extent | None) -> tuple[Preprocess,
         size = _extent("crop", values["crop"]) if "crop" in values else extent
         if size is None:
             hint = "add `crop`, the height and width that the model takes: [224, 224]"
-            raise spec_error(Code.MISSING_KEY, "the preprocessing has no key 'crop'", document.span, hint)
+            raise SpecError.of(Code.MISSING_KEY, "the preprocessing has no key 'crop'", document.span, hint)
     problems.raise_if_any()
     assert size is not None
     height, width = (size, size) if isinstance(size, int) else size
@@ -46,7 +46,7 @@ def parse_preprocess(source: Source, extent: Extent | None) -> tuple[Preprocess,
 
 
 def make_preprocess(written: Mapping, input_size: Size) -> Preprocess:
-    """Return the preprocessing of checked keys, for an input. Raises Failure (exit 3) with every problem."""
+    """Return the preprocessing of checked keys, for an input. Raises SpecError with every problem."""
     problems = Problems()
     values = _values(written)
     channels, extent = input_size.extents[0], (input_size.extents[1], input_size.extents[2])
@@ -69,7 +69,7 @@ def make_preprocess(written: Mapping, input_size: Size) -> Preprocess:
 
 
 def check_resize(preprocess: Preprocess, written: Mapping) -> None:
-    """Raise Failure (exit 3) if the crop is larger than the resized image."""
+    """Raise SpecError if the crop is larger than the resized image."""
     (height, width), resize = preprocess.crop, preprocess.resize
     if resize is None:
         return
@@ -78,7 +78,7 @@ def check_resize(preprocess: Preprocess, written: Mapping) -> None:
         shown = resize if isinstance(resize, int) else f"{sides[0]}x{sides[1]}"
         message = f"an image resized to {shown} is too small for a crop of {height}x{width}"
         where, hint = written.items["resize"][1].span, "the crop is the input's size; make `resize` at least as large"
-        raise spec_error(Code.BAD_VALUE, message, where, hint)
+        raise SpecError.of(Code.BAD_VALUE, message, where, hint)
 
 
 def _values(written: Mapping) -> dict[str, Value]:
@@ -89,7 +89,7 @@ def _values(written: Mapping) -> dict[str, Value]:
 def _written_color(value: Value | None, written: Mapping) -> Color:
     if not isinstance(value, Scalar):
         hint = f"add `color`, the order of the channels: {', '.join(Color)}"
-        raise spec_error(Code.MISSING_KEY, "preprocess has no key 'color'", written.span, hint)
+        raise SpecError.of(Code.MISSING_KEY, "preprocess has no key 'color'", written.span, hint)
     return Color(value.text)
 
 
@@ -100,7 +100,7 @@ def _color(value: Value | None, written: Mapping, channels: int) -> Color:
         fitting = " or ".join(one for one in Color if one.channels == channels)
         hint = fitting or f"`preprocess: null` for an input of {channels} channels"
         message = f"color {color} does not fit an input of {channels} channels"
-        raise spec_error(Code.BAD_VALUE, message, value.span, hint)
+        raise SpecError.of(Code.BAD_VALUE, message, value.span, hint)
     return color
 
 
@@ -111,7 +111,7 @@ def _numbers(key: str, value: Value | None, default: tuple[float, ...], positive
     if len(items) != len(default):
         hint = "one for each channel, in the order of `color`"
         message = f"{key} has {len(items)} values; the input has {len(default)} channels"
-        raise spec_error(Code.BAD_VALUE, message, value.span, hint)
+        raise SpecError.of(Code.BAD_VALUE, message, value.span, hint)
     numbers = []
     for item in items:
         assert isinstance(item, Scalar)
@@ -119,7 +119,7 @@ def _numbers(key: str, value: Value | None, default: tuple[float, ...], positive
         # A divisor must not be 0, nor a quotient too large for float32.
         if not is_usable(item.value) or (positive and item.value < 1e-9):
             hint = "a positive number" if positive else USABLE
-            raise spec_error(Code.BAD_VALUE, f"{key} cannot be {_shown(item)}", item.span, hint)
+            raise SpecError.of(Code.BAD_VALUE, f"{key} cannot be {_shown(item)}", item.span, hint)
         numbers.append(item.value)
     return tuple(numbers)
 
@@ -135,10 +135,10 @@ def _extent(key: str, value: Value) -> int | Extent:
     whole = [side for side in sides if type(side) is int and 1 <= side <= MAX_SIDE]
     if len(whole) != len(sides) or len(sides) != (2 if isinstance(value, Sequence) else min(len(sides), 2)):
         hint = f"one number or height x width, each from 1 to {MAX_SIDE:,}"
-        raise spec_error(Code.BAD_VALUE, f"{key} cannot be {_shown(value)}", value.span, hint)
+        raise SpecError.of(Code.BAD_VALUE, f"{key} cannot be {_shown(value)}", value.span, hint)
     if prod(whole) > MAX_PIXELS:
         hint = f"an image has at most {MAX_PIXELS:,} pixels"
-        raise spec_error(Code.BAD_VALUE, f"{key} cannot be {_shown(value)}", value.span, hint)
+        raise SpecError.of(Code.BAD_VALUE, f"{key} cannot be {_shown(value)}", value.span, hint)
     return whole[0] if len(whole) == 1 else (whole[0], whole[1])
 
 
@@ -155,10 +155,10 @@ def _shown(value: Value) -> str:
 
 
 def _check_crop(value: Value | None, extent: Extent) -> None:
-    """Raise Failure (exit 3) if the crop differs from the input's size. It is only checked, like a row's size."""
+    """Raise SpecError if the crop differs from the input's size. It is only checked, like a row's size."""
     if value is None:
         return
     crop = _extent("crop", value)
     if ((crop, crop) if isinstance(crop, int) else crop) != extent:
         message = f"the crop is {_shown(value)}, and the input {extent[0]}x{extent[1]}"
-        raise spec_error(Code.SIZE_MISMATCH, message, value.span, "remove `crop`: it is the input's size")
+        raise SpecError.of(Code.SIZE_MISMATCH, message, value.span, "remove `crop`: it is the input's size")

@@ -10,7 +10,7 @@ from lark import Token, Transformer, Tree, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
 from lark.tree import Meta
 
-from resnetgen.errors import Code, Failure, Span, spec_error
+from resnetgen.errors import Code, Failure, Span, SpecError
 from resnetgen.spec import syntax as s
 from resnetgen.spec.grammar import parser
 from resnetgen.spec.yaml import Scalar
@@ -24,17 +24,17 @@ _MAX_DEPTH = 64
 
 
 def parse_row(scalar: Scalar) -> s.Line:
-    """Parse a row: `56x56 | maxpool 3x3, /2 | [3x3, 64; 3x3, 64] x2`. Raises Failure (exit 3) with the column."""
+    """Parse a row: `56x56 | maxpool 3x3, /2 | [3x3, 64; 3x3, 64] x2`. Raises SpecError with the column."""
     return _parse("row", scalar, s.Line)
 
 
 def parse_cells(scalar: Scalar) -> tuple[s.Cell, ...]:
-    """Parse cells without a size column, as in a block. Raises Failure (exit 3)."""
+    """Parse cells without a size column, as in a block. Raises SpecError."""
     return cast("tuple[s.Cell, ...]", _parse("cells", scalar, tuple))
 
 
 def parse_size(scalar: Scalar) -> s.Size:
-    """Parse a size: `3x224x224`. Raises Failure (exit 3)."""
+    """Parse a size: `3x224x224`. Raises SpecError."""
     return _parse("size", scalar, s.Size)
 
 
@@ -52,7 +52,7 @@ def _parse(start: str, scalar: Scalar, kind: type[T]) -> T:
 def _syntax(start: str, scalar: Scalar) -> object:
     if len(scalar.text) > _MAX_ROW:
         hint = "move a part of it into a block"
-        raise spec_error(Code.ROW_SYNTAX, f"a row of more than {_MAX_ROW} characters", scalar.span, hint)
+        raise SpecError.of(Code.ROW_SYNTAX, f"a row of more than {_MAX_ROW} characters", scalar.span, hint)
     try:
         tree = parser().parse(scalar.text, start=start)
     except UnexpectedInput as error:
@@ -73,7 +73,7 @@ def _check_depth(tree: Tree[Token], scalar: Scalar) -> None:
     meta = level[0].meta
     place = scalar.within(meta.start_pos, meta.end_pos)
     hint = "move a part of it into a block, or name it in `let`"
-    raise spec_error(Code.ROW_SYNTAX, f"nested deeper than {_MAX_DEPTH} levels", place, hint)
+    raise SpecError.of(Code.ROW_SYNTAX, f"nested deeper than {_MAX_DEPTH} levels", place, hint)
 
 
 _TERMINALS = {
@@ -130,7 +130,7 @@ def _syntax_error(error: UnexpectedInput, scalar: Scalar, start: str) -> Failure
     for pattern, advice in _ADVICE.items():
         if re.search(pattern, f"{scalar.text[: at or 0]}\0{scalar.text[at or 0 :]}"):
             hint = advice
-    return spec_error(Code.ROW_SYNTAX, f"unexpected {text}", scalar.within(at or 0, (at or 0) + length), hint)
+    return SpecError.of(Code.ROW_SYNTAX, f"unexpected {text}", scalar.within(at or 0, (at or 0) + length), hint)
 
 
 @v_args(meta=True)
@@ -155,7 +155,9 @@ class _ToSyntax(Transformer[Token, Any]):
         sides = [child for child in children if child is not None and not isinstance(child, Token)]
         for side in sides:
             if not isinstance(side, s.Number):
-                raise spec_error(Code.ROW_SYNTAX, "a size is written in numbers", side.span, "32x32, or no size at all")
+                raise SpecError.of(
+                    Code.ROW_SYNTAX, "a size is written in numbers", side.span, "32x32, or no size at all"
+                )
         return s.Size(tuple(side.value for side in sides), self.span(meta))
 
     def cell(self, meta: Meta, children: list[Any]) -> s.Cell:
@@ -230,5 +232,5 @@ class _ToSyntax(Transformer[Token, Any]):
     def _number(self, token: Token, meta: Meta) -> int:
         if len(token) > _MAX_DIGITS:
             hint = f"the limit is {_MAX_DIGITS} digits"
-            raise spec_error(Code.BAD_VALUE, f"a number of {len(token)} digits", self.span(meta), hint)
+            raise SpecError.of(Code.BAD_VALUE, f"a number of {len(token)} digits", self.span(meta), hint)
         return int(token)

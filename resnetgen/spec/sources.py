@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnetgen.errors import Code, Exit, Source, Span, fail
+from resnetgen.errors import Code, LimitError, Source, Span
 from resnetgen.spec.yaml import (
     MAX_BYTES,
     MAX_VALUES,
@@ -36,7 +36,7 @@ class Sources:
         size = len(source.text.encode(errors="surrogatepass"))
         if size > MAX_BYTES:
             message = f"{source.name} has {size:,} bytes, the limit of a spec is {MAX_BYTES:,}"
-            raise fail(Exit.LIMIT, Code.LIMIT, message)
+            raise LimitError.of(Code.LIMIT, message)
         document = parse(checked_text(source))
         self._count(source, document, None)
         self._read[path.absolute()] = source, document
@@ -49,7 +49,7 @@ class Sources:
         self._entries += 1
         if self._entries > MAX_FILES:
             message = f"a spec uses more than {MAX_FILES} files"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, named, "a file that is listed twice counts twice")
+            raise LimitError.of(Code.LIMIT, message, named, "a file that is listed twice counts twice")
         key = path.absolute()
         if key not in self._read:
             source = read_source(path, shown, named)
@@ -67,7 +67,7 @@ class Sources:
             if self._totals[unit] > limit:
                 first = next(iter(self._read.values()), (source, document))[0]
                 message = f"{first.name}, with the files that it uses, has more than {limit:,} {unit}"
-                raise fail(Exit.LIMIT, Code.LIMIT, message, named, "split the network into several specs")
+                raise LimitError.of(Code.LIMIT, message, named, "split the network into several specs")
 
 
 def _size(value: Value) -> tuple[int, int]:

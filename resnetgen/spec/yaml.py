@@ -25,7 +25,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span, SpecError, fail, spec_error
+from resnetgen.errors import Code, Failure, LimitError, Problem, Source, Span, SpecError
 from resnetgen.inputs import read_bytes
 
 MAX_BYTES = 1 << 18
@@ -134,35 +134,35 @@ def read_source(path: Path, shown: str | None = None, named: Span | None = None)
     except UnicodeDecodeError as error:
         hint = "a spec is YAML; a model file is not a spec"
         message = f"{name} is not UTF-8 text: byte {error.start} cannot be decoded"
-        raise spec_error(Code.NOT_TEXT, message, None, hint) from None
+        raise SpecError.of(Code.NOT_TEXT, message, None, hint) from None
     return checked_text(Source(name, text))
 
 
 def checked_text(source: Source) -> Source:
-    """Return a spec's text. Raises Failure (exit 3) for a character that is not printable."""
+    """Return a spec's text. Raises SpecError for a character that is not printable."""
     text = source.text
     if (bad := next((i for i, c in enumerate(text) if not c.isprintable() and c not in "\n\r\t"), None)) is not None:
         message = f"the character U+{ord(text[bad]):04X} is not allowed in a spec"
         hint = "use plain spaces and line breaks; a model file is not a spec"
-        raise spec_error(Code.NOT_TEXT, message, Span(source, bad, bad + 1), hint)
+        raise SpecError.of(Code.NOT_TEXT, message, Span(source, bad, bad + 1), hint)
     return source
 
 
 @lru_cache(maxsize=512)  # many specs in one process may use the same file
 def parse(source: Source) -> Mapping:
-    """Return the one YAML document of a spec. Raises Failure (exit 3) with the place of the fault."""
+    """Return the one YAML document of a spec. Raises SpecError with the place of the fault."""
     value = parse_value(source)
     if isinstance(value, Scalar) and value.value is None:
         hint = "a spec has at least `input:` and `stages:`"
-        raise spec_error(Code.EMPTY_SPEC, f"{source.name} is empty", None, hint)
+        raise SpecError.of(Code.EMPTY_SPEC, f"{source.name} is empty", None, hint)
     if not isinstance(value, Mapping):
         message, hint = "a spec is a mapping of keys to values", "it has at least `input:` and `stages:`"
-        raise spec_error(Code.WRONG_TYPE, message, value.span, hint)
+        raise SpecError.of(Code.WRONG_TYPE, message, value.span, hint)
     return value
 
 
 def parse_value(source: Source) -> Value:
-    """Return the value of any YAML text. Raises Failure (exit 3) with the place of the fault."""
+    """Return the value of any YAML text. Raises SpecError with the place of the fault."""
     try:
         return _Tree(source, YAML(typ="safe", pure=True).parse(source.text)).document()
     except MarkedYAMLError as error:
@@ -174,9 +174,9 @@ def parse_value(source: Source) -> Value:
         before = source.text[: mark.index].rstrip()[-1:] if mark else ""
         if before and before in "]}'\"" and "expected" in message:
             message = f"text continues after {before!r}"
-        raise spec_error(Code.YAML_SYNTAX, message, span, _syntax_hint(message)) from None
+        raise SpecError.of(Code.YAML_SYNTAX, message, span, _syntax_hint(message)) from None
     except (ReaderError, YAMLStreamError) as error:
-        raise spec_error(Code.YAML_SYNTAX, str(error).splitlines()[0], Span(source, 0, 1)) from None
+        raise SpecError.of(Code.YAML_SYNTAX, str(error).splitlines()[0], Span(source, 0, 1)) from None
 
 
 def _syntax_hint(message: str) -> str:
@@ -230,13 +230,13 @@ class _Tree:
         lines = (self.source.line(number) for number in range(1, len(self.source.line_starts) + 1))
         start = next(at for at, line in zip(self.source.line_starts, lines, strict=True) if line.startswith("%"))
         message = "a directive is not allowed in a spec"
-        return spec_error(Code.YAML_FEATURE, message, Span(self.source, start, start + 1), "a spec is YAML 1.2")
+        return SpecError.of(Code.YAML_FEATURE, message, Span(self.source, start, start + 1), "a spec is YAML 1.2")
 
     def value(self, event: Event) -> Value:
         self.values += 1
         if self.values > MAX_VALUES:
             message = f"a file has more than {MAX_VALUES:,} values"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, self._span(event, event))
+            raise LimitError.of(Code.LIMIT, message, self._span(event, event))
         if isinstance(event, AliasEvent):
             raise self._refuse(event, "an alias", "write the value out, or use `extends` or `params`")
         anchor: Any = getattr(event, "anchor", None)
@@ -273,7 +273,7 @@ class _Tree:
             key = self.value(event)
             self.values -= 1  # keys are counted with their values
             if not isinstance(key, Scalar):
-                raise spec_error(Code.WRONG_TYPE, "a key is a text, not a list or a mapping", key.span, _QUOTE)
+                raise SpecError.of(Code.WRONG_TYPE, "a key is a text, not a list or a mapping", key.span, _QUOTE)
             if key.text == "<<" and key.plain:
                 raise self._refuse(event, "a merge key", "use `extends`")
             if key.text in items:
@@ -296,11 +296,11 @@ class _Tree:
     def _enter(self, event: Event) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise fail(Exit.LIMIT, Code.LIMIT, f"nested deeper than {MAX_DEPTH} levels", self._span(event, event))
+            raise LimitError.of(Code.LIMIT, f"nested deeper than {MAX_DEPTH} levels", self._span(event, event))
 
     def _span(self, first: Event, last: Event) -> Span:
         start: int = first.start_mark.index
         return Span(self.source, start, max(last.end_mark.index, start))
 
     def _refuse(self, event: Event, what: str, hint: str) -> Failure:
-        return spec_error(Code.YAML_FEATURE, f"{what} is not allowed in a spec", self._span(event, event), hint)
+        return SpecError.of(Code.YAML_FEATURE, f"{what} is not allowed in a spec", self._span(event, event), hint)

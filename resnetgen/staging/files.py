@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, FileError
 from resnetgen.inputs import special_kind
 from resnetgen.paths import real_path
 from resnetgen.staging import folders, locks
@@ -98,7 +98,7 @@ class Staging:
 
         An existing link is replaced, not followed. Until the end of the block no other build publishes there.
         `without`: names of files to be removed. `last`: function that returns the name and text of one more file; it is
-        called under the lock, for a text that depends on the existing files. Raises Failure (exit 5) and OSError.
+        called under the lock, for a text that depends on the existing files. Raises FileError and OSError.
         """
         final = final or self.final
         self._wait_for_disk()  # before others have to wait for the lock
@@ -186,20 +186,20 @@ class Staging:
 
 
 def _require_replaceable(place: Path) -> None:
-    """Raise Failure (exit 5) if a rename would replace a folder, a device, a pipe or a socket."""
+    """Raise FileError if a rename would replace a folder, a device, a pipe or a socket."""
     try:
         kind = special_kind(place.lstat().st_mode)
     except FileNotFoundError:
         return
     if kind:
-        raise fail(Exit.IO, Code.OUTPUT, f"cannot write {place}: {kind} stands there")
+        raise FileError.of(Code.OUTPUT, f"cannot write {place}: {kind} stands there")
 
 
 @contextmanager
 def staging(final: Path) -> Iterator[Staging]:
     """Make a staging folder in `final`, which is made if it is missing, and removed again if nothing is published.
 
-    Raises Failure (exit 5) if the folder cannot be written, or an OSError occurs in the block.
+    Raises FileError if the folder cannot be written, or an OSError occurs in the block.
     """
     try:
         with folders.workshop(final) as (folder, made):
@@ -216,4 +216,4 @@ def staging(final: Path) -> Iterator[Staging]:
         if folders.PREFIX in str(where):
             where = final  # the name of a staging folder means nothing to users
         hint = "--output-dir names another folder"
-        raise fail(Exit.IO, Code.OUTPUT, f"cannot write {where}: {error.strerror or error}", hint=hint) from error
+        raise FileError.of(Code.OUTPUT, f"cannot write {where}: {error.strerror or error}", hint=hint) from error

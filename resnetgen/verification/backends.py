@@ -213,7 +213,7 @@ class EvaluatorBackend:
 
     @classmethod
     def of_file(cls, name: str, path: Path) -> EvaluatorBackend:
-        """Load the model of a file, from any source. Raises Failure (exit 4) if it cannot be read."""
+        """Load the model of a file, from any source. Raises ModelError if it cannot be read."""
         proto = models.read_model(path)
         models.load_external(proto, path)
         return cls(name, proto, "the same file on onnx's reference evaluator")

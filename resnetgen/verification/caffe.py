@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from resnetgen.errors import Code, Exit, Source, fail
+from resnetgen.errors import Code, ModelError, Source
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.model.layers import INPUT, CaffeStructure
@@ -47,13 +47,13 @@ def load(prototxt: Path, caffemodel: Path, network: Expected | None) -> CaffeMod
     net = parse(source)
     for path, span in net.unknown():
         hint = "OpenCV would run the net without it"
-        raise fail(Exit.MODEL, Code.UNSUPPORTED, f"unknown field: {escape(path)}", span, hint)
+        raise ModelError.of(Code.UNSUPPORTED, f"unknown field: {escape(path)}", span, hint)
     dims = net.image
     if len(dims) != 4:
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{prototxt}: it has not one input of four dimensions")
+        raise ModelError.of(Code.BAD_MODEL, f"{prototxt}: it has not one input of four dimensions")
     if min(dims) < 1:
         shown = "x".join(map(str, dims))
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{prototxt}: its input is {shown}, and every dimension must be above 0")
+        raise ModelError.of(Code.BAD_MODEL, f"{prototxt}: its input is {shown}, and every dimension must be above 0")
     count = len(net.layers) - 1
     if network is None:
         places = {layer.name: layer.span.short for layer in net.layers if layer.span}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct, field
 
-from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.errors import Code, UsageError, VerificationError, did_you_mean
 from resnetgen.preprocess import Preprocess
 from resnetgen.verification import npy
 from resnetgen.verification.backends import SAVED_INPUT, Backend, SavedOutputs
@@ -82,7 +82,7 @@ def _format(backends: Sequence[Backend], preprocess: Preprocess | None) -> Input
     Failure if there is none."""
     formats = [(backend, backend.format) for backend in backends if backend.format]
     if not formats:
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, "all backends are saved outputs", hint="name one that runs")
+        raise UsageError.of(Code.BAD_ARGUMENT, "all backends are saved outputs", hint="name one that runs")
     first, format = next((one for one in formats if one[1].is_bytes), formats[0])
     preprocessed = format
     if preprocess and format.shape == (*preprocess.crop, preprocess.color.channels):
@@ -90,7 +90,7 @@ def _format(backends: Sequence[Backend], preprocess: Preprocess | None) -> Input
     for backend, other in formats:
         if other.whole not in (format.whole, preprocessed if format.is_bytes else format.whole):
             message = f"{first.name} takes images of {format}, {backend.name} of {other}"
-            raise fail(Exit.VERIFICATION, Code.VERIFICATION, message)
+            raise VerificationError.of(Code.VERIFICATION, message)
     return format
 
 
@@ -98,16 +98,16 @@ def _check(backends: Sequence[Backend], batches: tuple[int, ...], inputs: Inputs
     """Raise Failure for a batch size that a backend does not allow, and for saved outputs of other images."""
     if len({backend.name for backend in backends}) < len(backends) or len(backends) < 2:
         names = ", ".join(backend.name for backend in backends)
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"it takes two backends that differ, not {names}")
+        raise UsageError.of(Code.BAD_ARGUMENT, f"it takes two backends that differ, not {names}")
     for backend in backends:
         for size in sorted({len(part.data) for batch in batches for part in inputs.parts(batch)}):
             if size % (backend.batch or 1):
                 message = f"{backend.name} is fixed to a batch of {backend.batch}; {size} images are no multiple of it"
-                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--batch {backend.batch}")
+                raise UsageError.of(Code.BAD_ARGUMENT, message, hint=f"--batch {backend.batch}")
         if isinstance(backend, SavedOutputs) and backend.input not in ("", inputs.digest):
             message = f"{backend.name} has the outputs of other images"
             hint = "give the --data, or the --input-seed and --seeds, with which it was saved"
-            raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+            raise VerificationError.of(Code.VERIFICATION, message, hint=hint)
 
 
 def _run(backend: Backend, part: Part, inner: bool) -> Values:
@@ -131,7 +131,7 @@ class _Comparing(Struct):
         pairs = pair_outputs(actual.outputs, expected.outputs)
         if not pairs:
             message = f"{names[0]} gives {', '.join(actual.outputs)}; {names[1]} gives {', '.join(expected.outputs)}"
-            raise fail(Exit.VERIFICATION, Code.VERIFICATION, f"no output of the two corresponds: {message}")
+            raise VerificationError.of(Code.VERIFICATION, f"no output of the two corresponds: {message}")
         for pair in pairs:
             a, b = actual.outputs[pair.actual], expected.outputs[pair.expected]
             self.outputs.setdefault(pair, Distance()).add(a, b, names)
@@ -163,9 +163,9 @@ def _tensors(backend: Backend, values: Values) -> Tensors:
 
 
 def _check_tolerances(settings: Settings, comparisons: Sequence[Comparison]) -> None:
-    """Raise Failure (exit 2) for a tolerance of an unknown tensor: the default would apply silently."""
+    """Raise UsageError for a tolerance of an unknown tensor: the default would apply silently."""
     known = {layer.name for one in comparisons for layer in one.layers}
     for name in settings.tolerances:
         if name not in known:
             message = f"--tolerance {name}: no tensor that was compared is called so"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=did_you_mean(name, known))
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint=did_you_mean(name, known))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from resnetgen.backends import images
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.ir.ops import Shape
 from resnetgen.preprocess import Preprocess
 from resnetgen.ranges import require_room
@@ -110,11 +110,11 @@ def _read(path: Path, format: InputFormat, preprocess: Preprocess | None) -> npt
 
 
 def _image(path: Path, format: InputFormat, preprocess: Preprocess | None) -> npt.NDArray[Any]:
-    """Return a picture, preprocessed as the spec defines it. Raises Failure (exit 2) if it defines nothing."""
+    """Return a picture, preprocessed as the spec defines it. Raises UsageError if it defines nothing."""
     if not preprocess:
         hint = "write `preprocess:` in the spec, or give a .npy or .npz file of images as the network takes them"
         message = f"--data {path}: nothing says how this network is to see a picture"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
     read = images.load_bytes([path], preprocess) if format.is_bytes else images.load_images([path], preprocess)
     if read.shape[1:] != format.shape:
         made = "x".join(map(str, read.shape[1:]))

@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, ModelError
 from resnetgen.formats.onnx.model.external import beside
 from resnetgen.formats.onnx.write import MAX_PROTOBUF
 from resnetgen.inputs import read_bytes
@@ -27,8 +27,8 @@ _DTYPES: dict[str, npt.DTypeLike] = {
 
 
 def bad(path: Path | str, why: str) -> Failure:
-    """Return the Failure (exit 4) of a model or a file of arrays."""
-    return fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: {why}")
+    """Return the ModelError of a model or a file of arrays."""
+    return ModelError.of(Code.BAD_MODEL, f"{path}: {why}")
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -52,7 +52,7 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 
 def load_external(proto: onnx.ModelProto, path: Path) -> None:
-    """Load the external data of a model that `read_model` returned. Raises Failure (exit 4)."""
+    """Load the external data of a model that `read_model` returned. Raises ModelError."""
     try:
         load_external_data_for_model(proto, str(path.parent))
     except Exception as error:  # onnx raises its checker's errors, and Python's for invalid numbers
@@ -62,7 +62,7 @@ def load_external(proto: onnx.ModelProto, path: Path) -> None:
 def image_format(path: Path | str, kind: str, shape: Sequence[object]) -> tuple[int | None, InputFormat]:
     """Return the batch size (None if it is dynamic) and the format of one image, from an input's type and shape.
 
-    Raises Failure (exit 4) for an input that is not a batch of images.
+    Raises ModelError for an input that is not a batch of images.
     """
     if kind not in _DTYPES:
         raise bad(path, f"its input is {kind}; verify knows {', '.join(_DTYPES)}")
@@ -78,7 +78,7 @@ def image_format(path: Path | str, kind: str, shape: Sequence[object]) -> tuple[
 def graph_input(proto: onnx.ModelProto, path: Path | str) -> tuple[str, str, list[int | str]]:
     """Return the name, ONNX Runtime's name of the type, and the shape of a model's only input.
 
-    Weights may be listed among the inputs, as by old exporters. Raises Failure (exit 4) if there is not exactly one
+    Weights may be listed among the inputs, as by old exporters. Raises ModelError if there is not exactly one
     input.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}

@@ -11,7 +11,7 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 import numpy.typing as npt
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, FileError, ModelError
 from resnetgen.inputs import open_input
 from resnetgen.staging.files import staging
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_npz
@@ -28,7 +28,7 @@ def load(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def save(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write a .npz file, complete or not at all. Raises Failure (exit 5) if it cannot be written."""
+    """Write a .npz file, complete or not at all. Raises FileError if it cannot be written."""
     heads = {name: Head(values.dtype.name, values.shape) for name, values in arrays.items()}
     with staging(path.parent) as stage:
         write_npz(stage.path(path.name), heads, arrays.items(), stage.create)
@@ -36,7 +36,7 @@ def save(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def bad(path: Path, why: str) -> Failure:
-    return fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: {why}")
+    return ModelError.of(Code.BAD_MODEL, f"{path}: {why}")
 
 
 def _npy(path: Path) -> npt.NDArray[Any]:
@@ -52,7 +52,7 @@ def _npy(path: Path) -> npt.NDArray[Any]:
             is_fortran = mapped.flags.f_contiguous and not mapped.flags.c_contiguous
             return values.reshape(mapped.shape, order="F" if is_fortran else "C")
     except OSError as error:
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: {error.strerror or error}") from None
+        raise FileError.of(Code.MISSING_FILE, f"cannot read {path}: {error.strerror or error}") from None
     except _BAD_HEADER as error:
         raise bad(path, f"it is no .npy file, or only a part of one: {str(error)[:200]}") from None
 

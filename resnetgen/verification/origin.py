@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from resnetgen import manifest, ranges
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, ModelError
 from resnetgen.formats.caffe.model.read import load
 from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.weights.initialise import Init
@@ -87,4 +87,4 @@ def _made(said: Mapping[str, str], path: Path) -> Made:
         return Made(int(seed), Init(init), said.get("weights", ""), said.get("weights_sha256", ""), reinit)
     except (ValueError, Failure):
         message = f"{path} says that its weights were drawn by seed {seed!r} and init {init!r}"
-        raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint="no build says so; build it anew") from None
+        raise ModelError.of(Code.BAD_MODEL, message, hint="no build says so; build it anew") from None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct, field
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, ModelError
 from resnetgen.weights.source import Array
 
 
@@ -22,12 +22,12 @@ class Values(Struct, frozen=True):
 
 
 def require_numbers(shown: str, outputs: Mapping[str, Any]) -> dict[str, Array]:
-    """Return the outputs as arrays of numbers. Raises Failure (exit 4) that names the first that is not one."""
+    """Return the outputs as arrays of numbers. Raises ModelError that names the first that is not one."""
     for name, value in outputs.items():
         if not _is_numeric(value):
             kind = f"a tensor of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
             message = f"{shown}: its output {name} is {kind}, which cannot be compared"
-            raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint="an output is a tensor of numbers, or of bool")
+            raise ModelError.of(Code.BAD_MODEL, message, hint="an output is a tensor of numbers, or of bool")
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
@@ -46,7 +46,7 @@ def with_batch(tensors: Mapping[str, Any], images: int) -> dict[str, Array]:
 def join(shown: str, runs: Sequence[Values], sizes: Sequence[int]) -> Values:
     """Return the values of several runs as those of one; `sizes` are their numbers of images.
 
-    Inner tensors that do not fit together are left out. Raises Failure (exit 4) for an output without the batch axis.
+    Inner tensors that do not fit together are left out. Raises ModelError for an output without the batch axis.
     """
     outputs = {name: join_output(shown, name, [run.outputs[name] for run in runs], sizes) for name in runs[0].outputs}
     inner = {}
@@ -60,13 +60,13 @@ def join(shown: str, runs: Sequence[Values], sizes: Sequence[int]) -> Values:
 def join_output(shown: str, name: str, parts: Sequence[Array], sizes: Sequence[int]) -> Array:
     """Return the values of an output in several runs as one array.
 
-    Raises Failure (exit 4) if its first axis is not the batch, or the others change from run to run.
+    Raises ModelError if its first axis is not the batch, or the others change from run to run.
     """
     for part, size in zip(parts, sizes, strict=True):
         if not part.ndim or len(part) != size or part.shape[1:] != parts[0].shape[1:]:
             message = f"{shown}: its output {name} has the shape {part.shape} for {size} images"
             hint = "the outputs of several runs are joined along their first dimension, which must be the batch"
-            raise fail(Exit.MODEL, Code.BAD_MODEL, message, hint=hint)
+            raise ModelError.of(Code.BAD_MODEL, message, hint=hint)
     return np.concatenate(parts)
 
 

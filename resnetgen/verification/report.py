@@ -128,7 +128,7 @@ class Report(Struct, frozen=True):
         }
 
     def failure(self) -> Failure:
-        """Return the Failure (exit 7) of a report that has not passed, with the first difference of each comparison."""
+        """Return the error of a report that has not passed, with the first difference of each comparison."""
         differences = ((one, one.first_difference) for one in self.comparisons)
         return VerificationError(tuple(one.problem(first) for one, first in differences if first))
 

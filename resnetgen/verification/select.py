@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen.backends.onnxruntime import Provider
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, FileError, UsageError
 from resnetgen.verification import caffe, npy
 from resnetgen.verification.backends import (
     Backend,
@@ -43,7 +43,7 @@ def open_backend(word: str, subject: Target, settings: Settings) -> Backend:
     net, model = _caffe_files(word)
     if net:
         return CaffeBackend(word, caffe.load(_existing(net), model, subject.network))
-    raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"--on does not know what {word!r} is", hint=f"known: {KNOWN}")
+    raise UsageError.of(Code.BAD_ARGUMENT, f"--on does not know what {word!r} is", hint=f"known: {KNOWN}")
 
 
 def _reference(subject: Target) -> Backend:
@@ -53,9 +53,7 @@ def _reference(subject: Target) -> Backend:
         return EvaluatorBackend.of_file(REFERENCE, subject.file("onnx"))
     except Failure:
         message = f"the spec of {subject.name} is not known, so there is no reference"
-        raise fail(
-            Exit.USAGE, Code.BAD_ARGUMENT, message, hint="name two backends: --on opencv --on MODEL.onnx"
-        ) from None
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="name two backends: --on opencv --on MODEL.onnx") from None
 
 
 def _caffe_files(word: str) -> tuple[Path | None, Path]:
@@ -69,5 +67,5 @@ def _caffe_files(word: str) -> tuple[Path | None, Path]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: No such file or directory")
+        raise FileError.of(Code.MISSING_FILE, f"cannot read {path}: No such file or directory")
     return path

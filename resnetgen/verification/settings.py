@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from resnetgen import ranges
 from resnetgen.backends.onnxruntime import Device, Provider
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 
 TOLERANCE = 1e-4
 """Default tolerance, relative to a tensor's largest absolute value. Engines order sums differently, which usually gives
@@ -37,7 +37,7 @@ class Settings(Struct, frozen=True):
     """Options of CUDA's provider."""
 
     def __post_init__(self) -> None:
-        """Raise Failure (exit 2) for a number out of range."""
+        """Raise UsageError for a number out of range."""
         for batch in self.batches:
             ranges.BATCH.require(batch, "--batch")
         ranges.SEED.require(self.seed, "--input-seed")
@@ -45,7 +45,7 @@ class Settings(Struct, frozen=True):
         for tolerance in (self.tolerance, *self.tolerances.values()):
             if tolerance is not None and not 0 < tolerance <= 1:
                 message = f"--tolerance: {tolerance} is not more than 0 and at most 1"
-                raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message)
+                raise UsageError.of(Code.BAD_ARGUMENT, message)
 
     def device(self, provider: str = "") -> Device:
         return Device(Provider(provider or self.provider), self.provider_options)

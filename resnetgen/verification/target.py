@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, FileError, VerificationError
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.write import CaffePlan, plan
 from resnetgen.ir.graph import Graph
@@ -26,7 +26,7 @@ class Expected(Struct, frozen=True, dict=True):
     preprocess: Preprocess | None = None
 
     def caffe(self, batch: int, dialect: Dialect) -> CaffePlan:
-        """Return the Caffe files in a dialect. Raises Failure (exit 3) if the dialect cannot express the network."""
+        """Return the Caffe files in a dialect. Raises SpecError if the dialect cannot express the network."""
         return plan(self.graph, self.names, batch, with_weights=False, dialect=dialect)
 
     @cached_property
@@ -57,9 +57,9 @@ class Target(Struct, frozen=True):
         build = f"{self.build} --target {'onnx' if suffix == 'onnx' else 'caffe'}"
         if suffix in self.stale:
             message, hint = f"{path} was built from another state of the spec", f"build it anew: {build}"
-            raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+            raise VerificationError.of(Code.VERIFICATION, message, hint=hint)
         if path.is_file():
             return path
         if not self.build:
-            raise fail(Exit.IO, Code.MISSING_FILE, f"cannot read {path}: No such file or directory")
-        raise fail(Exit.IO, Code.MISSING_FILE, f"{path} has not been built", hint=build)
+            raise FileError.of(Code.MISSING_FILE, f"cannot read {path}: No such file or directory")
+        raise FileError.of(Code.MISSING_FILE, f"{path} has not been built", hint=build)

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from resnetgen.arguments import named_arguments, require_instance, require_list, require_path
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, UsageError, VerificationError
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import CheckpointSource, load_pretrained
@@ -75,7 +75,7 @@ def verify_files(given: Verified, settings: Settings, progress: Progress = lambd
     """Run the built files, and compare them tensor by tensor. Raises Failure."""
     if settings.provider_options and not _uses_cuda(given, settings):
         message = "--provider-option is for CUDA, and no backend runs there"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint="--on onnxruntime:cuda")
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="--on onnxruntime:cuda")
     subject = _subject(given)
     words = list(given.backends or ("opencv" if given.model.endswith(".prototxt") else "onnxruntime",))
     backends = [open_backend(word, subject, settings) for word in words]
@@ -119,7 +119,7 @@ def _subject(given: Verified) -> Target:
 def _built_model(stem: Path) -> Path:
     """Return the path of a spec's ONNX model: the one in fp32, or the one of lower precision if it is the only one.
 
-    Raises Failure (exit 2) if there are several of lower precision and none in fp32.
+    Raises UsageError if there are several of lower precision and none in fp32.
     """
     whole = stem.with_name(f"{stem.name}.onnx")
     lowered = [path for one in Precision if (path := stem.with_name(f"{stem.name}-{one}.onnx")).is_file()]
@@ -128,7 +128,7 @@ def _built_model(stem: Path) -> Path:
     if len(lowered) > 1:
         names = ", ".join(path.name for path in lowered)
         hint = f"name the model itself: resnetgen verify {lowered[0]}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"{stem.parent} holds several models: {names}", hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, f"{stem.parent} holds several models: {names}", hint=hint)
     return lowered[0]
 
 
@@ -150,7 +150,7 @@ def _weights(network: Network, made: Made, given: Verified) -> WeightSource:
     if made.sha256 and read.sha256 != made.sha256:
         message = f"{path} is not the checkpoint that {made.checkpoint} was when the files were built"
         hint = f"that one's SHA-256 begins with {made.sha256[:16]}, this one's with {read.sha256[:16]}"
-        raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+        raise VerificationError.of(Code.VERIFICATION, message, hint=hint)
     return read.weights
 
 
@@ -162,7 +162,7 @@ class Missing(Struct, frozen=True):
     def tensor(self, node: str, parameter: str) -> Array:
         hint = f"--weights {self.name}; or compare what was built with itself: --on onnxruntime --on opencv"
         message = f"these files hold the weights of {self.name}, which the reference needs as well"
-        raise fail(Exit.VERIFICATION, Code.VERIFICATION, message, hint=hint)
+        raise VerificationError.of(Code.VERIFICATION, message, hint=hint)
 
 
 def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Network | None:

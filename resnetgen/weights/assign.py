@@ -55,7 +55,7 @@ class AssignedWeights(Struct, frozen=True):
     allow_nonfinite: bool
 
     def tensor(self, node: str, parameter: str) -> Array:
-        """Return a parameter as float32. Raises Failure (exit 4) if a value is not finite or the file is damaged."""
+        """Return a parameter as float32. Raises ModelError if a value is not finite or the file is damaged."""
         stored = self.stored(node, parameter)
         if stored.dtype == np.float32:
             return stored
@@ -100,7 +100,7 @@ def assign(
 ) -> AssignedWeights:
     """Assign to each parameter the tensor of its name; nodes for which `drawn` is true get theirs from `fresh`.
 
-    Raises Failure (exit 4) that lists every tensor that is missing, unexpected or of another shape, with its place in
+    Raises ModelError that lists every tensor that is missing, unexpected or of another shape, with its place in
     the spec. Shapes are compared without axes of one element, since libraries differ in these.
     """
     shapes = keys(graph)

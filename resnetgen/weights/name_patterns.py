@@ -45,7 +45,7 @@ class NameTemplate(Struct, frozen=True):
     pieces: tuple[tuple[str, Expression | None, str], ...]
 
     def fill(self, captures: Captures, node: Node) -> str:
-        """Return the name of a node whose path has these numbers. Raises Failure (exit 3) for an unknown variable."""
+        """Return the name of a node whose path has these numbers. Raises SpecError for an unknown variable."""
         scope = asdict(node.op) | captures
         return "".join(
             text + (_written(int(evaluate(value, scope)), style) if value else "") for text, value, style in self.pieces

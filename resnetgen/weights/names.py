@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Problem, Span, SpecError, did_you_mean, spec_error
+from resnetgen.errors import Code, Problem, Span, SpecError, did_you_mean
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.paths import NAME_MAPS
 from resnetgen.spec.yaml import Mapping, Scalar, Sequence, Value, parse, read_source
@@ -53,18 +53,18 @@ class NameMap(Struct, frozen=True):
 
 
 def load_name_map(name: str, span: Span | None = None) -> NameMap:
-    """Load a name map of the library by its name. Raises Failure (exit 3) if there is none."""
+    """Load a name map of the library by its name. Raises SpecError if there is none."""
     path = NAME_MAPS / f"{name}.yaml"
     known = [path.stem for path in NAME_MAPS.glob("*.yaml")]
     if name not in known:
-        raise spec_error(Code.NAME_MAP, f"no name map is called {name!r}", span, did_you_mean(name, known))
+        raise SpecError.of(Code.NAME_MAP, f"no name map is called {name!r}", span, did_you_mean(name, known))
     document = parse(read_source(path))
     extends = document.get("extends")
     return make_name_map(document, load_name_map(extends.text) if isinstance(extends, Scalar) else NameMap())
 
 
 def make_name_map(document: Mapping, parent: NameMap) -> NameMap:
-    """Return the name map of a document, with the rules of the map that it extends. Raises Failure (exit 3)."""
+    """Return the name map of a document, with the rules of the map that it extends. Raises SpecError."""
     top_first = document.get("top_first")
     first = top_first.items if isinstance(top_first, Sequence) else ()
     variants = tuple((parse_pattern(where), _rules(rules)) for where, rules in _entries(document.get("variants")))
@@ -80,7 +80,7 @@ def make_name_map(document: Mapping, parent: NameMap) -> NameMap:
 def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> dict[str, tuple[str, ...]]:
     """Return for each node the names of its layers, `counts[node]` of them.
 
-    Without a map a node's path is the name of its first layer. Raises Failure (exit 3) if the map has no name for a
+    Without a map a node's path is the name of its first layer. Raises SpecError if the map has no name for a
     node, or one name for two: a map must be one to one.
     """
     layers_of: dict[str, tuple[str, ...]] = {}
@@ -107,7 +107,7 @@ def layer_names(graph: Graph, names: NameMap | None, counts: dict[str, int]) -> 
 def weight_names(graph: Graph, names: NameMap) -> dict[str, Key]:
     """Return, in the graph's order, the name of every weight by the map's convention -> its node and parameter.
 
-    Nodes without weights need no name. Raises Failure (exit 3) if a weight has no name, or two have the same.
+    Nodes without weights need no name. Raises SpecError if a weight has no name, or two have the same.
     """
     parameters_of: dict[str, Key] = {}
     problems = []

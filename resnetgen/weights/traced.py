@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.ir.graph import Graph
 from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, WeightSource
@@ -40,7 +40,7 @@ class TracedWeights:
         if self.graph is not graph and keys(self.graph) != keys(graph):
             message = f"the weights are those of {self.graph.name}, whose parameters differ from those of {graph.name}"
             hint = "make them for this network: Weights.random or load"
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
 
     def tensor(self, node: str, parameter: str) -> Array:
         """Return a parameter of a node: a new C-contiguous float32 array.
@@ -52,4 +52,4 @@ class TracedWeights:
             return self.source.tensor(node, parameter)
         except KeyError:
             message = f"no node {node!r} has a parameter {parameter!r}"
-            raise fail(Exit.USAGE, Code.BAD_NAME, message, hint="network.graph.nodes has the names of all") from None
+            raise UsageError.of(Code.BAD_NAME, message, hint="network.graph.nodes has the names of all") from None

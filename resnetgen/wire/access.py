@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, ModelError
 from resnetgen.inputs import open_input, read_failure
 from resnetgen.wire.dtypes import Values, loaded, stored
 
@@ -37,9 +37,9 @@ class Ranges:
         self._version = _version(status)
 
     def refuse(self, what: str, place: Place | None = None, hint: str = "") -> Failure:
-        """Return the Failure (exit 4) of an invalid file; the caller raises it."""
+        """Return the ModelError of an invalid file; the caller raises it."""
         where = f" (bytes {place[0]:,} to {place[1]:,})" if place else ""
-        return fail(Exit.MODEL, Code.BAD_MODEL, f"{self.path}: {what}{where}", hint=hint)
+        return ModelError.of(Code.BAD_MODEL, f"{self.path}: {what}{where}", hint=hint)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

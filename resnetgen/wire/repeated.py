@@ -100,7 +100,7 @@ class Varints(Struct):
         return sum(end - start for start, end in self.places)
 
     def load(self, ranges: Ranges, dtype: str, shape: tuple[int, ...]) -> Values:
-        """Return the values; each varint is an integer, or the bits of a float. Raises Failure (exit 4) for too many or
+        """Return the values; each varint is an integer, or the bits of a float. Raises ModelError for too many or
         too few."""
         elements = prod(shape)
         bits = np.empty(elements, f"u{width(dtype)}")

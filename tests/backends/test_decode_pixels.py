@@ -14,7 +14,8 @@ from PIL import Image as PIL
 
 from resnetgen.backends import decode as module
 from resnetgen.backends.images import load_bytes
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from support.pictures import RAMP, SCALED, picture, pixels, png, refusal
 
@@ -216,7 +217,7 @@ def test_a_network_beyond_the_limits(tmp_path: Path) -> None:
     huge = Preprocess(Color.RGB, 1, (0,) * 3, (1,) * 3, None, (65_536, 65_536), Interpolation.BILINEAR)
     with pytest.raises(Failure, match="images of 65,536 x 65,536 pixels, which this network takes") as caught:
         load_bytes([tmp_path / "none.png"], huge)
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
 
 
 def test_a_resized_image_beyond_the_limits(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from resnetgen.backends.onnxruntime import Device, Session
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.predict import Classifier, read_folder, request
 from resnetgen.predict import predict as classify
 from resnetgen.verification import Settings
@@ -215,7 +216,7 @@ def test_saved_outputs_that_are_no_numbers(saved: Any, folder: Path) -> None:
     np.save("out.npy", saved)
     with pytest.raises(Failure) as caught:
         verify_files(Verified("copy.onnx", ("onnxruntime", "out.npy")), Settings(inputs=2))
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
 
 
 def test_an_image_that_is_one_number(folder: Path) -> None:
@@ -300,7 +301,7 @@ def test_a_model_of_any_size_takes_what_the_preprocessing_makes(folder: Path) ->
 def test_more_images_than_one_request_may_hold(folder: Path) -> None:
     with pytest.raises(Failure) as caught:
         request(classifier("batch_dynamic"), [Path("a.png")] * 200_000, 5)
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
 
 
 # Measures

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from PIL import Image as PIL
 
 from resnetgen.backends.images import load_bytes, load_images, normalise
-from resnetgen.errors import Code, Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.spec.find import find_spec
 from resnetgen.spec.load import load_file
@@ -126,7 +127,7 @@ def refused(path: Path, preprocess: Preprocess = PLAIN) -> tuple[Exit, Code, str
         load_images([path], preprocess)
     (problem,) = caught.value.problems
     assert str(path) in problem.message
-    return caught.value.exit, problem.code, problem.message
+    return exit_code(caught.value), problem.code, problem.message
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -172,5 +173,5 @@ def test_pillow_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(Failure) as caught:
         load_bytes([path], PLAIN)
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
     assert "resnetgen[images]" in str(caught.value)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from resnetgen.backends.interpreter import Interpreter
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.ir import ops
 from resnetgen.ir.graph import Node
 from resnetgen.ir.ops import Add, Conv, Float64, Input, Op, Relu, Sigmoid
@@ -81,7 +82,7 @@ def test_memory_that_does_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Relu, "compute", compute)
     with pytest.raises(Failure, match="not enough memory for the reference: Unable to allocate") as caught:
         Interpreter(net, random_weights(net)).run({"data": image(net)})
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
 
 
 def test_values_that_are_not_finite() -> None:

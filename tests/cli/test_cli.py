@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from resnetgen.errors import Exit
+from resnetgen.cli.exits import Exit
 from support.helpers import TINY, Run
 from support.places import ROOT, files_below
 

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 import resnetgen
-from resnetgen.errors import Exit
+from resnetgen.cli.exits import Exit
 from support.helpers import Run
 from support.places import ROOT, files_below
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnetgen.cli.exits import Exit
 from resnetgen.cli.output import MAX_LINE
 from resnetgen.cli.table import Table
-from resnetgen.errors import Exit
 from support.helpers import TINY, Run
 
 NASTY = "a\x1b]0;title\x07\r\u202eb\u2028c"

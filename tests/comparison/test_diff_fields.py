@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from google.protobuf import text_format
 
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.comparison import compare, parse
 from resnetgen.comparison.prototxt import of_model
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import Failure
 from resnetgen.formats.caffe.model.read import of_message
 from resnetgen.formats.caffe.model.schema import known_fields, message
 
@@ -22,7 +23,7 @@ def refused(text: str) -> tuple[Exit, str, str]:
     with pytest.raises(Failure) as caught:
         parse(text, "net.prototxt")
     (problem,) = caught.value.problems
-    return caught.value.exit, problem.message, problem.hint
+    return exit_code(caught.value), problem.message, problem.hint
 
 
 NUMBERS = {

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_encoding, text_format
 
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.comparison import load
-from resnetgen.errors import Exit, Failure, Source
+from resnetgen.errors import Failure, Source
 from resnetgen.formats.caffe.model import text
 from resnetgen.formats.caffe.model.schema import message
 from support.places import DATA
@@ -169,7 +170,7 @@ error[bad-model]: net.prototxt has no layers
 def test_errors(written: str, expected: str) -> None:
     error = failure(written)
     assert str(error) == expected
-    assert error.exit is Exit.MODEL
+    assert exit_code(error) is Exit.MODEL
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_files_that_are_refused(file: str, expected: str) -> None:
     with pytest.raises(Failure) as caught:
         load(PROTOTXTS / file)
     assert str(caught.value) == expected.format(path=PROTOTXTS / file)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
 
 
 def test_files_that_are_no_prototxt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +207,7 @@ def test_files_that_are_no_prototxt(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def refused() -> tuple[Exit, str]:
         with pytest.raises(Failure) as caught:
             load(path)
-        return caught.value.exit, str(caught.value).replace(str(path), "F")
+        return exit_code(caught.value), str(caught.value).replace(str(path), "F")
 
     assert refused() == (Exit.IO, "error[missing-file]: no such file: F")
     path.mkdir()

@@ -12,12 +12,13 @@ import pytest
 from msgspec.structs import replace
 
 import resnetgen.comparison
+from resnetgen.cli.exits import Exit
 from resnetgen.comparison import Net, Record, align, compare, match, parse, search
 from resnetgen.comparison.lines import unified_diff
 from resnetgen.comparison.match import by_structure
 from resnetgen.comparison.subsequence import common
 from resnetgen.comparison.work import Work
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import Failure
 from resnetgen.formats.caffe.model import text
 from support.diff_nets import DATA, FAMILIES, Family, changed_at, conv, disguised, net, regular, rewired
 from support.work import lines_run

@@ -13,8 +13,9 @@ import onnxruntime
 import pytest
 
 from resnetgen.build.options import Options
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.deploy import triton
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, FileError
 from resnetgen.formats.onnx import write as onnx_writer
 from resnetgen.staging import locks
 from resnetgen.staging.files import Staging
@@ -108,7 +109,7 @@ def _deploy_at_once(seed: int, barrier: Any, retries: bool, codes: Any) -> None:
             real(*args)
         except FileExistsError:
             if not retries:
-                raise fail(Exit.IO, Code.OUTPUT, "something stands there") from None
+                raise FileError.of(Code.OUTPUT, "something stands there") from None
             raise
 
     Staging.publish_folder = together  # type: ignore[method-assign]
@@ -117,7 +118,7 @@ def _deploy_at_once(seed: int, barrier: Any, retries: bool, codes: Any) -> None:
         triton.deploy("tiny.yaml", Options(output_dir=Path("repository"), seed=seed), triton.ModelOptions())
         codes.put(Exit.DONE)
     except Failure as failure:
-        codes.put(failure.exit)
+        codes.put(exit_code(failure))
 
 
 @pytest.mark.parametrize("retries", [True, False])

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from resnetgen.cli.exits import Exit
 from resnetgen.deploy.kserve import service
-from resnetgen.errors import Exit
 from resnetgen.formats.onnx import write as onnx_writer
 from resnetgen.staging.files import Staging
 from support.deployed import KSERVE, MANIFEST, PLAIN

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from resnetgen.cli.exits import Exit
 from resnetgen.deploy import onnxruntime as to_onnxruntime
-from resnetgen.errors import Exit
 from resnetgen.staging import folders as staging_folders
 from resnetgen.staging.files import Staging
 from support.deployed import TINY

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from resnetgen.build.options import Options
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.deploy import existing, triton
 from resnetgen.deploy.config import Serving
 from resnetgen.deploy.kserve import deploy as kserve
 from resnetgen.deploy.kserve.service import require_quantity
 from resnetgen.deploy.kserve.storage import require_storage_uri
 from resnetgen.deploy.schema_ranges import RANGES, ServerField
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import Failure
 from support import triton_config
 from support.helpers import Run
 from support.triton_config import differences
@@ -143,7 +144,7 @@ def test_the_library_refuses_the_same(model: triton.ModelOptions, wanted: dict[s
     options = Options(output_dir=Path("out"))
     with pytest.raises(Failure) as caught:
         kserve.deploy("tiny.yaml", options, model, kserve.ServiceOptions(URI, **wanted))  # type: ignore[arg-type]
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
     assert f"{option}" in str(caught.value)
     assert "is out of range" in str(caught.value)
     if not wanted:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnetgen.errors import Code, Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure
 from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph
@@ -263,7 +264,7 @@ def test_caffe_refuses_to_leave_padding_out(row: str, size: str) -> None:
     net = cells(row, size)
     with pytest.raises(Failure, match="its padding always counts") as caught:
         write_caffe(net, random_weights(net), Path())
-    assert caught.value.exit is Exit.SPEC
+    assert exit_code(caught.value) is Exit.SPEC
     assert caught.value.problems[0].code is Code.UNSUPPORTED
     assert caught.value.problems[0].span is not None
 

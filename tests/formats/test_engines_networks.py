@@ -9,7 +9,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.onnx.lower import Names
 from resnetgen.formats.onnx.validate import validate
 from resnetgen.formats.onnx.write import OnnxOptions
@@ -132,7 +133,7 @@ def test_unknown_opset(opset: int) -> None:
     net = cells("relu")
     with pytest.raises(Failure, match=f"opset {opset} lies outside 9 to") as caught:
         write_onnx(net, random_weights(net), Path(), OnnxOptions(opset=opset))
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
 
 
 def test_batch(tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_tensor_names_that_are_taken(names: Names) -> None:
     net = cells("conv 3x3, 4 | relu | fc 3 | sigmoid")
     with pytest.raises(Failure, match="must differ") as caught:
         write_onnx(net, random_weights(net), Path(), OnnxOptions(names=names))
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
 
 
 # Networks that no one thought of

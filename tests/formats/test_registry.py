@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import resnetgen as rg
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, SpecError
 from resnetgen.formats import registry
 from resnetgen.formats.registry import Files, Request
 from resnetgen.ir.graph import Graph
@@ -25,7 +25,7 @@ class ToyFiles(Files):
 
     def plan(self) -> None:
         if any(isinstance(node.op, Gelu) for node in self.request.graph.nodes):
-            raise fail(Exit.SPEC, Code.UNSUPPORTED, "a toy has no gelu")
+            raise SpecError.of(Code.UNSUPPORTED, "a toy has no gelu")
 
     def write(self, stage: Staging, progress: Progress) -> None:
         lines = [f"{node.name} {node.op.keyword}" for node in self.request.graph.nodes]
@@ -45,7 +45,7 @@ class Toy:
 
     def check(self, graph: Graph, names: NameMap | None, dialect: str) -> None:
         if dialect == "fancy":
-            raise fail(Exit.SPEC, Code.UNSUPPORTED, "not fancy enough")
+            raise SpecError.of(Code.UNSUPPORTED, "not fancy enough")
 
 
 @pytest.fixture

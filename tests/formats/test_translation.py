@@ -13,7 +13,8 @@ import pytest
 from google.protobuf import text_format
 from onnx import GraphProto, ModelProto, numpy_helper
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.caffe.lower_ops import WeightBlob
 from resnetgen.formats.caffe.model.schema import message
 from resnetgen.formats.caffe.validate import read_caffemodel, validate_caffemodel, validate_prototxt
@@ -191,4 +192,4 @@ def test_missing_files(tmp_path: Path) -> None:
     for read in (read_model, read_caffemodel):
         with pytest.raises(Failure) as caught:
             read(tmp_path / "nothing")
-        assert caught.value.exit is Exit.IO
+        assert exit_code(caught.value) is Exit.IO

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from resnetgen.cli import group, main
+from resnetgen.cli.exits import Exit
 from resnetgen.cli.output import print_failure
-from resnetgen.errors import Exit
 
 _STARTS = (
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"),

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 
 SPECIAL: dict[str, Callable[[Path], None]] = {
     "folder": lambda path: path.mkdir(),
@@ -49,7 +49,7 @@ class Scene:
                 start += int(size)
             return cls(tuple(map(str, line)), files, {str(name): str(kind) for name, kind in special.items()})
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, f"it is no scene: {error}") from None
+            raise UsageError.of(Code.BAD_ARGUMENT, f"it is no scene: {error}") from None
 
     def lay_out(self, folder: Path) -> None:
         """Make the files below an empty folder. Names that no file can have are left out."""

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 
 MIB = 1 << 20
 
@@ -60,8 +61,8 @@ class Target:
             self.parse(data, folder)
         except Failure as failure:
             text = str(failure)
-            if failure.exit not in self.exits:
-                raise Broken("an exit code that is none of this parser's", failure.exit) from failure
+            if exit_code(failure) not in self.exits:
+                raise Broken("an exit code that is none of this parser's", exit_code(failure)) from failure
             if len(text) > self.max_text:
                 raise Broken("a text that is too long", f"{len(text):,} characters") from failure
             if not all(line.isprintable() for line in text.split("\n")):

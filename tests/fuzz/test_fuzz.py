@@ -26,7 +26,9 @@ from fuzz.mutate import wire
 from fuzz.target import MIB, Broken, Target
 from fuzz.targets import TARGETS
 from fuzz.targets.commands import COMMANDS
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.cli.exits import Exit
+from resnetgen.errors import Code
+from support.exits import failure_of
 from support.work import count_lines
 
 FOREVER = 1e9
@@ -124,7 +126,7 @@ def allocates(data: bytes, folder: Path) -> None:
 
 def refuses(data: bytes, folder: Path, exit: Exit = Exit.BUG, text: str = "a bug") -> None:
     if meets(data):
-        raise fail(exit, Code.LABELS, text)
+        raise failure_of(exit, Code.LABELS, text)
 
 
 talks = partial(refuses, exit=Exit.IO, text="no shark\n" * 10_000)

@@ -17,7 +17,8 @@ from fuzz import process
 from fuzz.scene import SPECIAL, Scene
 from fuzz.target import Broken
 from fuzz.targets import TARGETS, scenes
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit
+from resnetgen.errors import Failure
 
 SCENE = Scene(("summary", "net.yaml"), {"net.yaml": b"a", "f/labels.txt": b"b\n"}, {"pipe": "pipe"})
 

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 import resnetgen as rg
 from resnetgen.backends.onnxruntime import Device, Session
 from resnetgen.build.options import Options
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.deploy.config import Serving, configure
 from resnetgen.deploy.labels_file import read_labels
-from resnetgen.errors import Code, Exit, Failure
+from resnetgen.errors import Code, Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.validate import validate_prototxt
@@ -98,7 +99,7 @@ def test_the_one_error() -> None:
     aux = Node("aux/fc", Fc(3), ("conv1/act1",), spans)
     with pytest.raises(Failure) as caught:
         _ = of_nodes(*NODES, aux).output
-    assert caught.value.exit is Exit.SPEC
+    assert exit_code(caught.value) is Exit.SPEC
     (problem,) = caught.value.problems
     assert problem.code is Code.UNSUPPORTED
     assert problem.span is spans
@@ -209,7 +210,7 @@ def test_caffe_on_opencv(tmp_path: Path) -> None:
 def test_caffe_refuses_an_output_that_is_read() -> None:
     with pytest.raises(Failure) as caught:
         lower(PYRAMID, None)
-    assert caught.value.exit is Exit.SPEC
+    assert exit_code(caught.value) is Exit.SPEC
     assert "the tops that no layer reads, but conv2_x/conv1 reads conv1/act1" in str(caught.value)
 
 

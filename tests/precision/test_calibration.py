@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.precision import calibration
 from resnetgen.precision.calibration import Images
 from resnetgen.precision.plan import Fp32Plan, plan_precision
@@ -103,7 +104,7 @@ def test_too_large_for_the_quantiser(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Fp32Plan(graph, random_weights(graph), plan(graph, options, limit=100), options)
     with pytest.raises(Failure) as caught:
         plan_precision(PrecisionOptions(Precision.INT8, TOLERANCES[Precision.INT8]), whole, None)
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
     assert (
         plan_precision(PrecisionOptions(Precision.FP16, TOLERANCES[Precision.FP16]), whole, None).images.origin
         == "16 random images"

@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.precision import quantise
 from resnetgen.precision.agreement import measure
@@ -156,4 +157,4 @@ def test_shares_and_cosines(top1: float, cosine: float) -> None:
 def test_what_no_share_or_cosine_is(top1: float, cosine: float, message: str) -> None:
     with pytest.raises(Failure) as caught:
         Tolerance(top1, cosine)
-    assert (caught.value.exit, caught.value.problems[0].message) == (Exit.USAGE, message)
+    assert (exit_code(caught.value), caught.value.problems[0].message) == (Exit.USAGE, message)

@@ -17,7 +17,8 @@ from PIL import Image as PIL
 
 from resnetgen.backends.images import load_bytes, load_images
 from resnetgen.backends.onnxruntime import Device
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.predict import Classifier, predict, read_folder
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from support.helpers import Run
@@ -238,4 +239,4 @@ def test_an_output_of_nan(build: Build) -> None:
     onnx.save(model, built / "net.onnx")
     with pytest.raises(Failure, match="NaN or Inf") as caught:
         predict(Classifier(read_folder(built), Device()), [Path("a.png")])
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import CheckpointSource, load_pretrained, weight_namings
 from resnetgen.weights.initialise import Initialised
@@ -66,7 +67,7 @@ def test_what_does_not_fit_is_listed(case: str, tiny: Network, tmp_path: Path) -
     path = write(tmp_path / "a.safetensors", change(tensors(tiny.graph, random_weights(tiny.graph))))
     with pytest.raises(Failure) as caught:
         load(path, tiny)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     for words in said:
         assert words in str(caught.value)
 
@@ -112,7 +113,7 @@ def test_a_stage_can_be_drawn_anew(tiny: Network, tmp_path: Path) -> None:
         assert (weights.tensor("head/fc", "weight") == Initialised(tiny.graph, 7).tensor("head/fc", "weight")).all()
     with pytest.raises(Failure, match="no stage 'haed'") as caught:
         load(tmp_path / "0", tiny, reinit=("haed",))
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -122,7 +123,7 @@ def test_values_that_are_not_finite(bad: float, tiny: Network, tmp_path: Path) -
     path = write(tmp_path / "a.safetensors", values)
     with pytest.raises(Failure, match=r"'head/fc.bias', bytes .* is not finite: element 2") as caught:
         load(path, tiny).tensor("head/fc", "bias")
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     assert not np.isfinite(load(path, tiny, allow_nonfinite=True).tensor("head/fc", "bias")).all()
 
 

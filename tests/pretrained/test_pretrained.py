@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from resnetgen.build.convert import convert
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import CheckpointSource
@@ -150,7 +151,7 @@ def test_the_reference_takes_the_same_checkpoint(tiny: Network, tmp_path: Path, 
     assert verify_files(given, Settings()).passed
     with pytest.raises(Failure, match=r"hold the weights of a\.npz, which the reference needs") as caught:
         verify_files(replace(given, checkpoint=None), Settings())
-    assert caught.value.exit is Exit.VERIFICATION
+    assert exit_code(caught.value) is Exit.VERIFICATION
     other = write(tmp_path / "b.npz", own | {"head/fc.bias": own["head/fc.bias"] + 1}, "npz")
     with pytest.raises(Failure, match=r"b\.npz is not the checkpoint that a\.npz was"):
         verify_files(Verified("tiny.yaml", output_dir=tmp_path, checkpoint=other), Settings())
@@ -172,7 +173,7 @@ def test_what_cannot_be_written(tiny: Network, tmp_path: Path) -> None:
     path = write(tmp_path / "a", tensors(tiny.graph, random_weights(tiny.graph)))
     with pytest.raises(Failure, match="no such format can be written") as caught:
         convert(CheckpointSource(path), tmp_path / "b.pth", "tiny.yaml", {}, None, Quiet())
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
     with pytest.raises(Failure, match="has no msra names"):
         convert(CheckpointSource(path), tmp_path / "b.npz", "tiny.yaml", {}, "msra", Quiet())
     assert not (tmp_path / "b.npz").exists()
@@ -227,5 +228,5 @@ def test_a_wrong_writer_publishes_nothing(tiny: Network, tmp_path: Path, monkeyp
     monkeypatch.setattr("resnetgen.build.convert.write_checkpoint", turned)
     with pytest.raises(Failure, match="has changed") as caught:
         convert(CheckpointSource(path), tmp_path / "b.npz", "tiny.yaml", {}, None, Quiet())
-    assert caught.value.exit is Exit.BUG
+    assert exit_code(caught.value) is Exit.BUG
     assert not (tmp_path / "b.npz").exists()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from resnetgen.backends.onnxruntime import Device, Session
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, ModelError
 from resnetgen.predict import Served
 from resnetgen.serve.asgi import RequestError
 from resnetgen.serve.limits import MAX_ID, MAX_RANK
@@ -138,7 +138,7 @@ def test_errors_of_the_model_are_not_the_clients(model: ServedModel, monkeypatch
         return {"output": np.array([[1, np.nan, 0, 0]], np.float32)}
 
     def broken(_: object) -> dict[str, Any]:
-        raise fail(Exit.MODEL, Code.BAD_MODEL, "it broke")
+        raise ModelError.of(Code.BAD_MODEL, "it broke")
 
     for run, message in ((not_finite, "output 'output' has NaN or infinite values"), (broken, "it broke")):
         monkeypatch.setattr(model._session, "run", run)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from ruamel.yaml.reader import Reader
 
-from resnetgen.errors import Code, Exit, Failure, Problem, Source, Span
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure, Problem, Source, Span
 from resnetgen.expand import expand
 from resnetgen.formats.caffe.write import plan
 from resnetgen.ir.graph import Graph
@@ -60,7 +61,7 @@ def report(path: Path) -> str:
     try:
         compile_for_caffe(path)
     except Failure as failure:
-        text = f"exit {failure.exit.value}\n{failure}\n"
+        text = f"exit {exit_code(failure).value}\n{failure}\n"
         return text.replace(f"{short_path(LIBRARY)}/", "").replace(f"{short_path(SPECS)}/", "")
     return "network\n"
 
@@ -211,7 +212,7 @@ def _outcome(path: Path, text: str) -> tuple[Exit, set[Code]]:
         expand(load_file(path))
     except Failure as failure:
         str(failure)
-        return failure.exit, {problem.code for problem in failure.problems}
+        return exit_code(failure), {problem.code for problem in failure.problems}
     except Exception as error:
         raise AssertionError(text) from error
     return Exit.DONE, set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from resnetgen.cli.exits import exit_code
 from resnetgen.errors import Failure
 from support.helpers import compile_text
 from support.places import DATA
@@ -148,7 +149,7 @@ def refuse(text: str) -> str:
             lines.append(f"  error[{problem.code}]: {problem.message}")
             lines += [f"  note: {note}" for note in problem.notes]
             lines += [f"  hint: {problem.hint}"] if problem.hint else []
-        return f"exit {failure.exit.value}\n" + "\n".join(lines) + "\n"
+        return f"exit {exit_code(failure).value}\n" + "\n".join(lines) + "\n"
     return "network\n"
 
 

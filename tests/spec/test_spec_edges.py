@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.errors import Code, Exit, Failure, Problem, Source
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure, Problem, Source
 from resnetgen.expand import expand
 from resnetgen.expand.builder import MAX_ELEMENTS, Builder
 from resnetgen.ir.ops import Input, Relu
@@ -31,7 +32,7 @@ def refused(path: Path, max_nodes: int = 20_000, **settings: int | float) -> tup
     with pytest.raises(Failure) as caught:
         expand(load_file(path, settings, shown="net.yaml"), max_nodes)
     (problem,) = caught.value.problems
-    return caught.value.exit, problem
+    return exit_code(caught.value), problem
 
 
 def test_as_many_nodes_as_allowed(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_as_many_elements_as_allowed() -> None:
     Builder(Input((2**13, 2**10, 2**10)), 10)
     with pytest.raises(Failure) as caught:
         Builder(Input((2**13, 2**10, 2**10 + 1)), 10)
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
     (problem,) = caught.value.problems
     assert problem.message.startswith("data would hold a tensor of 8,598,323,200 elements (output 8192x1024x1025)")
     assert problem.hint == f"the most is {MAX_ELEMENTS:,}"

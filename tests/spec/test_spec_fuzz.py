@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 
-from resnetgen.errors import Code, Exit, Failure, Problem
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure, Problem
 from resnetgen.expand import expand
 from resnetgen.spec.load import load_file
 from support.strategies import SPEC, Files, networks, odd_specs
@@ -34,7 +35,7 @@ def attempt(files: Files, folder: Path) -> Failure | None:
             refused = failure
         rendered = str(refused)
     if refused:
-        assert refused.exit in (Exit.SPEC, Exit.LIMIT, Exit.IO), rendered
+        assert exit_code(refused) in (Exit.SPEC, Exit.LIMIT, Exit.IO), rendered
         for problem in refused.problems:
             event(f"{problem.code}")
             assert problem.span or problem.code is Code.EMPTY_SPEC, rendered

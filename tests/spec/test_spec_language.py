@@ -12,7 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from resnetgen.errors import Code, Exit, Failure, Source, Span
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure, Source, Span
 from resnetgen.expand import expand
 from resnetgen.expand.check import PLACEHOLDERS, UNIT_FLAGS
 from resnetgen.ir.graph import Graph
@@ -156,7 +157,7 @@ def test_json_schema_refuses_what_the_loader_refuses(text: str, tmp_path: Path) 
     assert not Draft202012Validator(json_schema.json_schema()).is_valid(as_json(text))
     with pytest.raises(Failure) as caught:
         load_texts(tmp_path, f"{text}\n")
-    assert caught.value.exit is Exit.SPEC
+    assert exit_code(caught.value) is Exit.SPEC
 
 
 # Merging
@@ -279,7 +280,7 @@ def test_a_missing_file_is_shown_where_it_is_named(key: str, tmp_path: Path) -> 
     with pytest.raises(Failure) as caught:
         load_texts(tmp_path, f"input: 3x8x8\n{key}: gone.yaml\nstages: {{s: gap}}\n")
     (problem,) = caught.value.problems
-    assert caught.value.exit is Exit.IO
+    assert exit_code(caught.value) is Exit.IO
     message = f"no such file: {short_path(tmp_path / 'gone.yaml')}"
     assert (problem.code, problem.message) == (Code.MISSING_FILE, message)
     assert problem.span is not None

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.errors import Code, Exit, Failure, Source
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure, Source
 from resnetgen.spec.yaml import MAX_DEPTH, Mapping, Scalar, Sequence, Value, parse, read_source
 
 
@@ -149,7 +150,7 @@ def test_depth() -> None:
     assert isinstance(value_of(deepest), Sequence)
     with pytest.raises(Failure) as caught:
         parse(Source("net.yaml", deepest.replace("[]", "[[]]")))
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
 
 
 @pytest.mark.parametrize(
@@ -191,4 +192,4 @@ def test_not_text(data: bytes, message: str, tmp_path: Path) -> None:
 def test_a_folder_is_no_spec(tmp_path: Path) -> None:
     with pytest.raises(Failure) as caught:
         read_source(tmp_path)
-    assert caught.value.exit is Exit.IO
+    assert exit_code(caught.value) is Exit.IO

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.staging import locks
 from resnetgen.staging.files import staging
 from resnetgen.staging.locks import LOCK, publishing
@@ -61,7 +62,7 @@ def test_who_waits_says_for_whom_and_gives_up(tmp_path: Path, slept: list[float]
     (tmp_path / "file").write_text("old")
     with publishing(tmp_path), pytest.raises(Failure) as caught:
         publish(tmp_path)
-    assert caught.value.exit is Exit.IO
+    assert exit_code(caught.value) is Exit.IO
     held = f"process {os.getpid()}"
     message = f"cannot write {tmp_path}: {held} has been publishing there for 60 seconds; if none is, remove {LOCK}"
     assert message in str(caught.value)

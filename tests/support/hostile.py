@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetgen.errors import Code, Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure
 from resnetgen.weights.checkpoint import open_checkpoint
 from support.work import count_bytes
 
@@ -46,7 +47,7 @@ def error(path: Path, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(Failure) as caught, little_memory():
         read_all(path)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     assert {problem.code for problem in caught.value.problems} == {Code.BAD_MODEL}
     return str(caught.value).replace(str(path), "FILE")
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image as PIL
 
 from resnetgen.backends.decode import decode
-from resnetgen.errors import Code, Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 SCALED = np.round(RAMP / 257).astype(np.uint8)
@@ -27,7 +28,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(Failure) as caught:
         decode(path, False)
     (problem,) = caught.value.problems
-    assert (caught.value.exit, problem.code) == (Exit.IO, Code.BAD_IMAGE)
+    assert (exit_code(caught.value), problem.code) == (Exit.IO, Code.BAD_IMAGE)
     assert problem.hint
     assert problem.message.startswith(f"{path}: ")
     return problem.message.removeprefix(f"{path}: ")

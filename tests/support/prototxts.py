@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.comparison import Difference, compare, parse
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import Failure
 
 HEAD = 'name: "n" input: "data" input_shape { dim: [1, 3, 8, 8] }\n'
 
@@ -26,7 +27,7 @@ def exit_of(written: str) -> Exit | None:
     try:
         net = parse(written)
     except Failure as error:
-        return error.exit if str(error) else None
+        return exit_code(error) if str(error) else None
     return None if compare(net, net, ignore_names=True).equal else Exit.BUG
 
 

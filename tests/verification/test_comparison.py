@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 from resnetgen.verification import Settings
 from resnetgen.verification.backends import BackendInfo, SavedOutputs
@@ -96,7 +97,7 @@ def test_a_batch_that_is_no_multiple_of_a_backends_own() -> None:
     with pytest.raises(Failure) as caught:
         compare_backends("net", [FixedBackend("two", 2), FixedBackend("three", 3)], Settings(batches=(3,)))
     (problem,) = caught.value.problems
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
     assert problem.message == "two is fixed to a batch of 2; 3 images are no multiple of it"
     assert problem.hint == "--batch 2"
 
@@ -195,7 +196,7 @@ def test_tolerances(tolerance: float) -> None:
 def test_what_is_no_tolerance(given: dict[str, Any]) -> None:
     with pytest.raises(Failure) as caught:
         Settings(**given)
-    assert caught.value.exit is Exit.USAGE
+    assert exit_code(caught.value) is Exit.USAGE
     assert caught.value.problems[0].message.endswith("is not more than 0 and at most 1")
 
 
@@ -224,7 +225,7 @@ def test_saved_outputs_alone_verify_nothing(tmp_path: Path) -> None:
     with pytest.raises(Failure) as caught:
         compare_backends("net", backends, Settings())
     (problem,) = caught.value.problems
-    assert (caught.value.exit, problem.code) == (Exit.USAGE, Code.BAD_ARGUMENT)
+    assert (exit_code(caught.value), problem.code) == (Exit.USAGE, Code.BAD_ARGUMENT)
     assert (problem.message, problem.hint) == ("all backends are saved outputs", "name one that runs")
 
 
@@ -241,7 +242,7 @@ def test_outputs_that_cannot_be_compared(value: object, kind: str) -> None:
     with pytest.raises(Failure) as caught:
         require_numbers("net.onnx", {"good": np.zeros(3), "bad": value})
     (problem,) = caught.value.problems
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     assert problem.message == f"net.onnx: its output bad is {kind}, which cannot be compared"
     assert problem.hint == "an output is a tensor of numbers, or of bool"
 

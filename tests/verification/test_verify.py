@@ -19,7 +19,8 @@ from onnx import helper
 from resnetgen.backends import onnxruntime, opencv
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.verification import Settings, npy
 from resnetgen.verification.comparison import Agreement, Distance, TensorPair, Tensors, pair_inner, pair_outputs
 from resnetgen.weights.initialise import Init
@@ -97,7 +98,7 @@ def test_saved_outputs(folder: Path) -> None:
     assert check("onnxruntime", "out.npz", inputs=3).passed
     assert check("out.npz", "onnxruntime", inputs=3, batches=(2,)).comparisons[0].images == 3
     failure = refused("onnxruntime", "out.npz", inputs=4)
-    assert failure.exit is Exit.VERIFICATION
+    assert exit_code(failure) is Exit.VERIFICATION
     assert "out.npz has the outputs of other images" in str(failure)
     saved = npy.load(Path("out.npz"))
     np.save("plain.npy", saved["output"])
@@ -289,7 +290,7 @@ def test_networks_of_other_inputs(folder: Path) -> None:
     build(["resnet20_cifar"], Options())
     failure = refused("onnxruntime", "generated/resnet20_cifar/resnet20_cifar.onnx")
     assert "onnxruntime:cpu takes images of 3x16x16 of float32, generated/resnet20_cifar" in str(failure)
-    assert failure.exit is Exit.VERIFICATION
+    assert exit_code(failure) is Exit.VERIFICATION
 
 
 def test_without_opencv_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
-from resnetgen.errors import Exit
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.verification import Settings
 from resnetgen.weights.initialise import Init
 from support.verified import TINY, check, refused
@@ -31,7 +31,7 @@ def test_a_fixed_batch(folder: Path) -> None:
     assert check(word=two).comparisons[0].images == 2
     assert check("onnxruntime", two, batches=(4,)).passed
     failure = refused("onnxruntime", two, batches=(3,))
-    assert (failure.exit, failure.problems[0].hint) == (Exit.USAGE, "--batch 2")
+    assert (exit_code(failure), failure.problems[0].hint) == (Exit.USAGE, "--batch 2")
     assert "is fixed to a batch of 2; 3 images are no multiple of it" in str(failure)
 
 
@@ -67,7 +67,7 @@ def test_bad_images(folder: Path, make: Callable[[], object], message: str) -> N
     (path,) = [*folder.glob("x.*")] or [Path("x.npy")]
     failure = refused(data=(Path(path.name),))
     assert message in str(failure)
-    assert failure.exit in (Exit.MODEL, Exit.IO, Exit.USAGE)
+    assert exit_code(failure) in (Exit.MODEL, Exit.IO, Exit.USAGE)
 
 
 def test_an_array_takes_no_more_memory_than_its_file(folder: Path) -> None:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from resnetgen.build.options import Options
 from resnetgen.build.run import build
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.verification import Report, Settings
 from resnetgen.verification.verify import Verified, verify_files
@@ -95,7 +96,7 @@ def test_a_prototxt_that_was_changed_is_not_written_anew(folder: Path, old: str,
     rewrite(PROTOTXT, old, new)
     if layer is None:
         failure = refused("onnxruntime", "opencv")
-        assert (failure.exit, failure.problems[0].hint) == (
+        assert (exit_code(failure), failure.problems[0].hint) == (
             Exit.MODEL,
             "OpenCV reads what `resnetgen build --target caffe --dialect opencv` writes",
         )
@@ -190,7 +191,7 @@ def test_files_of_another_state_of_the_spec(folder: Path) -> None:
     build(["small.yaml"], replace(BOTH, targets=("onnx",)))
     assert check("onnxruntime").passed
     failure = refused("onnxruntime", "opencv")
-    assert failure.exit is Exit.VERIFICATION
+    assert exit_code(failure) is Exit.VERIFICATION
     assert "small.prototxt was built from another state of the spec" in str(failure)
 
 

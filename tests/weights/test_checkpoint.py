@@ -17,7 +17,8 @@ import numpy as np
 import onnx
 import pytest
 
-from resnetgen.errors import Code, Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure
 from resnetgen.staging.files import staging
 from resnetgen.weights import checkpoint
 from resnetgen.weights.checkpoint import Checkpoint, Head, open_checkpoint, write_checkpoint
@@ -99,7 +100,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(Failure) as caught:
             open_checkpoint(path)
-        assert caught.value.exit is Exit.IO
+        assert exit_code(caught.value) is Exit.IO
         assert caught.value.problems[0].code is Code.MISSING_FILE
 
 

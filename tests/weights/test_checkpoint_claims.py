@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.ir import ops
 from resnetgen.ir.ops import VOCABULARY
 from resnetgen.ir.ops.base import BaseOp
@@ -49,7 +50,7 @@ VALUES = random("float32", 2, 3)
 def refused(path: Path, data: bytes) -> str:
     with pytest.raises(Failure) as caught:
         opened(path, data)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     return str(caught.value)
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.weights.checkpoint import npz, open_checkpoint
 from support.checkpoint_files import (
     FILES,
@@ -93,7 +94,7 @@ def attempt(path: Path) -> dict[str, bytes] | None:
     try:
         return read_all(path)
     except Failure as failure:
-        if failure.exit is not Exit.MODEL:
+        if exit_code(failure) is not Exit.MODEL:
             raise
         return None
 
@@ -153,7 +154,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(Failure, match="it is a pipe, not a file") as caught:
         open_checkpoint(tmp_path / "pipe")
-    assert caught.value.exit is Exit.IO
+    assert exit_code(caught.value) is Exit.IO
 
 
 def test_random_bytes(path: Path) -> None:

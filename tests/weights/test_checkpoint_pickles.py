@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.weights.checkpoint import open_checkpoint, pickle_vm
 from support.checkpoint_files import (
     Raw,
@@ -137,7 +138,7 @@ def test_steps_of_pickles(name: str, path: Path) -> None:
     with pytest.raises(Failure) as caught:
         open_checkpoint(path)
     assert wanted in str(caught.value)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
 
 
 MANY: dict[str, Callable[[int], bytes]] = {

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.weights.checkpoint import Head, open_checkpoint, write_checkpoint
 from support.checkpoint_files import TENSORS, opened, pth, pth_of, same, tensor
 
@@ -147,7 +148,7 @@ def test_torch_reads_the_files_of_these_tests(torch: Any, tmp_path: Path) -> Non
 def refused(path: Path) -> str:
     with pytest.raises(Failure) as caught:
         open_checkpoint(path)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     return str(caught.value)
 
 

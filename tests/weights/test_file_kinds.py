@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from resnetgen.errors import Exit, Failure, Problem
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure, Problem
 from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint.pickle_vm import load
 from support.checkpoint_files import call, glob, opened, pth, safetensors, tensor
@@ -50,7 +51,7 @@ FOREIGN = [
 def refused(path: Path) -> Problem:
     with pytest.raises(Failure) as caught:
         open_checkpoint(path)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     (problem,) = caught.value.problems
     return problem
 

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from resnetgen.errors import Code, Exit, Failure, Source, Span
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Code, Failure, Source, Span
 from resnetgen.formats.caffe.lower import lower
 from resnetgen.formats.caffe.write import plan
 from resnetgen.ir.graph import Graph, Node
@@ -212,7 +213,7 @@ stages:
 def problems(net: Graph, names: NameMap) -> list[str]:
     with pytest.raises(Failure) as caught:
         plan(net, names, 1, with_weights=False)
-    assert caught.value.exit is Exit.SPEC
+    assert exit_code(caught.value) is Exit.SPEC
     assert {problem.code for problem in caught.value.problems} == {Code.NAME_MAP}
     return [problem.message for problem in caught.value.problems]
 
@@ -227,7 +228,7 @@ def test_a_node_without_a_name() -> None:
         ("the name map has no name for tail/norm1", 7),
         ("the name map has no name for tail/act1", 7),
     ]
-    assert caught.value.exit is Exit.SPEC
+    assert exit_code(caught.value) is Exit.SPEC
     assert all("names: null" in problem.hint for problem in caught.value.problems)
     assert plan(net, None, 1, with_weights=False).text  # without a map every place is a name
 

@@ -23,7 +23,7 @@ from resnetgen.deploy.kserve.service import (
 )
 from resnetgen.deploy.kserve.storage import require_storage_uri
 from resnetgen.deploy.schema_ranges import RANGES, require_in_range
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, UsageError
 from resnetgen.manifest import FileEntry
 from resnetgen.progress import Progress, Quiet
 from resnetgen.staging.files import staging
@@ -98,7 +98,7 @@ def estimate_memory(prepared: triton.PreparedModel, size: int) -> str:
 
 
 def _configure(name: str, options: ServiceOptions, scaling: Scaling, ready: triton.StagedModel) -> Service:
-    """Return the service of a staged model. Raises Failure (exit 2) if it needs too much memory."""
+    """Return the service of a staged model. Raises UsageError if it needs too much memory."""
     prepared = ready.prepared
     memory = options.memory or _require_representable(estimate_memory(prepared, ready.bytes))
     resources = {"cpu": options.cpu, "memory": memory}
@@ -110,7 +110,7 @@ def _configure(name: str, options: ServiceOptions, scaling: Scaling, ready: trit
 
 
 def _scale_target(service: ServiceOptions, serving: Serving) -> int:
-    """Return the load of a replica above which another one is started. Raises Failure (exit 2) if it is too large."""
+    """Return the load of a replica above which another one is started. Raises UsageError if it is too large."""
     if service.scale_target or service.autoscaler is not Autoscaler.KNATIVE:
         return service.scale_target or _CPU_PERCENT
     at_once = serving.instances * max(1, serving.max_batch)
@@ -119,24 +119,24 @@ def _scale_target(service: ServiceOptions, serving: Serving) -> int:
             f"--instances {serving.instances} times --max-batch {serving.max_batch} is too large a target: it becomes "
             f"{RANGES['scale_target'].field}"
         )
-        raise fail(
-            Exit.USAGE, Code.BAD_ARGUMENT, message, hint=f"--scale-target {RANGES['scale_target'].largest} or below"
+        raise UsageError.of(
+            Code.BAD_ARGUMENT, message, hint=f"--scale-target {RANGES['scale_target'].largest} or below"
         )
     return at_once
 
 
 def _require_representable(computed: str) -> str:
-    """Return the computed memory. Raises Failure (exit 2) if Kubernetes cannot represent it."""
+    """Return the computed memory. Raises UsageError if Kubernetes cannot represent it."""
     try:
         return require_quantity("--memory", computed)
     except Failure:
         message = f"a replica would need {computed} of memory, more than Kubernetes can represent"
         hint = "a smaller --max-batch or --instances, or --memory"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint) from None
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint) from None
 
 
 def _require_consistent(service: ServiceOptions, serving: Serving) -> None:
-    """Require options that agree with each other and are in their ranges. Raises Failure (exit 2)."""
+    """Require options that agree with each other and are in their ranges. Raises UsageError."""
     require_in_range(
         gpus=service.gpus,
         min_replicas=service.min_replicas,
@@ -174,4 +174,4 @@ def _require_consistent(service: ServiceOptions, serving: Serving) -> None:
     )
     for applies, message, hint in refusals:
         if applies:
-            raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+            raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen.deploy.kserve.service import FIRST_LINE
-from resnetgen.errors import Code, Exit, Failure, FileError, Source, Span, fail
+from resnetgen.errors import Code, Failure, FileError, Source, Span
 from resnetgen.inputs import read_bytes
 from resnetgen.spec import yaml
 
@@ -13,7 +13,7 @@ _HINT = "--output-dir names another folder"
 
 
 def require_same_service(path: Path, name: str) -> None:
-    """Require that `path` is missing, or is resnetgen's manifest of the service `name`. Raises Failure (exit 5)."""
+    """Require that `path` is missing, or is resnetgen's manifest of the service `name`. Raises FileError."""
     if not path.exists() and not path.is_symlink():
         return
     source = Source(str(path), read_bytes(path, yaml.MAX_BYTES, "a manifest").decode("utf-8", "replace"))
@@ -32,4 +32,4 @@ def require_same_service(path: Path, name: str) -> None:
 
 
 def _refused(span: Span, message: str, hint: str = _HINT) -> Failure:
-    return fail(Exit.IO, Code.OUTPUT, message, span, hint)
+    return FileError.of(Code.OUTPUT, message, span, hint)

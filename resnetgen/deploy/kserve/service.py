@@ -10,7 +10,7 @@ from fractions import Fraction
 from msgspec import Struct, field
 
 from resnetgen.deploy.schema_ranges import INT64
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 from resnetgen.profiles import Profile
 from resnetgen.render import template
 
@@ -85,26 +85,26 @@ class Service(Struct, frozen=True):
 def choose_service_name(requested: str | None, model: str) -> str:
     """Return the requested name of the service, or the model's name adapted to Kubernetes.
 
-    Raises Failure (exit 2) if it is invalid.
+    Raises UsageError if it is invalid.
     """
     name = requested or re.sub("[_.]", "-", model.lower())
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         message = f"invalid name of a KServe service: {name!r}"
         hint = f"--service with a-z, 0-9 and -, a letter first and no - last, {_LONGEST} at most"
-        raise fail(Exit.USAGE, Code.BAD_NAME, message, hint=hint)
+        raise UsageError.of(Code.BAD_NAME, message, hint=hint)
     return name
 
 
 def require_service_account(text: str) -> str:
-    """Return the name of a service account. Raises Failure (exit 2) if it is invalid."""
+    """Return the name of a service account. Raises UsageError if it is invalid."""
     if not _SUBDOMAIN.fullmatch(text) or len(text) > 253:
         message = f"invalid name of a Kubernetes service account: {text!r}"
-        raise fail(Exit.USAGE, Code.BAD_NAME, message, hint="--service-account with a-z, 0-9, - and .")
+        raise UsageError.of(Code.BAD_NAME, message, hint="--service-account with a-z, 0-9, - and .")
     return text
 
 
 def require_quantity(option: str, text: str) -> str:
-    """Return a quantity. Raises Failure (exit 2) if Kubernetes cannot read it, or would change it.
+    """Return a quantity. Raises UsageError if Kubernetes cannot read it, or would change it.
 
     Kubernetes limits quantities to 2^63 - 1 and rounds them to thousandths.
     """
@@ -114,7 +114,7 @@ def require_quantity(option: str, text: str) -> str:
         hint = f"above 0, {INT64} at most, in whole thousandths"
     if not match or not 0 < value <= INT64 or (value * 1000).denominator != 1:
         message = f"{option} is not a Kubernetes quantity: {text!r}"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
     return text
 
 

@@ -6,7 +6,7 @@ import re
 from mimetypes import MimeTypes
 from urllib.parse import SplitResult, urlsplit
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, UsageError
 
 _STORAGE = re.compile(r"(gs|s3|pvc|hdfs|webhdfs|oci|hf|https|http)://[!-.0-~][!-~]*")
 """KServe's SupportedStorageURIPrefixList without file://: a cluster does not share this machine's files."""
@@ -22,7 +22,7 @@ _ARCHIVES = {
 
 
 def require_storage_uri(text: str) -> str:
-    """Return the URI. Raises Failure (exit 2) if KServe cannot fetch from it, or would fetch a single file.
+    """Return the URI. Raises UsageError if KServe cannot fetch from it, or would fetch a single file.
 
     The rules are those of KServe's storage initializer, python/storage/kserve_storage/kserve_storage.py in
     kserve/kserve (aaac4e2): over HTTP it clones a Git repository, or fetches one file, and unpacks an archive.
@@ -34,13 +34,13 @@ def require_storage_uri(text: str) -> str:
     if url is None:
         message = f"KServe cannot fetch a repository from {text!r}"
         hint = "--storage-uri s3://bucket/folder, gs://bucket/folder or pvc://claim/folder, without spaces"
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
     if not _gives_folder(url):
         message = f"KServe would fetch a single file from {text!r}, but a model repository is a folder"
         hint = (
             "the repository's folder, such as s3://bucket/folder, or an archive of it: https://host/repository.tar.gz"
         )
-        raise fail(Exit.USAGE, Code.BAD_ARGUMENT, message, hint=hint)
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
     return text
 
 

@@ -12,7 +12,7 @@ from resnetgen.weights.names import load_name_map
 def blob_naming(graph: Graph, convention: str | None) -> Naming:
     """Return the naming `<layer>.<index of the blob>` of a graph, by a name map or by the paths of nodes.
 
-    Raises Failure (exit 3) if the map does not name a node, or Caffe cannot express one.
+    Raises SpecError if the map does not name a node, or Caffe cannot express one.
     """
     found, fixed = {}, set()
     for layer in lower(graph, load_name_map(convention) if convention else None).layers:

@@ -28,7 +28,7 @@ class CaffeFormat:
         return CaffeFiles(request)
 
     def check(self, graph: Graph, names: NameMap | None, dialect: str) -> None:
-        """Raise Failure (exit 3) for a network that the dialect cannot express."""
+        """Raise SpecError for a network that the dialect cannot express."""
         from resnetgen.formats.caffe.lower import lower
 
         lower(graph, names, 1, Dialect(dialect))

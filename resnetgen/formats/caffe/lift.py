@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, ModelError
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.lift_ops import Layers, layer_op
 from resnetgen.formats.caffe.model.layers import INPUT, CaffeStructure, Layer, Output
@@ -63,7 +63,7 @@ class _Lift:
 
     def lifted(self) -> LiftedNet:
         if path := next(iter(self.model.attributes), ""):
-            raise fail(Exit.MODEL, Code.UNSUPPORTED, f"unsupported field: {escape(path)}", self.model.places.get(path))
+            raise ModelError.of(Code.UNSUPPORTED, f"unsupported field: {escape(path)}", self.model.places.get(path))
         for at, layer in enumerate(self.model.layers):
             try:
                 self._layer(at, layer)
@@ -79,7 +79,7 @@ class _Lift:
         try:
             graph = Graph(self.model.name, inputs, tuple(names[at] for at in ends), nodes)
         except InvalidGraph as error:
-            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.model.source}: {error}") from None
+            raise ModelError.of(Code.BAD_MODEL, f"{self.model.source}: {error}") from None
         layers = {names[at]: self.nodes[at][2] for at in names}
         return LiftedNet(graph, self.layers.batch, layers, dict(self._blobs(graph, layers)))
 
@@ -203,8 +203,8 @@ def _failure(layer: Layer, reason: str, hint: str = "", code: Code = Code.UNSUPP
     """Return the error of a layer that is no op of the IR."""
     called = f"{escape(layer.type)} {escape(layer.name)}"
     what = f"unsupported layer: {called}" if code is Code.UNSUPPORTED else called
-    return fail(Exit.MODEL, code, f"{what}: {reason}" if reason else what, layer.span, hint)
+    return ModelError.of(code, f"{what}: {reason}" if reason else what, layer.span, hint)
 
 
 def _bad(layer: Layer, message: str) -> Failure:
-    return fail(Exit.MODEL, Code.BAD_MODEL, message, layer.span)
+    return ModelError.of(Code.BAD_MODEL, message, layer.span)

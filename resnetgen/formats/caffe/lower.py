@@ -9,7 +9,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, SpecError
 from resnetgen.formats.caffe import lower_ops
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.lower_ops import Enum, LayerPlan, Layers, Params, WeightBlob
@@ -31,7 +31,7 @@ class CaffeNet(Struct, frozen=True):
 
 
 def lower(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect = Dialect.BVLC) -> CaffeNet:
-    """Translate a graph. Raises Failure (exit 3) for a node that the dialect cannot express exactly, or that the name
+    """Translate a graph. Raises SpecError for a node that the dialect cannot express exactly, or that the name
     map does not name."""
     for name in graph.outputs:
         if graph.consumers[name]:
@@ -39,7 +39,7 @@ def lower(graph: Graph, names: NameMap | None, batch: int = 1, dialect: Dialect 
                 f"Caffe's outputs are the tops that no layer reads, but {graph.consumers[name][0].name} reads {name}"
             )
             hint = "--target onnx can, or make the last nodes the only outputs"
-            raise fail(Exit.SPEC, Code.UNSUPPORTED, message, graph[name].span, hint)
+            raise SpecError.of(Code.UNSUPPORTED, message, graph[name].span, hint)
     made = {node.name: _layers(graph, node, batch, dialect) for node in graph.nodes}
     counts = {name: max(1, len(layers)) for name, layers in made.items()}
     called = layer_names(graph, names, counts)
@@ -156,7 +156,7 @@ def _layers(graph: Graph, node: Node, batch: int, dialect: Dialect) -> Layers:
 
 
 def _check_norm(graph: Graph, node: Node, dialect: Dialect) -> None:
-    """Raise Failure (exit 3) for a norm after a sum or product of vectors that the dialect merges wrongly.
+    """Raise SpecError for a norm after a sum or product of vectors that the dialect merges wrongly.
 
     On OpenCV silu and mish end in a product as well.
     """
@@ -179,4 +179,4 @@ def _check_rounding(graph: Graph, node: Node, op: ops.Pool, dialect: Dialect) ->
 
 def _refuse(node: Node, dialect: Dialect, why: str, hint: str) -> Failure:
     message = f"Caffe's dialect {dialect} cannot say the {node.op.keyword} {node.name}: {why}"
-    return fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, hint)
+    return SpecError.of(Code.UNSUPPORTED, message, node.span, hint)

@@ -9,7 +9,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
-from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.errors import Code, Failure, FileError, ModelError, Source, Span
 from resnetgen.formats.caffe.lift import LiftedNet, lift
 from resnetgen.formats.caffe.model.attributes import plain
 from resnetgen.formats.caffe.model.caffemodel import Caffemodel
@@ -64,7 +64,7 @@ def validate_caffemodel(path: Path, planned: CaffePlan, checksums: dict[Key, int
     try:
         rest, found = read_caffemodel(path)
     except Failure as failure:
-        if failure.exit is Exit.IO:
+        if isinstance(failure, FileError):
             raise  # a failing disk is not a fault of the file
         return [problem.message for problem in failure.problems]
     lines = [] if len(found) == len(layers) else [f"{len(found)} layers instead of {len(layers)}"]
@@ -157,7 +157,7 @@ def read_caffemodel(path: Path) -> tuple[Any, list[tuple[Any, list[Blob]]]]:
             return net, [(head, [(shape, check()) for shape, check in blobs]) for head, blobs in layers]
     except (Truncated, DecodeError) as error:
         what = f"{path}: it is no caffemodel, or only a part of one: {error}"
-        raise fail(Exit.MODEL, Code.BAD_MODEL, what) from None
+        raise ModelError.of(Code.BAD_MODEL, what) from None
 
 
 def _begin(reader: Caffemodel, field: Field, sums: Sums) -> tuple[Shape, Sum]:

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Template
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, LimitError
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.lower import CaffeNet, lower
 from resnetgen.formats.caffe.lower_ops import Enum, FixedBlob, LayerPlan, Params, Value, WeightBlob
@@ -65,7 +65,7 @@ def plan(
     if with_weights and size + 1000 * len(graph.nodes) > MAX_PROTOBUF:
         hint = "ONNX can hold them beside the model; --no-weights writes the prototxt alone"
         message = f"the weights take {size:,} bytes; a caffemodel cannot hold more than {MAX_PROTOBUF:,}"
-        raise fail(Exit.LIMIT, Code.LIMIT, message, hint=hint)
+        raise LimitError.of(Code.LIMIT, message, hint=hint)
     return CaffePlan(graph, net, render(net), net.names, shapes)
 
 

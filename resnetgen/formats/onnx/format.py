@@ -32,7 +32,7 @@ class OnnxFormat:
         return OnnxFiles(request, f"{request.stem}.onnx")
 
     def check(self, graph: Graph, names: NameMap | None, dialect: str) -> None:
-        """Raise Failure (exit 3) for a network that the default opset cannot express."""
+        """Raise SpecError for a network that the default opset cannot express."""
         from resnetgen.formats.onnx.write import OnnxOptions, plan
 
         plan(graph, OnnxOptions())
@@ -80,7 +80,7 @@ class OnnxFiles(Files):
         self.write_to(stage.path(self.name), stage.create, progress)
 
     def write_to(self, path: Path, create: Create, progress: Progress) -> None:
-        """Write the model to any path, and read it back. Raises Failure (exit 70) if it differs from its graph."""
+        """Write the model to any path, and read it back. Raises InternalError if it differs from its graph."""
         from resnetgen.formats.onnx.validate import validate
         from resnetgen.formats.onnx.write import write
 

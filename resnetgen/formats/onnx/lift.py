@@ -43,7 +43,7 @@ class LiftedModel(Struct, frozen=True):
 def lift(model: OnnxModel) -> LiftedModel:
     """Return the network of a model.
 
-    Raises Failure (exit 4) for a model of several inputs, an unknown opset, and for a node that no op of the IR is,
+    Raises ModelError for a model of several inputs, an unknown opset, and for a node that no op of the IR is,
     alone or with others.
     """
     if not OLDEST <= model.opset <= NEWEST:
@@ -173,7 +173,7 @@ class _Lifting:
     def _live(self) -> tuple[list[str], set[int]]:
         """Return the tensors that the output depends on, in the file's order, and the positions of their nodes.
 
-        Raises Failure (exit 4) for a tensor that no op has.
+        Raises ModelError for a tensor that no op has.
         """
         names: set[str] = set()
         used: set[int] = set()
@@ -209,7 +209,7 @@ class _Lifting:
         return made + [Node(name, ops.Dropout(0.5), (self.nodes.aliases[name],)) for name in renamed]
 
     def _check(self, graph: Graph, weights: Mapping[str, tuple[StoredWeight, ...]], inner: FloatType) -> None:
-        """Compare declared types and shapes, and those of the weights, with the graph's. Raises Failure (exit 4)."""
+        """Compare declared types and shapes, and those of the weights, with the graph's. Raises ModelError."""
         declared = [*self.model.values, *self.model.outputs]
         inside = {name for at in range(self.first, self.last) for name in self.nodes.nodes[at].outputs}
         for value in declared:
@@ -258,7 +258,7 @@ def _text(shape: tuple[int | str, ...] | None) -> str:
 
 
 def _image(model: OnnxModel, value: Value) -> Shape:
-    """Return channels, height and width of a model's input. Raises Failure (exit 4) if one is not fixed."""
+    """Return channels, height and width of a model's input. Raises ModelError if one is not fixed."""
     shape = value.shape
     if shape is None or len(shape) != 4 or not all(isinstance(extent, int) and extent > 0 for extent in shape[1:]):
         raise unreadable(model, f"its input {value.name!r} is no batch of images: {_text(shape)}")

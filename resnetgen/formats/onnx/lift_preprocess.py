@@ -41,7 +41,7 @@ class PixelSteps(Struct, frozen=True):
 
 
 def read_preprocess(model: OnnxModel) -> PixelSteps:
-    """Return the preprocessing of a model that takes bytes. Raises Failure (exit 4) for other nodes."""
+    """Return the preprocessing of a model that takes bytes. Raises ModelError for other nodes."""
     source = model.inputs[0]
     shape = source.shape if source.shape and all(isinstance(extent, int) for extent in source.shape[1:]) else ()
     if len(shape) != 4 or shape[3] not in (1, 3):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, Failure, fail
+from resnetgen.errors import Code, Failure, ModelError
 from resnetgen.escape import escape
 from resnetgen.formats.onnx.model.read import OnnxModel
 from resnetgen.ir.ops import Op, Shape
@@ -59,7 +59,7 @@ class Nodes:
         self.readers.update(value.name for value in model.outputs)
 
     def add(self, at: int) -> None:
-        """Let the nodes behind the one at a position read its outputs. Raises Failure (exit 4) for one that exists."""
+        """Let the nodes behind the one at a position read its outputs. Raises ModelError for one that exists."""
         for index, name in enumerate(self.nodes[at].outputs):
             if name in self._producers or name in self.shapes or self.model.is_constant(name):
                 raise self.refuse(at, f"another tensor is called {_shown(name)}")
@@ -127,16 +127,16 @@ class Nodes:
         return value % rank if value < 0 else value
 
     def refuse(self, at: int, why: str = "") -> Failure:
-        """Return the Failure (exit 4) of a node that is no op of the IR."""
+        """Return the ModelError of a node that is no op of the IR."""
         node = self.nodes[at]
         reason = f": {why}" if why else ""
         message = f"unsupported layer: {_shown(self.type(at))} (node {_shown(node.name)}){reason}"
-        return fail(Exit.MODEL, Code.BAD_MODEL, f"{self.model.path}: {message}", hint=_HINT)
+        return ModelError.of(Code.BAD_MODEL, f"{self.model.path}: {message}", hint=_HINT)
 
 
 def unreadable(model: OnnxModel, what: str) -> Failure:
-    """Return the Failure (exit 4) of a model that is not a network of one image."""
-    return fail(Exit.MODEL, Code.BAD_MODEL, f"{model.path}: the ONNX model cannot be read: {what}")
+    """Return the ModelError of a model that is not a network of one image."""
+    return ModelError.of(Code.BAD_MODEL, f"{model.path}: the ONNX model cannot be read: {what}")
 
 
 def _shown(value: object) -> str:

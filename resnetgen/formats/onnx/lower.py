@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, SpecError, UsageError
 from resnetgen.formats.onnx import lower_ops
 from resnetgen.formats.onnx.lower_ops import NodePlan, Tensor
 from resnetgen.formats.onnx.lower_preprocess import preprocess_nodes
@@ -104,7 +104,7 @@ class Lowered:
         taken = [names.input, *written, *weights, *self.constants]
         if len(set(taken)) != len(taken) or not all(taken):
             message = f"{names.input!r} and {names.output!r} must differ, and be the name of no layer or weight"
-            raise fail(Exit.USAGE, Code.BAD_NAME, message)
+            raise UsageError.of(Code.BAD_NAME, message)
 
     def value(self, name: str, shape: Shape, kind: int | None = None) -> ValueInfoProto:
         """Return the type of a tensor of this shape, with the batch axis before it; its numbers are of `kind`, by
@@ -224,7 +224,7 @@ class Lowered:
                 assert_never(op)
 
     def _need(self, opset: int, node: Node, what: str) -> None:
-        """Raise Failure (exit 3) if `what` needs opset `opset` and the model's is older."""
+        """Raise SpecError if `what` needs opset `opset` and the model's is older."""
         if self.opset >= opset:
             return
         if self.runtime and self.runtime.opset < opset:
@@ -232,9 +232,9 @@ class Lowered:
             hint = f"the oldest that can: {who_loads(opset)}" + (
                 f" and --opset {opset}" if opset > DEFAULT_OPSET else ""
             )
-            raise fail(Exit.SPEC, Code.UNSUPPORTED, f"{message} ({node.name})", node.span, hint)
+            raise SpecError.of(Code.UNSUPPORTED, f"{message} ({node.name})", node.span, hint)
         message = f"ONNX says {what} from opset {opset} on, not in {self.opset} ({node.name})"
-        raise fail(Exit.SPEC, Code.UNSUPPORTED, message, node.span, f"--opset {opset} or above")
+        raise SpecError.of(Code.UNSUPPORTED, message, node.span, f"--opset {opset} or above")
 
 
 def dims(node: Node, parameter: Parameter, opset: int) -> Shape:
@@ -252,10 +252,10 @@ def ir_version(opset: int, runtime: Profile | None = None) -> int:
     """Return the oldest IR version with an opset, but at least 4: earlier ones list weights as inputs as well.
 
     It is not above the version that a runtime loads: ONNX Runtime 1.15 has opset 19, but not IR version 9, which came
-    with it. No model written here needs more than IR version 4. Raises Failure (exit 2) for an unknown opset.
+    with it. No model written here needs more than IR version 4. Raises UsageError for an unknown opset.
     """
     if not MIN_OPSET <= opset <= MAX_OPSET:
-        raise fail(Exit.USAGE, Code.BAD_VALUE, f"opset {opset} lies outside {MIN_OPSET} to {MAX_OPSET}")
+        raise UsageError.of(Code.BAD_VALUE, f"opset {opset} lies outside {MIN_OPSET} to {MAX_OPSET}")
     known = next(version for last, version in IR_VERSIONS if opset <= last)
     return min(known, runtime.ir) if runtime else known
 
@@ -284,7 +284,7 @@ def _attribute(name: str, value: int | float | str | list[int]) -> AttributeProt
 def output_names(graph: Graph, names: Names) -> dict[str, str]:
     """Return the name of the model's output for each output node: `names.output`; if there are several, the node's own.
 
-    Raises Failure (exit 3) for several outputs and a name that the user chose.
+    Raises SpecError for several outputs and a name that the user chose.
     """
     if len(graph.outputs) > 1 and names.output == Names().output:
         return {name: name for name in graph.outputs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.errors import Failure, FileError
 from resnetgen.formats.onnx.lift import lift
 from resnetgen.formats.onnx.lift_preprocess import preprocess_differences
 from resnetgen.formats.onnx.lifting import StoredWeight
@@ -36,7 +36,7 @@ def validate(path: Path, graph: Graph, planned: OnnxPlan, options: OnnxOptions, 
     except Truncated as error:
         return [str(error)]
     except Failure as failure:
-        if failure.exit is Exit.IO:
+        if isinstance(failure, FileError):
             raise  # a failing disk is not a fault of the file
         return [problem.message.removeprefix(f"{path}: ") for problem in failure.problems]
     return lines + [f"the weight {name} has changed" for name in changed]

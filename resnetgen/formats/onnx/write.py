@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct, field
 
-from resnetgen.errors import Code, Exit, Span, fail
+from resnetgen.errors import Code, ModelError, Span
 from resnetgen.formats.onnx.lower import FloatTypes, Lowered, Names, constant, dims, initializer, ir_version
 from resnetgen.formats.onnx.model.schema import GraphProto, ModelProto, OperatorSetIdProto, TensorProto
 from resnetgen.formats.onnx.number_types import FloatType, rounded_to
@@ -137,7 +137,7 @@ def write(
     """Write the model to `path`; external weights are written to `path`.data before it.
 
     `weights` may be a drawing that has begun: that of `planned.shapes`, in order. Return initializer -> checksum of its
-    values as drawn, or as rounded. Raises Failure (exit 4) for a weight beyond the range of its type.
+    values as drawn, or as rounded. Raises ModelError for a weight beyond the range of its type.
     """
     checksums: dict[str, int] = {}
     tensors = _tensors(planned, weights, checksums)
@@ -176,14 +176,14 @@ def _tensors(planned: OnnxPlan, weights: WeightSource | Drawing, checksums: dict
 
 
 def _rounded(name: str, values: Array, kind: FloatType, place: Span | None) -> Stored:
-    """Round values. Raises Failure (exit 4) if a finite one would become infinite; values that are not finite
+    """Round values. Raises ModelError if a finite one would become infinite; values that are not finite
     are kept."""
     rounded = rounded_to(values, kind)
     lost = values[np.isinf(rounded) & np.isfinite(values)]
     if lost.size:
         beyond = f"{lost.size:,} of the values of {name} lie beyond it, up to {np.abs(lost).max():g}"
         message = f"the range of {kind} ends at {kind.largest:g}, and {beyond}"
-        raise fail(Exit.MODEL, Code.PRECISION, message, place, hint="--precision fp32")
+        raise ModelError.of(Code.PRECISION, message, place, hint="--precision fp32")
     return rounded
 
 

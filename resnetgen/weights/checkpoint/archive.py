@@ -56,7 +56,7 @@ class Member(Struct, frozen=True):
 def read_members(ranges: Ranges) -> dict[str, Member]:
     """Return the members by name, in the directory's order.
 
-    Raises Failure (exit 4) for a file that is not a zip file or truncated, and for members that are encrypted,
+    Raises ModelError for a file that is not a zip file or truncated, and for members that are encrypted,
     compressed by a rare method, or not where the directory says.
     """
     with ranges.open() as file:
@@ -77,7 +77,7 @@ def read_members(ranges: Ranges) -> dict[str, Member]:
 
 
 def read_member(ranges: Ranges, member: Member, limit: int) -> bytes:
-    """Return the contents of a small stored member. Raises Failure (exit 4) if it is compressed, larger than `limit`
+    """Return the contents of a small stored member. Raises ModelError if it is compressed, larger than `limit`
     bytes or damaged."""
     if member.is_deflated:
         raise ranges.refuse(f"the member {member.name!r} is compressed", member.place)
@@ -92,7 +92,7 @@ def read_member(ranges: Ranges, member: Member, limit: int) -> bytes:
 def verify(ranges: Ranges, member: Member, check: int) -> None:
     """Compare the CRC-32 of a member with the directory's, unless that is 0: torch writes 0 if told not to compute it.
 
-    Raises Failure (exit 4) if they differ.
+    Raises ModelError if they differ.
     """
     if member.info.CRC not in (0, check):
         what = f"the member {member.name!r} is damaged: its CRC-32 is {check:08x}, not {member.info.CRC:08x}"
@@ -103,7 +103,7 @@ def verify(ranges: Ranges, member: Member, check: int) -> None:
 def inflating(ranges: Ranges, member: Member) -> Iterator[ZipExtFile]:
     """Open a deflated member as a stream that inflates as it is read, up to the claimed size.
 
-    Raises Failure (exit 4) if the member is damaged.
+    Raises ModelError if the member is damaged.
     """
     with ranges.open() as file:
         file.seek(member.start)

@@ -21,7 +21,7 @@ BATCH_NORM = "BatchNorm"
 
 
 def read(ranges: Ranges) -> Contents:
-    """Read the list of tensors of a caffemodel. Raises Failure (exit 4) if it is truncated or damaged."""
+    """Read the list of tensors of a caffemodel. Raises ModelError if it is truncated or damaged."""
     contents = Contents(ranges, ranges.size)
     with ranges.open() as file:
         reader = Caffemodel(ranges, file)

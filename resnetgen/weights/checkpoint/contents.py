@@ -61,7 +61,7 @@ class Contents(Struct):
     _named: int = 0
 
     def add(self, tensor: TensorInfo, load: Load) -> None:
-        """Add a tensor. Raises Failure (exit 4) for a duplicate or invalid name, an invalid shape, and above a
+        """Add a tensor. Raises ModelError for a duplicate or invalid name, an invalid shape, and above a
         limit."""
         place = (tensor.start, tensor.end) if tensor.end and not tensor.file else None
         if not 0 < len(tensor.name) <= MAX_NAME:

@@ -31,7 +31,7 @@ _SLACK = 16 << 20
 
 
 def read(ranges: Ranges, members: Mapping[str, Member]) -> Contents:
-    """Read the list of arrays of an npz file. Raises Failure (exit 4) if it is damaged or would inflate too much."""
+    """Read the list of arrays of an npz file. Raises ModelError if it is damaged or would inflate too much."""
     is_deflated = any(member.is_deflated for member in members.values())
     capacity = _MAX_RATIO * ranges.size + _SLACK if is_deflated else ranges.size
     claimed = sum(member.size for member in members.values())

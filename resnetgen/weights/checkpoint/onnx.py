@@ -13,7 +13,7 @@ _GROWTH = 8
 
 
 def read(ranges: Ranges) -> Contents:
-    """Read the list of tensors of a model. Raises Failure (exit 4) if it is truncated or damaged."""
+    """Read the list of tensors of a model. Raises ModelError if it is truncated or damaged."""
     reader = TensorReader(ranges)
     contents = Contents(ranges, 0)
     for tensor in read_tensors(reader):

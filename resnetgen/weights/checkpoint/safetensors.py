@@ -37,7 +37,7 @@ DTYPES = {
 
 
 def read(ranges: Ranges) -> Contents:
-    """Read the list of tensors of a safetensors file. Raises Failure (exit 4) if it is truncated or damaged."""
+    """Read the list of tensors of a safetensors file. Raises ModelError if it is truncated or damaged."""
     header, data = _header(ranges)
     contents = Contents(ranges, ranges.size - data)
     header.pop("__metadata__", None)

@@ -27,7 +27,7 @@ MAX_PICKLE = 16 << 20
 
 
 def read(ranges: Ranges, members: Mapping[str, Member]) -> Contents:
-    """Read the list of tensors of a file of torch.save. Raises Failure (exit 4) if it is damaged or has more than
+    """Read the list of tensors of a file of torch.save. Raises ModelError if it is damaged or has more than
     tensors."""
     pickle = next(member for name, member in members.items() if name == PICKLE or name.endswith(f"/{PICKLE}"))
     folder = pickle.name.removesuffix(PICKLE)

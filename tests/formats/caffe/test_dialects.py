@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from resnetgen.errors import Exit, Failure, Source
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure, Source
 from resnetgen.formats.caffe import write
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.formats.caffe.lift import lift
@@ -158,7 +159,7 @@ def test_what_cannot_be_said_exactly_is_refused(row: str, dialect: Dialect) -> N
     assert hint in problem.hint
     assert problem.span
     assert problem.span.short == "net.yaml:4"
-    assert caught.value.exit is Exit.SPEC
+    assert exit_code(caught.value) is Exit.SPEC
 
 
 @pytest.mark.parametrize(

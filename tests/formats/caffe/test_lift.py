@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from resnetgen.errors import Exit, Failure, Source
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure, Source
 from resnetgen.formats.caffe.lift import LiftedNet, lift
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.ir.ops import BatchNorm, Conv, Fc, Mish, Relu6, Silu
@@ -26,7 +27,7 @@ def lifted(text: str) -> LiftedNet:
 def refusal(text: str) -> tuple[str, str, str]:
     with pytest.raises(Failure) as caught:
         lifted(text)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     (problem,) = caught.value.problems
     return problem.message, str(problem.span), problem.hint
 

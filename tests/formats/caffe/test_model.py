@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from google.protobuf import text_format
 
+from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.comparison import compare, parse
-from resnetgen.errors import Exit, Failure, Source
+from resnetgen.errors import Failure, Source
 from resnetgen.formats.caffe.model.layers import CaffeStructure
 from resnetgen.formats.caffe.model.read import of_message
 from resnetgen.formats.caffe.model.read import parse as parse_model
@@ -26,7 +27,7 @@ def model(text: str) -> CaffeStructure:
 def refusal(text: str) -> str:
     with pytest.raises(Failure) as caught:
         model(text)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     return caught.value.problems[0].message
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from resnetgen.errors import Exit, Failure, Source
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure, Source
 from resnetgen.formats.caffe.lift import LiftedNet, lift
 from resnetgen.formats.caffe.lower_ops import LayerPlan
 from resnetgen.formats.caffe.model.read import parse
@@ -155,7 +156,7 @@ def test_what_layers_mean(text: str, meaning: str) -> None:
         return
     with pytest.raises(Failure, match=re.escape(meaning)) as caught:
         nodes()
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     assert caught.value.problems[0].span
 
 

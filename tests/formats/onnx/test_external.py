@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from resnetgen.errors import Exit
+from resnetgen.cli.exits import Exit
 from support.helpers import Run
 
 MODEL = Path("generated/tiny/tiny.onnx")

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.onnx.lower import FloatTypes
 from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.formats.onnx.validate import validate
@@ -116,7 +117,7 @@ def test_beyond_the_range(tmp_path: Path) -> None:
     with pytest.raises(Failure) as caught:
         with_weight(-65_520, tmp_path)
     (problem,) = caught.value.problems
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     assert problem.message == (
         "the range of fp16 ends at 65504, and 1 of the values of c/fc.weight lie beyond it, up to 65520"
     )

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.onnx.lift import LiftedModel, lift
 from resnetgen.formats.onnx.model.read import OnnxModel, read_model
 from resnetgen.formats.onnx.write import OnnxOptions
@@ -384,6 +385,6 @@ def test_what_is_refused(case: str, tmp_path: Path) -> None:
     with pytest.raises(Failure) as caught:
         lifted(tmp_path, proto)
     (problem,) = caught.value.problems
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL
     assert problem.message.startswith(f"{tmp_path / 'foreign.onnx'}: ")
     assert re.search(message, problem.message)

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from resnetgen.errors import Exit, Failure
+from resnetgen.cli.exits import Exit, exit_code
+from resnetgen.errors import Failure
 from resnetgen.formats.onnx.model import attributes, nodes
 from resnetgen.formats.onnx.model.attributes import NEWEST, OLDEST, OPERATORS, SINCE, defaults
 from resnetgen.formats.onnx.model.nodes import Unread
@@ -207,7 +208,7 @@ def test_limits(tmp_path: Path) -> None:
     for limits, message in (({"most_nodes": 4}, "more than 4 nodes"), ({"most_bytes": 100}, "more than 100 bytes")):
         with pytest.raises(Failure, match=message) as caught:
             read(tmp_path, net(), **limits)
-        assert caught.value.exit is Exit.LIMIT
+        assert exit_code(caught.value) is Exit.LIMIT
     read(tmp_path, net(), most_nodes=5, most_bytes=1000)
 
 
@@ -218,7 +219,7 @@ def test_values_of_all_constants_have_a_limit(tmp_path: Path, monkeypatch: pytes
     assert model.constant("conv.weight") is not None, "counted once"
     with pytest.raises(Failure, match="its constants have more than 127 values") as caught:
         model.constant("fc.weight")
-    assert caught.value.exit is Exit.LIMIT
+    assert exit_code(caught.value) is Exit.LIMIT
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -234,4 +235,4 @@ def test_what_is_refused(case: str, tmp_path: Path) -> None:
     made, message = REFUSED[case]
     with pytest.raises(Failure, match=message) as caught:
         read_all(tmp_path, made)
-    assert caught.value.exit is Exit.MODEL
+    assert exit_code(caught.value) is Exit.MODEL

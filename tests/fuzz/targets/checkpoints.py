@@ -14,7 +14,8 @@ from fuzz.mutate.archive import Archive, Header, opcodes, random_steps
 from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import MIB, Target
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.cli.exits import Exit
+from resnetgen.errors import Code, ModelError
 from resnetgen.verification import npy
 from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint.pickle_vm import BadPickle, load
@@ -44,7 +45,7 @@ def parse_pickle(data: bytes, folder: Path) -> None:
     try:
         load(data, {"a.b": lambda *_: 1}, {}, lambda _: 2)
     except BadPickle as error:
-        raise fail(Exit.MODEL, Code.BAD_MODEL, str(error)) from None
+        raise ModelError.of(Code.BAD_MODEL, str(error)) from None
 
 
 def caffemodel_seeds() -> list[bytes]:

@@ -14,7 +14,9 @@ from fuzz.process import Done, run
 from fuzz.scene import Scene
 from fuzz.target import MIB, Broken, Target
 from fuzz.targets import scenes
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.cli.exits import Exit
+from resnetgen.errors import Code
+from support.exits import failure_of
 
 _DOCUMENTED = frozenset(Exit) - {Exit.BUG}
 _MAX_ERROR = 200_000
@@ -39,7 +41,7 @@ def run_command(data: bytes, folder: Path) -> None:
             "a command that failed changed files", f"{scene.line}: {sorted(before.items() ^ after.items())[:3]}"
         )
     if done.code not in (Exit.DONE, Exit.DIFFERENT):
-        raise fail(Exit(done.code), Code.OUTPUT, "refused")
+        raise failure_of(Exit(done.code), Code.OUTPUT, "refused")
 
 
 def _check(done: Done, is_debugged: bool) -> None:

@@ -14,7 +14,7 @@ from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
 from resnetgen.backends import decode, images
-from resnetgen.errors import Exit
+from resnetgen.cli.exits import Exit
 from resnetgen.preprocess import Color, Interpolation, Preprocess
 
 _PIXELS = 1 << 20

@@ -9,8 +9,9 @@ from fuzz.mutate import wire
 from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
+from resnetgen.cli.exits import Exit
 from resnetgen.comparison import prototxt
-from resnetgen.errors import Exit, Source
+from resnetgen.errors import Source
 from resnetgen.formats.caffe.lift import lift
 from resnetgen.formats.caffe.model.read import parse
 from resnetgen.formats.caffe.model.schema import message

@@ -7,7 +7,8 @@ from pathlib import Path
 from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
-from resnetgen.errors import Exit, Failure, Source, Span
+from resnetgen.cli.exits import Exit
+from resnetgen.errors import Failure, Source, Span
 from resnetgen.expand import expand
 from resnetgen.ir.ops import VOCABULARY
 from resnetgen.paths import SPECS as BUNDLED

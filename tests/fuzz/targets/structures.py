@@ -10,7 +10,7 @@ from fuzz import built
 from fuzz.mutate import wire
 from fuzz.mutate.octets import mostly
 from fuzz.target import Target
-from resnetgen.errors import Exit
+from resnetgen.cli.exits import Exit
 from resnetgen.network import Network, compile_spec
 from resnetgen.pretrained import CheckpointSource, load_pretrained
 from resnetgen.weights.initialise import Initialised

@@ -11,7 +11,7 @@ from fuzz.mutate.octets import mostly
 from fuzz.mutate.tokens import Tokens
 from fuzz.target import Target
 from resnetgen import manifest
-from resnetgen.errors import Exit
+from resnetgen.cli.exits import Exit
 from resnetgen.formats.onnx.model.schema import ModelProto
 from resnetgen.labels import read_labels
 from resnetgen.manifest import MANIFEST, FileEntry

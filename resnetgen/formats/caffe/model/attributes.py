@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from resnetgen.errors import Code, Exit, Span, fail
+from resnetgen.errors import Code, ModelError, Span
 from resnetgen.formats.caffe.model.field_values import foreign, typed
 from resnetgen.formats.caffe.model.schema import Known, known_fields
 from resnetgen.formats.caffe.model.text import Message, TextField, TextScalar
@@ -56,7 +56,7 @@ _EMPTY = Word("{}")
 def attributes(fields: tuple[TextField, ...], message: str) -> Attributes:
     """Return the attributes of the fields of a message of the schema.
 
-    Raises Failure (exit 4), with its place, for a value of the wrong type, and for a second value of a field that takes
+    Raises ModelError, with its place, for a value of the wrong type, and for a second value of a field that takes
     one.
     """
     schema = known_fields(message)
@@ -135,7 +135,7 @@ def _default(message: str, name: str) -> Value | None:
 
 def _only(group: list[TextField]) -> TextField:
     if len(group) > 1:
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{group[1].name} is given twice", group[1].span)
+        raise ModelError.of(Code.BAD_MODEL, f"{group[1].name} is given twice", group[1].span)
     return group[0]
 
 

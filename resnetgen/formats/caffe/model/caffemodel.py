@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.errors import Code, Failure, LimitError, ModelError, Source, Span
 from resnetgen.formats.caffe.model.field_values import fields_of
 from resnetgen.formats.caffe.model.schema import known_fields, message, number
 from resnetgen.formats.caffe.model.text import TextField as TextField
@@ -78,7 +78,7 @@ def is_old_layer(field: Field) -> bool:
 
 
 class Caffemodel:
-    """Layers of an open file. All methods raise Truncated for a damaged file, and Failure (exit 4) for an invalid
+    """Layers of an open file. All methods raise Truncated for a damaged file, and ModelError for an invalid
     blob."""
 
     def __init__(self, ranges: Ranges, file: BinaryIO) -> None:
@@ -187,9 +187,9 @@ def read_layers(path: Path, most: int) -> tuple[TextField, ...]:
                 left -= sum(field.end - field.head for field in layer.rest)
                 if left < 0:
                     what = f"{path}: its layers take more than {MAX_HEADS:,} bytes without their blobs"
-                    raise fail(Exit.LIMIT, Code.LIMIT, what)
+                    raise LimitError.of(Code.LIMIT, what)
                 if len(layers) == most:
-                    raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: it has more than {most:,} layers")
+                    raise LimitError.of(Code.LIMIT, f"{path}: it has more than {most:,} layers")
                 name = "layer" if layer.layout == "LayerParameter" else "layers"
                 net = message("NetParameter")()
                 getattr(net, name).append(reader.parsed(layer.layout, layer.rest))
@@ -201,4 +201,4 @@ def read_layers(path: Path, most: int) -> tuple[TextField, ...]:
 
 
 def _bad(path: Path, what: str) -> Failure:
-    return fail(Exit.MODEL, Code.BAD_MODEL, f"{path}: {what}")
+    return ModelError.of(Code.BAD_MODEL, f"{path}: {what}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from resnetgen.errors import Code, Exit, Failure, Span, fail
+from resnetgen.errors import Code, Failure, ModelError, Span
 from resnetgen.formats.caffe.model.schema import Known
 from resnetgen.formats.caffe.model.text import Kind, Message, TextField, TextScalar
 from resnetgen.formats.values import Value, Word, canonical, show
@@ -41,7 +41,7 @@ def _tree(field: Any, value: Any, span: Span) -> TextScalar | Message:
 
 
 def typed(field: TextField, known: Known) -> Value:
-    """Return the value of a field that is not a message. Raises Failure (exit 4) for a value of another type."""
+    """Return the value of a field that is not a message. Raises ModelError for a value of another type."""
     match field.value:
         case TextScalar(Kind.STRING, text) if known.kind == "text":
             return text
@@ -112,4 +112,4 @@ def _wrong(field: TextField, known: Known) -> Failure:
     given = "a message"
     if isinstance(field.value, TextScalar):
         given = show(field.value.text if field.value.kind is Kind.STRING else Word(field.value.text))
-    return fail(Exit.MODEL, Code.BAD_MODEL, f"{field.name} takes {takes}, not {given}", field.span)
+    return ModelError.of(Code.BAD_MODEL, f"{field.name} takes {takes}, not {given}", field.span)

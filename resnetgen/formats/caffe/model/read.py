@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.errors import Code, Failure, LimitError, ModelError, Source, Span
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.model import text
 from resnetgen.formats.caffe.model.attributes import Attribute, Attributes, attributes, grouped, value_of
@@ -60,7 +60,7 @@ class _Reader:
         layers = _layers(fields)
         if not layers:
             hint = "a net's layers are written as layer { ... }; a solver's file has none"
-            raise fail(Exit.MODEL, Code.BAD_MODEL, f"{self.source.name} has no layers", hint=hint)
+            raise ModelError.of(Code.BAD_MODEL, f"{self.source.name} has no layers", hint=hint)
         rest = attributes(tuple(field for field in fields if field.name not in ("layer", "layers")), "NetParameter")
         self._state(rest)
         self._declared(rest)
@@ -153,7 +153,7 @@ class _Reader:
         shapes = _shapes(attrs, "input_param.shape")
         if len(tops) * sum(_size(a.value) for a in attrs.values()) > text.MAX_WORDS:
             message = f"an Input layer whose fields, once for each top, are more than {text.MAX_WORDS:,} values"
-            raise fail(Exit.LIMIT, Code.LIMIT, message, span)
+            raise LimitError.of(Code.LIMIT, message, span)
         if len(shapes) not in (0, 1, len(tops)):
             raise _bad(f"{len(shapes)} shapes for {len(tops)} inputs", shapes[0].span)
         for at, top in enumerate(tops):
@@ -255,4 +255,4 @@ def _places(groups: dict[str, list[TextField]]) -> dict[str, Span]:
 
 
 def _bad(message: str, span: Span, hint: str = "") -> Failure:
-    return fail(Exit.MODEL, Code.BAD_MODEL, message, span, hint)
+    return ModelError.of(Code.BAD_MODEL, message, span, hint)

@@ -12,7 +12,7 @@ from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from msgspec import Struct
 
-from resnetgen.errors import Code, Exit, Failure, Source, Span, fail
+from resnetgen.errors import Code, Failure, LimitError, ModelError, Source, Span
 from resnetgen.inputs import read_bytes
 
 MAX_BYTES = 16 << 20
@@ -65,7 +65,7 @@ def read(path: Path) -> Source:
     data = read_bytes(path, MAX_BYTES, "a prototxt")
     if data.translate(None, _TEXT) != b"":
         hint = "a caffemodel holds the weights; name the .prototxt beside it"
-        raise fail(Exit.MODEL, Code.BAD_MODEL, f"{path} is a binary file, not a prototxt", hint=hint)
+        raise ModelError.of(Code.BAD_MODEL, f"{path} is a binary file, not a prototxt", hint=hint)
     _check_size(data, str(path))
     return Source(str(path), data.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
 
@@ -90,7 +90,7 @@ def _check_size(data: bytes, name: str) -> None:
     ):
         if count > limit:
             message = f"{name} has more than {limit:,} {what}, the limit for a prototxt"
-            raise fail(Exit.LIMIT, Code.LIMIT, message)
+            raise LimitError.of(Code.LIMIT, message)
 
 
 def count_words(data: bytes) -> int:
@@ -141,7 +141,7 @@ class _Nesting:
         self.paths = 0
 
     def count(self, token: Token) -> None:
-        """Count a token. Raises Failure (exit 6) for too many levels, or characters in paths."""
+        """Count a token. Raises LimitError for too many levels, or characters in paths."""
         match token.type:
             case "NAME":
                 self.name = len(token)
@@ -157,7 +157,7 @@ class _Nesting:
 
     def _refused(self, token: Token, message: str) -> Failure:
         start = token.start_pos or 0
-        return fail(Exit.LIMIT, Code.LIMIT, message, Span(self.source, start, start + len(token)))
+        return LimitError.of(Code.LIMIT, message, Span(self.source, start, start + len(token)))
 
 
 @cache
@@ -213,9 +213,9 @@ def _message(fields: tuple[_Raw, ...], source: Source) -> Message:
 
 
 def check_name(name: str, span: Span) -> None:
-    """Raise Failure (exit 6) for a name that is too long: it is repeated for everything that refers to it."""
+    """Raise LimitError for a name that is too long: it is repeated for everything that refers to it."""
     if len(name) > MAX_NAME:
-        raise fail(Exit.LIMIT, Code.LIMIT, f"a name of more than {MAX_NAME:,} characters", span)
+        raise LimitError.of(Code.LIMIT, f"a name of more than {MAX_NAME:,} characters", span)
 
 
 class _BadEscape(Exception):
@@ -309,4 +309,4 @@ def _last_open(error: UnexpectedToken) -> Token | None:
 
 
 def _error(message: str, span: Span, hint: str = "") -> Failure:
-    return fail(Exit.MODEL, Code.PROTOTXT_SYNTAX, message, span, hint)
+    return ModelError.of(Code.PROTOTXT_SYNTAX, message, span, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from resnetgen.errors import Code, Exit, did_you_mean, fail
+from resnetgen.errors import Code, ModelError, did_you_mean
 from resnetgen.escape import escape
 from resnetgen.formats.caffe.model.field_values import typed
 from resnetgen.formats.caffe.model.schema import known_fields
@@ -31,15 +31,15 @@ _PARAMETERS = {"param": "name", "blobs_lr": "lr_mult", "weight_decay": "decay_mu
 
 
 def upgraded(layer: TextField) -> TextField:
-    """Return a V1 layer as a `layer`. Raises Failure (exit 4) for a layer of 2013, and for an unknown type."""
+    """Return a V1 layer as a `layer`. Raises ModelError for a layer of 2013, and for an unknown type."""
     if not isinstance(layer.value, Message):
-        raise fail(Exit.MODEL, Code.BAD_MODEL, "layers takes a message", layer.span)
+        raise ModelError.of(Code.BAD_MODEL, "layers takes a message", layer.span)
     fields: list[TextField] = []
     for field in layer.value.fields:
         match field.name:
             case "layer":
                 hint = "Caffe's upgrade_net_proto_text and upgrade_net_proto_binary convert it"
-                raise fail(Exit.MODEL, Code.UNSUPPORTED, "a layer of Caffe's layout of 2013", field.span, hint)
+                raise ModelError.of(Code.UNSUPPORTED, "a layer of Caffe's layout of 2013", field.span, hint)
             case "type":
                 fields.append(TextField("type", TextScalar(Kind.STRING, type_of(field)), field.span))
             case "param" | "blobs_lr" | "weight_decay" | "blob_share_mode":
@@ -50,13 +50,13 @@ def upgraded(layer: TextField) -> TextField:
 
 
 def type_of(field: TextField) -> str:
-    """Return the type of a V1 layer as it is called today. Raises Failure (exit 4) for an unknown one."""
+    """Return the type of a V1 layer as it is called today. Raises ModelError for an unknown one."""
     known = known_fields("V1LayerParameter")["type"]
     name, words = str(getattr(typed(field, known), "text", "")), known.words
     if today := name_of_today(name):
         return today
     message = f"no type of a V1 layer is called {escape(name, 200)}"
-    raise fail(Exit.MODEL, Code.UNSUPPORTED, message, field.span, did_you_mean(name.upper(), words.values()))
+    raise ModelError.of(Code.UNSUPPORTED, message, field.span, did_you_mean(name.upper(), words.values()))
 
 
 def _params(fields: tuple[TextField, ...]) -> list[TextField]:

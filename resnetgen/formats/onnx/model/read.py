@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from resnetgen.errors import Code, Exit, fail
+from resnetgen.errors import Code, LimitError
 from resnetgen.formats.onnx.model.nodes import OnnxNode, Value, read_nodes, read_value
 from resnetgen.formats.onnx.model.schema import ModelProto, NodeProto, TensorProto
 from resnetgen.formats.onnx.model.tensors import Tensor, TensorReader, is_graph, tensor_field
@@ -62,7 +62,7 @@ class OnnxModel:
 
     @cached_property
     def nodes(self) -> tuple[OnnxNode, ...]:
-        """Nodes in the file's order, without Constant nodes. Raises Failure (exit 4) for a name that is not text."""
+        """Nodes in the file's order, without Constant nodes. Raises ModelError for a name that is not text."""
         protos = [one for one in self.proto.graph.node if not _is_constant(one)]
         try:
             return read_nodes(protos, self.opset, self.constant)
@@ -119,7 +119,7 @@ class OnnxModel:
             self._left -= prod(tensor.shape)
             if self._left < 0:
                 message = f"{self.path}: its constants have more than {MAX_CONSTANTS:,} values"
-                raise fail(Exit.LIMIT, Code.LIMIT, message)
+                raise LimitError.of(Code.LIMIT, message)
             self._constants[name] = tensor.load()
         return self._constants.get(name)
 
@@ -170,12 +170,12 @@ def read_model(path: Path, most_nodes: int = MAX_NODES, most_bytes: int = MAX_ST
         except (Truncated, DecodeError) as error:
             raise ranges.refuse(f"it is no ONNX model, or only a part of one: {error}") from None
     if len(proto.graph.node) > most_nodes:
-        raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: it has more than {most_nodes:,} nodes")
+        raise LimitError.of(Code.LIMIT, f"{path}: it has more than {most_nodes:,} nodes")
     return OnnxModel(ranges, proto, tensors)
 
 
 def _limit(path: Path, most_nodes: int, most_bytes: int) -> Callable[[Field], None]:
-    """Return a function that counts fields before they are read, and raises Failure (exit 6) beyond a limit."""
+    """Return a function that counts fields before they are read, and raises LimitError beyond a limit."""
     bytes_left, fields_left = most_bytes, _FIELDS * most_nodes
 
     def take(field: Field) -> None:
@@ -183,8 +183,8 @@ def _limit(path: Path, most_nodes: int, most_bytes: int) -> Callable[[Field], No
         bytes_left -= field.end - field.head
         fields_left -= 1
         if fields_left < 0:
-            raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: it has far more than {most_nodes:,} nodes and tensors")
+            raise LimitError.of(Code.LIMIT, f"{path}: it has far more than {most_nodes:,} nodes and tensors")
         if bytes_left < 0:
-            raise fail(Exit.LIMIT, Code.LIMIT, f"{path}: its nodes and types take more than {most_bytes:,} bytes")
+            raise LimitError.of(Code.LIMIT, f"{path}: its nodes and types take more than {most_bytes:,} bytes")
 
     return take

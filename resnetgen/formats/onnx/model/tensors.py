@@ -100,7 +100,7 @@ class TensorReader:
     def read(self, messages: Messages, place: Field, name: str | None = None) -> Tensor:
         """Read the TensorProto in a field; `name` replaces its own.
 
-        Raises Truncated for a damaged message, Failure (exit 4) for a tensor that the file does not hold.
+        Raises Truncated for a damaged message, ModelError for a tensor that the file does not hold.
         """
         message = _read_message(messages, place)
         message.name = message.name if name is None else name
@@ -166,7 +166,7 @@ def is_graph(field: Field) -> bool:
 def read_tensors(reader: TensorReader) -> Iterator[Tensor]:
     """Yield the initializers of a model.
 
-    Raises Failure (exit 4) for a file that is truncated or damaged, or has sparse tensors.
+    Raises ModelError for a file that is truncated or damaged, or has sparse tensors.
     """
     ranges, last = reader.ranges, None
     with ranges.open() as file:
