@@ -57,7 +57,7 @@ def clocks(text: str) -> Iterator[int]:
 
 def _is_a_turn(call: ast.Call) -> bool:
     """Return True for `sleep(0)`, which lets other tasks of an event loop run, in their order."""
-    return ast.unparse(call) == "asyncio.sleep(0)"
+    return isinstance(call.func, ast.Attribute) and ast.unparse(call) == "asyncio.sleep(0)"
 
 
 def found(folder: Path) -> dict[str, list[int]]:

@@ -86,7 +86,7 @@ def test_steps_grow_with_the_size(family: Family, kind: Kind) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_steps_stay_below_the_limits(family: Family, kind: Kind) -> None:
     """What the searches may take, and what the rest takes: it is proportional to the size."""
-    a, b = kind(family, 150)
+    a, b = kind(family, 100)
     both = size(a) + size(b)
     searches = search.MAX_WASTED + 2 * search.WASTED_PER_EDGE * both + align.MAX_STEPS + align.STEPS_PER_RECORD * both
     assert steps(a, b) <= searches + 20 * both
@@ -102,7 +102,7 @@ def test_a_whole_comparison_runs_as_many_lines_as_the_nets_are_large(family: Fam
         json.dumps(difference.to_json())
 
     nets = one_edge if isinstance(kind, str) else kind
-    assert_linear(lambda a, b: lines_run(lambda: run(a, b), ROOM), LINES, nets, family, 50)
+    assert_linear(lambda a, b: lines_run(lambda: run(a, b), ROOM), LINES, nets, family, 30)
 
 
 def test_the_counts_see_quadratic_work() -> None:

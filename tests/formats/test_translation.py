@@ -122,7 +122,8 @@ def missed(noticed: Noticed, parse: Callable[[bytes], Any], data: bytes, count: 
     return [changed for changed in flips(data, count) if not noticed(changed) and parse(changed) != whole]
 
 
-def test_flipped_bits_are_noticed(model: OnnxModel, external: OnnxModel, caffe: CaffeModel) -> None:
+@pytest.mark.parametrize("count", [75, pytest.param(300, marks=pytest.mark.fuzz)])
+def test_flipped_bits_are_noticed(count: int, model: OnnxModel, external: OnnxModel, caffe: CaffeModel) -> None:
     def in_onnx(data: bytes) -> list[str]:
         return onnx_differences(model, beside(model.path, data))
 
@@ -135,10 +136,10 @@ def test_flipped_bits_are_noticed(model: OnnxModel, external: OnnxModel, caffe: 
     def in_caffemodel(data: bytes) -> list[str]:
         return validate_caffemodel(beside(caffe.caffemodel, data), caffe.plan, caffe.checksums)
 
-    assert missed(in_onnx, ModelProto.FromString, model.path.read_bytes(), 400) == []
-    assert missed(in_external, ModelProto.FromString, external.path.read_bytes(), 300) == []
-    assert missed(in_prototxt, parsed_prototxt, caffe.prototxt.read_bytes(), 300) == []
-    assert missed(in_caffemodel, net_parameter, caffe.caffemodel.read_bytes(), 300) == []
+    assert missed(in_onnx, ModelProto.FromString, model.path.read_bytes(), count) == []
+    assert missed(in_external, ModelProto.FromString, external.path.read_bytes(), count) == []
+    assert missed(in_prototxt, parsed_prototxt, caffe.prototxt.read_bytes(), count) == []
+    assert missed(in_caffemodel, net_parameter, caffe.caffemodel.read_bytes(), count) == []
 
 
 def test_flips_are_missed_by_who_looks_away(model: OnnxModel) -> None:

@@ -63,7 +63,7 @@ def marks(target: Target) -> Sequence[pytest.MarkDecorator]:
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_a_few_mutants(target: Target) -> None:
-    tally = run_turn(Turn(patient(target), seed=0, start=0, count=25, end=FOREVER))
+    tally = run_turn(Turn(patient(target), seed=0, start=0, count=10, end=FOREVER))
     assert not tally.faults, [fault.trace for fault in tally.faults.values()]
     assert tally.inputs
 

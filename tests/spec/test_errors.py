@@ -218,12 +218,13 @@ def _outcome(path: Path, text: str) -> tuple[Exit, set[Code]]:
     return Exit.DONE, set()
 
 
-def test_mutated_specs_fail_as_errors_or_not_at_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [100, pytest.param(600, marks=pytest.mark.fuzz)])
+def test_mutated_specs_fail_as_errors_or_not_at_all(count: int, tmp_path: Path) -> None:
     """Whatever stands in a spec, nothing but a Failure is raised."""
     draw = random.Random(20150512)
     seeds = [_RICH, *(path.read_text(encoding="utf-8") for path in sorted(SPECS.rglob("*.yaml")))]
     path = tmp_path / "net.yaml"
-    for _ in range(600):
+    for _ in range(count):
         path.write_text(text := _mutated(draw.choice(seeds), draw), encoding="utf-8")
         exit, codes = _outcome(path, text)
         assert exit in (Exit.DONE, Exit.SPEC, Exit.LIMIT, Exit.IO), text

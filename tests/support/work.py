@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import prod
+from math import inf, prod
 from types import FrameType
 from typing import Any
 
@@ -39,17 +39,18 @@ def count_lines(folder: str = "", limit: int | None = None) -> Iterator[Lines]:
     """
     lines = Lines()
 
-    def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(folder):
-            return None
+    def enter(frame: FrameType, event: str, arg: Any) -> Any:
+        return line if frame.f_code.co_filename.startswith(folder) else None
+
+    def line(frame: FrameType, event: str, arg: Any) -> None:  # a result of None keeps it for the frame's next line
         if event == "line":
             lines.count += 1
-            if limit is not None and lines.count > limit:
-                raise TooMuchWork(f"more than {limit:,} lines were run")
-        return trace
+            if lines.count > most:
+                raise TooMuchWork(f"more than {most:,} lines were run")
 
+    most = inf if limit is None else limit
     before = sys.gettrace()
-    sys.settrace(trace)
+    sys.settrace(enter)
     try:
         yield lines
     finally:
