@@ -12,13 +12,12 @@ import pytest
 from msgspec.structs import replace
 
 import resnetgen.comparison
-from resnetgen.cli.exits import Exit
 from resnetgen.comparison import Net, Record, align, compare, match, parse, search
 from resnetgen.comparison.lines import unified_diff
 from resnetgen.comparison.match import by_structure
 from resnetgen.comparison.subsequence import common
 from resnetgen.comparison.work import Work
-from resnetgen.errors import Failure
+from resnetgen.errors import Failure, LimitError, ModelError
 from resnetgen.formats.caffe.model import text
 from support.diff_nets import DATA, FAMILIES, Family, changed_at, conv, disguised, net, regular, rewired
 from support.work import lines_run
@@ -256,7 +255,7 @@ def test_what_an_input_layer_repeats_for_each_top_is_limited(monkeypatch: pytest
     for novel, refused in (("[1, 2, 3]", False), (str(list(range(40))), True), (f'"{"x" * 2000}"', True)):
         written = layers(f'type: "Input" {tops} novel: {novel}', 'name: "x" type: "X" bottom: "t0"')
         if refused:
-            assert failure(written).exit is Exit.LIMIT
+            assert isinstance(failure(written), LimitError)
         else:
             assert len(parse(written).records) == 32
 
@@ -273,7 +272,7 @@ def test_a_shape_has_as_many_axes_as_caffe_allows() -> None:
         return layers(f'type: "Input" top: "t" {shape}', 'name: "x" type: "X" bottom: "t"')
 
     assert parse(written(32)).records[1].attributes["shape"] == (1,) * 32
-    assert failure(written(33)).exit is Exit.MODEL
+    assert isinstance(failure(written(33)), ModelError)
     assert "a shape of 33 axes; Caffe's blobs have at most 32" in str(failure(written(33)))
 
 
