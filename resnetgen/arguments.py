@@ -102,6 +102,10 @@ def choose(kind: type[Choice], value: str, option: str) -> Choice:
     raise UsageError.of(Code.BAD_ARGUMENT, f"{option}: {value!r} is not one of {', '.join(known)}", hint=hint)
 
 
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def _wrong(argument: str, kind: str, value: Any, hint: str = "") -> Failure:
-    shown = f"the text {value!r}" if isinstance(value, str) else f"a {type(value).__name__}"
+    shown = f"the text {value!r}" if isinstance(value, str) else _with_article(type(value).__name__)
     return UsageError.of(Code.BAD_ARGUMENT, f"{argument}: {kind} is needed, not {shown}", hint=hint)

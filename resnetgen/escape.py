@@ -18,6 +18,11 @@ def escape(text: str, limit: int = MAX_SHOWN) -> str:
     return shown if len(text) <= limit else f"{shown}... ({len(text):,} characters)"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 layer, 2 layers."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def _escaped(character: str) -> str:
     is_byte = "\udc80" <= character <= "\udcff"
     return f"\\x{ord(character) - 0xDC00:02x}" if is_byte else character.encode("unicode_escape").decode("ascii")

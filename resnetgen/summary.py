@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
+import html
 from operator import add
 from typing import Any
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
 from resnetgen.errors import Span
+from resnetgen.escape import escape, plural
 from resnetgen.ir.graph import Graph, Node
 from resnetgen.ir.ops import show
 from resnetgen.spec.syntax import Cell
@@ -80,6 +81,13 @@ class Summary(Struct, frozen=True):
             "total": self.total.to_json(),
         }
 
+    def __repr__(self) -> str:
+        counts = f"{self.total.parameters:,} parameters, {self.total.macs:,} MACs"
+        return f"<Summary {escape(self.name)}: {plural(len(self.stages), 'stage')}, {counts}>"
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
     def to_html(self) -> str:
         """Return the table as HTML, for notebooks."""
         head = ("stage", "output", "blocks", "parameters", "MACs", "activations")
@@ -87,7 +95,7 @@ class Summary(Struct, frozen=True):
         foot = ("total", "", "", *_numbers(self.total))
         caption = f"{self.title}: input {self.input}, {self.nodes} nodes"
         return (
-            f"<table><caption>{escape(caption)}</caption>"
+            f"<table><caption>{html.escape(caption)}</caption>"
             f"<thead>{_html_row('th', head)}</thead>"
             f"<tbody>{''.join(_html_row('td', row) for row in rows)}</tbody>"
             f"<tfoot>{_html_row('th', foot)}</tfoot></table>"
@@ -99,7 +107,7 @@ def _numbers(counts: Counts) -> tuple[str, ...]:
 
 
 def _html_row(tag: str, cells: tuple[str, ...]) -> str:
-    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def summarise(spec: Spec, graph: Graph) -> Summary:

@@ -1,15 +1,19 @@
-"""Catalogue of the bundled specs, with their figures and the targets that can express each of them."""
+"""Bundled specs, with their figures and the formats that can express each of them.
+
+`matching("timm/*")` lists their names, and `entries()` their figures. `resnetgen.load` takes the names.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from resnetgen.arguments import require_list, require_text
 from resnetgen.errors import LimitError, SpecError
 from resnetgen.formats import registry
 from resnetgen.formats.registry import Format
@@ -18,6 +22,8 @@ from resnetgen.spec.find import bundled
 
 if TYPE_CHECKING:  # imported for type annotations only
     from resnetgen.network import Network
+
+__all__ = ["ZooEntry", "entries", "matching"]
 
 INDEX = LIBRARY / "zoo.json"
 """Entries of all bundled specs: compiling them takes 20 seconds. A test holds it against them."""
@@ -43,16 +49,18 @@ class ZooEntry(Struct, frozen=True):
         }
 
 
-def entries(names: Iterable[str]) -> Iterator[ZooEntry]:
-    """Yield the entries of these bundled specs from the index; one that is not in it is measured."""
-    known = {each["name"]: each for each in json.loads(INDEX.read_bytes())}
-    for name in names:
-        if name in known:
-            yield ZooEntry(**known[name])
-        else:
-            from resnetgen.network import compile_spec  # takes longer to import than the whole list takes
+def entries(names: Sequence[str] | None = None) -> list[ZooEntry]:
+    """Return the entries of these bundled specs, or of all. Raises UsageError and SpecError."""
+    # A bundled spec that is not in the index is measured.
+    known = {each["name"]: ZooEntry(**each) for each in json.loads(INDEX.read_bytes())}
+    chosen = bundled() if names is None else require_list(names, "names")
+    return [known.get(name) or _measured(name) for name in chosen]
 
-            yield measure(compile_spec(name))
+
+def _measured(name: str) -> ZooEntry:
+    from resnetgen.network import compile_spec  # takes longer to import than the whole list takes
+
+    return measure(compile_spec(name))
 
 
 def index(entries: Iterable[ZooEntry]) -> str:
@@ -61,10 +69,15 @@ def index(entries: Iterable[ZooEntry]) -> str:
     return f"[\n{lines}\n]\n"
 
 
-def matching(pattern: str) -> list[str]:
-    """Return the names of bundled specs that contain `pattern`, or match it if it has wildcards."""
+def matching(pattern: str = "") -> list[str]:
+    """Return the names of the bundled specs that contain `pattern`, or match it if it has wildcards: "timm/*"."""
+    require_text(pattern, "pattern")
     wild = any(character in pattern for character in "*?[")
     return [name for name in bundled() if (fnmatchcase(name, pattern) if wild else pattern in name)]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def markdown(entries: Iterable[ZooEntry]) -> str:

@@ -20,6 +20,7 @@ from resnetgen.arguments import (
     require_text,
 )
 from resnetgen.errors import Code, UsageError
+from resnetgen.escape import escape, plural
 from resnetgen.expand.builder import MAX_NODES
 from resnetgen.formats import registry
 from resnetgen.formats.format_options import FormatOptions, format_values
@@ -228,3 +229,13 @@ class Built(Struct, frozen=True):
     measured: Measured | None = None
     """Agreement of a model of lower precision with fp32; None if there is none."""
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        results = [", ".join(escape(str(path)) for path in self.files)]
+        if self.report:
+            results.append("equal" if self.report.passed else "different")
+        if self.measured:
+            results.append(self.measured.summary)
+        if self.warnings:
+            results.append(plural(len(self.warnings), "warning"))
+        return f"<Built {escape(self.network.spec.name)}: {'; '.join(results)}>"

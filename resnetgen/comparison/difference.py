@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from resnetgen.comparison.net import Record
-from resnetgen.escape import escape
+from resnetgen.escape import escape, plural
 from resnetgen.formats.values import Value, show, to_json
 
 
@@ -36,6 +36,9 @@ class FieldDifference(Struct, frozen=True):
     a: Side
     b: Side
 
+    def __repr__(self) -> str:
+        return f"<FieldDifference {self}>"
+
     def __str__(self) -> str:
         return f"{escape(self.path)}: {self.a} -> {self.b}"
 
@@ -49,6 +52,9 @@ class LayerDifference(Struct, frozen=True):
     a: Record
     b: Record
     fields: tuple[FieldDifference, ...]
+
+    def __repr__(self) -> str:
+        return f"<LayerDifference {_name(self.a)}: {', '.join(escape(field.path) for field in self.fields)}>"
 
     def render(self) -> str:
         kind = "input" if self.a.is_input else "layer"
@@ -66,6 +72,9 @@ class Only(Struct, frozen=True):
 
     record: Record
     place: str
+
+    def __repr__(self) -> str:
+        return f"<Only {_name(self.record)}: {escape(self.place)}>"
 
     def __str__(self) -> str:
         if self.record.is_input:
@@ -92,8 +101,8 @@ class Difference(Struct, frozen=True):
     suggest_ignoring_names: bool = False
 
     def __repr__(self) -> str:
-        result = "equal" if self.equal else f"{len(self.layers)} layers differ"
-        return f"<Difference {self.a} and {self.b}: {result}>"
+        result = plural(self.equal_layers, "layer") + " equal" if self.equal else self._counts()
+        return f"<Difference {escape(self.a)} and {escape(self.b)}: {result}>"
 
     @property
     def equal(self) -> bool:
@@ -126,7 +135,7 @@ class Difference(Struct, frozen=True):
             shown = ", ".join(f"{escape(a)} -> {escape(b)}" for a, b in self.renamed[:3])
             yield f"renamed: {len(self.renamed)}: {shown}{', ...' if len(self.renamed) > 3 else ''}"
         if self.equal:
-            yield f"equal: {self.equal_layers} layer{'s' * (self.equal_layers != 1)}, 0 differences"
+            yield f"equal: {plural(self.equal_layers, 'layer')}, 0 differences"
             return
         yield self._counts()
         if self.suggest_ignoring_names:

@@ -8,6 +8,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from resnetgen.errors import Code, Span, SpecError, did_you_mean
+from resnetgen.escape import escape, plural
 from resnetgen.ir.ops import Input, Op, OpError, Parameter, Shape
 from resnetgen.ir.path import NodePath
 
@@ -69,6 +70,10 @@ class Graph(Struct, frozen=True, dict=True):
         for node in self.nodes:
             if not self.use_counts[node.name] and node.name not in inputs:
                 raise InvalidGraph(f"{node.name} is neither read by a node nor an output")
+
+    def __repr__(self) -> str:
+        nodes = plural(len(self.nodes), "node")
+        return escape(f"<Graph {self.name}: {nodes}, {', '.join(self.inputs)} -> {', '.join(self.outputs)}>")
 
     def __getitem__(self, name: str) -> Node:
         """Return the node of this name. Raises KeyError that names similar ones."""

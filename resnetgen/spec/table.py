@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from resnetgen.errors import Source, Span
+from resnetgen.escape import escape, plural
 from resnetgen.preprocess import Preprocess
 from resnetgen.spec.syntax import Cell, Expression, Kernel, Size
 from resnetgen.spec.yaml import Scalar
@@ -105,6 +106,10 @@ class Spec(Struct, frozen=True):
     rows: tuple[Row, ...]
     sources: tuple[Source, ...]
     """Every file read, in the order of merging; the digest of a build covers them."""
+
+    def __repr__(self) -> str:
+        params = "".join(f", {name}={value}" for name, value in self.params.items())
+        return escape(f"<Spec {self.name}: input {self.input}{params}, {plural(len(self.rows), 'stage')}>")
 
     def at(self, size: Size) -> Spec:
         """Return the same network for an input of another size, without its size columns."""

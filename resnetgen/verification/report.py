@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from resnetgen.errors import Code, Failure, Problem, VerificationError
+from resnetgen.escape import escape, plural
 from resnetgen.verification.backends import BackendInfo
 from resnetgen.verification.comparison import Agreement
 
@@ -62,6 +63,13 @@ class Comparison(Struct, frozen=True):
     @property
     def first_difference(self) -> TensorDistance | None:
         return next((layer for layer in self.layers if not layer.passed), None)
+
+    def __repr__(self) -> str:
+        first = self.first_difference
+        result = f"{first.name} differs" if first else "equal"
+        tensors = plural(len(self.layers), "tensor")
+        names = f"{self.backend.name} with {self.against.name}, batch {self.batch}"
+        return escape(f"<Comparison {names}: {result}, {tensors}>")
 
     @property
     def largest(self) -> TensorDistance:
@@ -138,6 +146,5 @@ class Report(Struct, frozen=True):
             raise self.failure()
 
     def __repr__(self) -> str:
-        return (
-            f"<Report {self.subject}: {'equal' if self.passed else 'different'}, {len(self.comparisons)} comparisons>"
-        )
+        result = "equal" if self.passed else "different"
+        return f"<Report {escape(self.subject)}: {result}, {plural(len(self.comparisons), 'comparison')}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resnetgen.errors import Code, UsageError
+from resnetgen.escape import escape
 from resnetgen.ir.graph import Graph
 from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, WeightSource
@@ -35,6 +36,14 @@ class TracedWeights:
         self.begin = begin
         """Function that starts the work that can run while the libraries of a format are imported."""
 
+    def __repr__(self) -> str:
+        origin = ", ".join(f"{key.removeprefix('resnetgen.')}={value}" for key, value in self.origin.items())
+        return f"<Weights of {escape(self.graph.name)}: {origin}>"
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return the name of every tensor in the order of computation: a node, and its parameter."""
+        return list(keys(self.graph))
+
     def require_fit(self, graph: Graph) -> None:
         """Raise UsageError if the weights are those of another network."""
         if self.graph is not graph and keys(self.graph) != keys(graph):
@@ -52,4 +61,4 @@ class TracedWeights:
             return self.source.tensor(node, parameter)
         except KeyError:
             message = f"no node {node!r} has a parameter {parameter!r}"
-            raise UsageError.of(Code.BAD_NAME, message, hint="network.graph.nodes has the names of all") from None
+            raise UsageError.of(Code.BAD_NAME, message, hint="names() lists all") from None

@@ -71,8 +71,57 @@ def test_a_repr_is_one_short_line(net: rg.Network) -> None:
     assert len(repr(rg.load("resnet152"))) < 120
 
 
+def test_the_repr_of_each_result_is_one_line(net: rg.Network, weights: rg.Weights, tmp_path: Path) -> None:
+    built = rg.save(net, tmp_path, targets=["onnx", "caffe"], weights=weights, verify=True)
+    prefix = "".join(f"{tmp_path}/tiny.{end}, " for end in ("prototxt", "caffemodel"))
+    assert repr(built) == f"<Built tiny: {prefix}{tmp_path}/tiny.onnx; equal>"
+    assert built.report
+    assert repr(built.report) == "<Report tiny.onnx: equal, 1 comparison>"
+    (comparison,) = built.report.comparisons
+    tensors = len(comparison.layers)
+    assert repr(comparison) == f"<Comparison onnxruntime:cpu with reference, batch 1: equal, {tensors} tensors>"
+    assert repr(weights) == "<Weights of tiny: init=random-stats, seed=3>"
+    assert repr(net.summary()) == "<Summary tiny: 3 stages, 8,754 parameters, 2,318,496 MACs>"
+    assert repr(net.spec) == "<Spec tiny: input 3x32x32, classes=10, 3 stages>"
+    assert repr(net.graph) == "<Graph tiny: 23 nodes, data -> head/softmax>"
+
+
+def test_the_repr_of_a_difference_counts_what_differs() -> None:
+    same = rg.diff("resnet18", "resnet18")
+    assert repr(same) == "<Difference resnet18 and resnet18: 89 layers equal>"
+    difference = rg.diff("resnet18", "resnet34")
+    assert repr(difference) == f"<Difference resnet18 and resnet34: {difference.render().splitlines()[-1]}>"
+    parts = (*difference.net, *difference.layers, *difference.only_b)
+    assert max(len(repr(part)) for part in parts) < 120
+
+
+def test_names_of_other_files_are_escaped_in_a_repr(tmp_path: Path) -> None:
+    prototxt = tmp_path / "a.prototxt"
+    prototxt.write_text('input: "\\033[2J"\nlayer { name: "\\033[2J" type: "ReLU" bottom: "\\033[2J" top: "b" }\n')
+    difference = rg.diff(prototxt, "resnet18")
+    assert difference.only_a
+    assert repr(difference.only_a).isprintable()
+
+
+def test_weights_list_their_tensors(net: rg.Network, weights: rg.Weights) -> None:
+    names = weights.names()
+    assert names[:3] == [("conv1/conv1", "weight"), ("conv1/norm1", "gamma"), ("conv1/norm1", "beta")]
+    shapes = [weights.tensor(*name).shape for name in names]
+    assert shapes == [parameter.shape for node in net.graph.nodes for parameter in net.graph.parameters(node)]
+
+
+def test_the_zoo_lists_specs_and_figures() -> None:
+    assert dir(rg.zoo) == ["ZooEntry", "entries", "matching"]
+    names = rg.zoo.matching()
+    assert [entry.name for entry in rg.zoo.entries()] == names
+    assert [entry.name for entry in rg.zoo.entries(rg.zoo.matching("resnet1?"))] == ["resnet18"]
+    with pytest.raises(rg.UsageError, match="names: a list of texts is needed, not the text 'resnet18'"):
+        rg.zoo.entries("resnet18")
+
+
 def test_html_is_the_table(net: rg.Network) -> None:
     html = net._repr_html_()
+    assert html == net.summary()._repr_html_()
     assert html.count("<tr>") == len(net.summary().stages) + 2
     assert f"{net.graph.parameter_count:,}" in html
 
@@ -139,7 +188,7 @@ def test_a_tensor_that_does_not_exist(weights: rg.Weights) -> None:
 
 WRONG: dict[str, tuple[Callable[[rg.Network, Path], object], str]] = {
     "a text for a list": (lambda net, out: rg.save(net, out, targets="onnx"), "targets: a list of texts is needed"),
-    "a number for a path": (lambda net, out: rg.load(3), "spec: a path is needed, not a int"),
+    "a number for a path": (lambda net, out: rg.load(3), "spec: a path is needed, not an int"),
     "a number for a text": (lambda net, out: rg.parse(3), "text: a text is needed"),
     "a folder for a spec": (lambda net, out: rg.load(out), "does not end in .yaml"),
     "an unknown format": (lambda net, out: rg.save(net, out, targets=["onx"]), "did you mean onnx?"),
