@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.places import TESTS
+from support.places import TESTS, syntax
 
 MODULES = {"time", "tracemalloc", "timeit", "psutil"}
 NAMES = {"getrusage", "setitimer", "alarm", "ru_maxrss", "sleep", "perf_counter", "monotonic", "process_time"}
@@ -35,9 +35,8 @@ OTHERS = ("servers/", "mutation/")
 
 def clocks(text: str) -> Iterator[int]:
     """Yield the lines that name a clock, memory that is measured, or a timeout that may decide."""
-    tree = ast.parse(text)
-    harmless = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_a_turn(node)}
-    for node in ast.walk(tree):
+    harmless = {id(node.func) for node in syntax(text) if isinstance(node, ast.Call) and _is_a_turn(node)}
+    for node in syntax(text):
         match node:
             case _ if id(node) in harmless:
                 continue

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.places import syntax
+
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 CLAUSES = {"How", "Of", "What", "Whatever", "When", "Where", "Whether", "Which", "Who", "Whoever", "Whose", "Why"}
 """First words of a clause. A preposition (`Of`) is the rest of a sentence that its reader has to guess."""
@@ -13,7 +15,7 @@ CLAUSES = {"How", "Of", "What", "Whatever", "When", "Where", "Whether", "Which",
 
 def docstrings(source: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of every docstring, those of fields and constants included."""
-    for node in ast.walk(ast.parse(source)):
+    for node in syntax(source):
         for statement in getattr(node, "body", ()) if not isinstance(node, ast.Lambda | ast.IfExp) else ():
             match statement:
                 case ast.Expr(ast.Constant(str(text))):

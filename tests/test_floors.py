@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from support.places import syntax
+
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 TESTS = Path(__file__).parent
 
@@ -78,14 +80,9 @@ def floor(path: str) -> int:
 
 
 @cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
-@cache
 def imports(path: Path) -> list[tuple[str, ast.stmt]]:
     found: list[tuple[str, ast.stmt]] = []
-    for node in ast.walk(tree(path)):
+    for node in syntax(path.read_text()):
         if isinstance(node, ast.Import):
             found += [(alias.name, node) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -170,7 +167,7 @@ def test_the_reader_of_a_format_shares_little_with_its_emitter(
 
 @pytest.mark.parametrize("path", [p for p in MODULES if not room(p).startswith("cli/")], ids=room)
 def test_only_the_command_line_prints_or_exits(path: Path) -> None:
-    for node in ast.walk(tree(path)):
+    for node in syntax(path.read_text()):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in ("print", "exit", "sys.exit", "quit"), f"{room(path)}:{node.lineno} calls {called}"
@@ -178,7 +175,7 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
 
 def long_functions(path: Path) -> Iterator[tuple[str, int]]:
     """Name the functions of a module that are too long, with their lines."""
-    for node in ast.walk(tree(path)):
+    for node in syntax(path.read_text()):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or 0) - node.lineno + 1
             if lines > LINES_OF_A_FUNCTION:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import needs
+from support.places import syntax
 
 pytest_plugins = ["pytester"]
 
@@ -16,8 +17,8 @@ CV2 = '__version__ = "4"\n'
 
 
 def skips_by_import(path: Path) -> list[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "importorskip"]
+    nodes = syntax(path.read_text(encoding="utf-8"))
+    calls = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr == "importorskip"]
     return [f"{path.name}:{call.lineno}" for call in calls]
 
 

@@ -10,6 +10,7 @@ import pytest
 from resnetgen.cli.exits import Exit
 from resnetgen.paths import real_path
 from support.helpers import Run
+from support.places import syntax
 
 PACKAGE = Path(__file__).parents[1] / "resnetgen"
 
@@ -54,7 +55,7 @@ def test_no_path_is_resolved_in_another_way() -> None:
     found = [
         f"{path.name}:{node.lineno}"
         for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in syntax(path.read_text(encoding="utf-8"))
         if isinstance(node, ast.Attribute) and node.attr == "resolve"
     ]
     assert [place.partition(":")[0] for place in found] == ["paths.py"]

@@ -22,6 +22,7 @@ from resnetgen.backends.images import image_files
 from resnetgen.errors import Failure
 from support.helpers import Run
 from support.pictures import picture, pixels, refusal
+from support.places import syntax
 
 PACKAGE = Path(module.__file__).parents[1]
 
@@ -90,7 +91,7 @@ def test_a_folder_without_images_names_the_endings(tmp_path: Path) -> None:
 def test_pillow_opens_files_in_one_place_and_from_the_list() -> None:
     users, calls = [], []
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in syntax(path.read_text(encoding="utf-8")):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "PIL":
                 users.append(path)
             if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "PIL" for alias in node.names):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from resnetgen.ir.path import NodePath
 from support.helpers import bundled
+from support.places import syntax
 
 PACKAGE = Path(__file__).parents[2] / "resnetgen"
 PATHS = {
@@ -61,7 +62,7 @@ def test_a_node_of_a_bottleneck() -> None:
 
 def taken_apart(source: str) -> list[str]:
     """Calls that split a text at slashes."""
-    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    calls = (node for node in syntax(source) if isinstance(node, ast.Call))
     methods = {"split", "rsplit", "partition", "rpartition"}
     return [
         ast.unparse(call)

@@ -43,6 +43,7 @@ from support.checkpoint_files import (
     storage,
     tensor,
 )
+from support.places import syntax
 from support.work import count_bytes
 
 
@@ -116,7 +117,7 @@ def test_what_the_package_may_know() -> None:
     allowed = {"errors", "inputs", "staging", "wire", "weights.checkpoint", "formats.onnx.model", "formats.caffe.model"}
     folder = Path(checkpoint.__file__).parent
     for path in folder.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in syntax(path.read_text(encoding="utf-8")):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in names:
