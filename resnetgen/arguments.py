@@ -20,7 +20,7 @@ def require_list(value: Any, argument: str) -> list[str]:
     """Return a sequence of texts as a list. Raises UsageError for a single text, which is a sequence of letters, and
     for other values."""
     if isinstance(value, str):
-        raise _wrong(argument, "a list of texts", value, f"write [{value!r}]")
+        raise _wrong(argument, "a list of texts", value, f"write [{_described(value)}]")
     if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
         raise _wrong(argument, "a list of texts", value)
     return [str(item) for item in value]
@@ -69,9 +69,9 @@ def require_params(values: Mapping[str, Any]) -> dict[str, int | float]:
     return dict(values)
 
 
-def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], function: str) -> None:
+def refuse_unknown(arguments: Mapping[str, Any], known: Sequence[str], function: str) -> None:
     """Raise UsageError for a keyword argument that a function does not have."""
-    for name in given:
+    for name in arguments:
         if name not in known:
             message = f"{function} has no argument {name!r}"
             raise UsageError.of(Code.BAD_ARGUMENT, message, hint=did_you_mean(name, known))
@@ -99,7 +99,8 @@ def choose(kind: type[Choice], value: str, option: str) -> Choice:
     if value in known:
         return kind(value)
     hint = did_you_mean(str(value), known)
-    raise UsageError.of(Code.BAD_ARGUMENT, f"{option}: {value!r} is not one of {', '.join(known)}", hint=hint)
+    message = f"{option}: {_described(value)} is not one of {', '.join(known)}"
+    raise UsageError.of(Code.BAD_ARGUMENT, message, hint=hint)
 
 
 def _with_article(noun: str) -> str:
@@ -107,5 +108,10 @@ def _with_article(noun: str) -> str:
 
 
 def _wrong(argument: str, kind: str, value: Any, hint: str = "") -> Failure:
-    shown = f"the text {value!r}" if isinstance(value, str) else _with_article(type(value).__name__)
+    shown = f"the text {_described(value)}" if isinstance(value, str) else _described(value)
     return UsageError.of(Code.BAD_ARGUMENT, f"{argument}: {kind} is needed, not {shown}", hint=hint)
+
+
+def _described(value: Any) -> str:
+    """Return a text in quotes, else the type of a value: its repr may be long, or name internals."""
+    return repr(str(value)) if isinstance(value, str) else _with_article(type(value).__name__)

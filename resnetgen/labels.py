@@ -30,13 +30,13 @@ def read_labels(path: Path, classes: int, place: str) -> tuple[str, ...]:
     source = Source(str(path), text)
     for number, line in enumerate(lines, 1):
         if not line.strip():
-            raise _located(source, number, "a line without a label", "one label a line, and no line is empty")
+            raise _located(source, number, "a line without a label", "write one label per line, without empty lines")
         if not line.isprintable():
             raise _unprintable(source, number, line)
     if classes and len(lines) != classes:
         at = min(len(lines), classes + 1)
         message = f"{len(lines):,} labels for {classes:,} classes ({place})"
-        raise _located(source, at, message, "one label a line, in the order of the network's outputs")
+        raise _located(source, at, message, "write one label per line, in the order of the network's outputs")
     return tuple(lines)
 
 
@@ -47,10 +47,10 @@ def _unprintable(source: Source, number: int, line: str) -> Failure:
 
     at = next(at for at, character in enumerate(line) if not character.isprintable())
     code = f"U+{ord(line[at]):04X}"
-    said = f"{code} {name(line[at], '')}".rstrip()
+    shown = f"{code} {name(line[at], '')}".rstrip()
     start = source.line_starts[number - 1] + at
-    message = f"the label on line {number:,} holds {said}, which cannot be printed"
-    hint = "labels hold printable characters and plain spaces alone"
+    message = f"the label on line {number:,} contains {shown}, which cannot be printed"
+    hint = "use printable characters and plain spaces only"
     return FileError.of(Code.LABELS, message, Span(source, start, start + 1), hint)
 
 

@@ -44,36 +44,36 @@ def profiles() -> dict[str, Profile]:
     """Return all profiles by name, each family from its oldest on."""
     document = parse(read_source(LIBRARY / "servers/runtimes.yaml"))
     sources = dict(_texts(_mapping(document, "sources")))
-    found: dict[str, Profile] = {}
-    for version, said in _entries(document, "onnxruntime"):
+    profiles_by_name: dict[str, Profile] = {}
+    for version, entry in _entries(document, "onnxruntime"):
         name = f"ort-{version}"
-        found[name] = Profile(name, version, int(said["opset"]), int(said["ir"]), sources[said["source"]])
-    for version, said in _entries(document, "triton"):
-        name, carried = f"triton-{version}", said["onnxruntime"]
-        base = found[f"ort-{carried.rpartition('.')[0]}"]  # a patch changes neither opset nor IR version
-        found[name] = Profile(name, carried, base.opset, base.ir, sources[said["source"]])
-    return found
+        profiles_by_name[name] = Profile(name, version, int(entry["opset"]), int(entry["ir"]), sources[entry["source"]])
+    for version, entry in _entries(document, "triton"):
+        name, onnxruntime = f"triton-{version}", entry["onnxruntime"]
+        base = profiles_by_name[f"ort-{onnxruntime.rpartition('.')[0]}"]  # a patch changes neither opset nor IR version
+        profiles_by_name[name] = Profile(name, onnxruntime, base.opset, base.ir, sources[entry["source"]])
+    return profiles_by_name
 
 
 def find_profile(name: str) -> Profile:
     """Return the profile with a name. Raises UsageError if there is none."""
-    if (found := profiles().get(name)) is None:
+    if (profile := profiles().get(name)) is None:
         older = _next_older(name)
         hint = f"the next older one is {older.name}: --runtime {older.name}; " if older else ""
-        hint += did_you_mean(name, profiles()) if not older else "what it loads, a newer one loads, too;"
+        hint += did_you_mean(name, profiles()) if not older else "newer ones load the same models;"
         message = f"no runtime is called {name!r}"
         raise UsageError.of(Code.BAD_ARGUMENT, message, hint=f"{hint} `resnetgen runtimes` lists them".strip())
-    return found
+    return profile
 
 
 def _next_older(name: str) -> Profile | None:
     """Return the newest profile of a family that is older than a version without a profile of its own."""
     family, _, version = name.partition("-")
-    wanted = _release(version)
+    release = _release(version)
     releases = {_release(one.version): one for one in profiles().values() if one.family == family}
-    if not wanted or wanted in releases:  # 24.8 is 24.08, misspelt
+    if not release or release in releases:  # 24.8 is 24.08, misspelt
         return None
-    return max((pair for pair in releases.items() if pair[0] < wanted), default=(wanted, None))[1]
+    return max((pair for pair in releases.items() if pair[0] < release), default=(release, None))[1]
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -83,21 +83,21 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(map(int, parts)) if is_version else ()
 
 
-def choose_opset(wanted: int | None, profile: Profile | None) -> int:
-    """Return the opset to write: the wanted one; else the default, or the profile's if that is lower.
+def choose_opset(opset: int | None, profile: Profile | None) -> int:
+    """Return the opset to write: `opset`; else the default, or the profile's if that is lower.
 
-    Raises UsageError if the profile does not load the wanted one.
+    Raises UsageError if the profile does not load it.
     """
     if profile is None:
-        return DEFAULT_OPSET if wanted is None else wanted
-    if wanted is None:
+        return DEFAULT_OPSET if opset is None else opset
+    if opset is None:
         return min(DEFAULT_OPSET, profile.opset)
-    if wanted > profile.opset:
+    if opset > profile.opset:
         message = (
-            f"{profile.name} (ONNX Runtime {profile.onnxruntime}) loads no opset above {profile.opset}, not {wanted}"
+            f"{profile.name} (ONNX Runtime {profile.onnxruntime}) loads no opset above {profile.opset}, not {opset}"
         )
-        raise UsageError.of(Code.BAD_VALUE, message, hint=f"--opset {profile.opset}, or {who_loads(wanted)}")
-    return wanted
+        raise UsageError.of(Code.BAD_VALUE, message, hint=f"--opset {profile.opset}, or {who_loads(opset)}")
+    return opset
 
 
 def who_loads(opset: int) -> str:

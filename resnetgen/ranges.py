@@ -23,13 +23,13 @@ class Range:
         return iter((self.smallest, self.largest))
 
     def require(self, number: int | None, option: str) -> None:
-        """Raise UsageError for a number outside the range; None is an option that was not given."""
+        """Raise UsageError for a number outside the range; None is an option that is not set."""
         if number is not None and not self.smallest <= number <= self.largest:
             from resnetgen.errors import Code, UsageError
 
             digits = number.bit_length() * 3 // 10  # Python prints no number of more than 4,300 digits
-            given = f"{number:,}" if digits < _MAX_DIGITS else f"a number of about {digits:,} digits"
-            message = f"{option}: {given} is outside {self.smallest:,} to {self.largest:,}"
+            shown = f"{number:,}" if digits < _MAX_DIGITS else f"a number of about {digits:,} digits"
+            message = f"{option}: {shown} is outside {self.smallest:,} to {self.largest:,}"
             raise UsageError.of(Code.BAD_ARGUMENT, message)
 
 

@@ -46,7 +46,7 @@ def test_a_character_that_cannot_be_printed_is_named_with_its_place(tmp_path: Pa
         read_labels(path, 3, "a test")
     assert exit_code(caught.value) is Exit.IO
     first, excerpt, *_ = str(caught.value).splitlines()
-    assert first == f"{path}:2:9: error[labels]: the label on line 2 holds {name}, which cannot be printed"
+    assert first == f"{path}:2:9: error[labels]: the label on line 2 contains {name}, which cannot be printed"
     assert character not in excerpt
     assert str(caught.value).isprintable() or "\n" in str(caught.value)
 
@@ -65,7 +65,7 @@ def test_deploy_and_predict_and_serve_refuse_alike(run: Run, monkeypatch: pytest
     result = run("deploy", "tiny.yaml", "--server", server, "-o", "out", "--labels", "bad.txt")
     assert (result.code, result.out) == (Exit.IO, "")
     assert result.err.startswith(
-        "bad.txt:2:1: error[labels]: the label on line 2 holds U+001B, which cannot be printed"
+        "bad.txt:2:1: error[labels]: the label on line 2 contains U+001B, which cannot be printed"
     )
     assert not Path("out").exists()
     assert run("deploy", "tiny.yaml", "--server", "onnxruntime", "-o", "served").code == 0

@@ -49,8 +49,8 @@ def convert(
     Raises Failure: exit 2 for an unknown suffix or map, exit 4 if the file does not fit the spec.
     """
     if target.suffix not in FORMATS:
-        hint = f"B ends in {', '.join(FORMATS)}"
-        raise UsageError.of(Code.BAD_ARGUMENT, f"{target}: no such format can be written", hint=hint)
+        hint = f"use a name that ends in {', '.join(FORMATS)}"
+        raise UsageError.of(Code.BAD_ARGUMENT, f"{target}: weights are not written in this format", hint=hint)
     network = compile_spec(spec, params)
     read = load_pretrained(source, network.spec, network.graph, Initialised(network.graph))
     warnings = read.warnings
@@ -93,11 +93,11 @@ def _naming(names: str | None, read: Pretrained, network: Network) -> Naming:
     own = {naming.convention: naming for naming in weight_namings(network.spec, network.graph)}
     if names is None:
         return own.get(read.naming.convention, own[None])
-    wanted = None if names == "paths" else names
-    if wanted not in own:
+    convention_name = None if names == "paths" else names
+    if convention_name not in own:
         hint = f"one of {', '.join(convention or 'paths' for convention in own)}"
         raise UsageError.of(Code.NAME_MAP, f"--names: {network.spec.name} has no {names} names", hint=hint)
-    return own[wanted]
+    return own[convention_name]
 
 
 def _of_target(naming: Naming, source: Naming, network: Network) -> tuple[str, ...]:

@@ -143,14 +143,14 @@ BUILD_ARGUMENTS = (
 )
 
 
-def make_options(targets: Any, output_dir: Any, **given: Any) -> Options:
+def make_options(targets: Any, output_dir: Any, **arguments: Any) -> Options:
     """Return options from plain values, as a user writes them: `precision="fp16"`, `dialect="opencv"`.
 
-    None stands for the default. Raises UsageError for a value of the wrong type, out of range or unknown, and for
+    None means the default. Raises UsageError for a value of the wrong type, out of range or unknown, and for
     options that exclude each other.
     """
-    refuse_unknown(given, BUILD_ARGUMENTS, "make_options")
-    values = {name: value for name, value in given.items() if value is not None}
+    refuse_unknown(arguments, BUILD_ARGUMENTS, "make_options")
+    values = {name: value for name, value in arguments.items() if value is not None}
     return Options(
         **format_values({name: values[name] for name in _FORMAT if name in values}),
         **_weight_values(values),
@@ -206,13 +206,13 @@ def _verification(values: Mapping[str, Any]) -> Settings | None:
     return Settings(choose(Provider, values.get("provider", "cpu"), "--provider"))
 
 
-def _precision(given: Mapping[str, Any]) -> PrecisionOptions | None:
+def _precision(arguments: Mapping[str, Any]) -> PrecisionOptions | None:
     """Return the options of a lower precision; None for fp32. Raises UsageError for options of another precision."""
-    if given.get("precision", "fp32") != "fp32":
+    if arguments.get("precision", "fp32") != "fp32":
         from resnetgen.precision.precision_options import precision_options
 
-        return precision_options(**given)
-    for name, value in given.items():
+        return precision_options(**arguments)
+    for name, value in arguments.items():
         if name != "precision" and value is not False:
             message = f"--{name.replace('_', '-')} is for a precision below fp32"
             raise UsageError.of(Code.BAD_ARGUMENT, message, hint="add --precision")

@@ -18,8 +18,8 @@ from resnetgen.spec.yaml import Scalar
 
 def spellings(kind: type[Op]) -> dict[str, Attribute]:
     """Return the attributes of an op by each name that a spec may use: the full name and the short one."""
-    found = {field.name: field for field in attributes(kind)}
-    return found | {short: found[name] for name, short in kind.short.items()}
+    by_name = {field.name: field for field in attributes(kind)}
+    return by_name | {short: by_name[name] for name, short in kind.short.items()}
 
 
 def bind(

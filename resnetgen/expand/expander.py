@@ -301,7 +301,7 @@ class _Expander:
 
     def placeholder_op(self, cells: Cells, context: Context) -> Op | None:
         call = cells[0].body
-        assert isinstance(call, OpCall)  # check_names has made sure of it
+        assert isinstance(call, OpCall)  # check_names has checked it
         if call.name == "identity":
             return None
         return self.bind_op(CALLABLE[call.name], call.arguments, context.names, call.span)

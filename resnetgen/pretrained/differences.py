@@ -40,9 +40,9 @@ class _Report:
         """Return the differences of a layer; empty if only its number of outputs differs."""
         fields = [field for field in layer.fields if field.path != "tops"]
         kinds = [field for field in fields if field.path == "type"]
-        said = [self._field(field) for field in (kinds or fields)[:_MAX_FIELDS]]
+        lines = [self._field(field) for field in (kinds or fields)[:_MAX_FIELDS]]
         more = [f"and {len(fields) - _MAX_FIELDS:,} differences more"] if len(kinds or fields) > _MAX_FIELDS else []
-        return f"{self._called(layer)}: {'; '.join(said + more)}" if said else ""
+        return f"{self._called(layer)}: {'; '.join(lines + more)}" if lines else ""
 
     def _called(self, layer: LayerDifference) -> str:
         at = self._here.by_name[layer.b.name]
@@ -66,7 +66,7 @@ def _read(side: Named, value: Value | None) -> str:
 
 
 def _value(value: Value | None) -> str:
-    return "not given" if value is None else _short(show(value))
+    return "not set" if value is None else _short(show(value))
 
 
 def _short(text: str) -> str:

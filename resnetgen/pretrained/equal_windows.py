@@ -13,13 +13,13 @@ Window: TypeAlias = tuple[Pair, Pair, Pair]
 
 def whole_kernels(graph: Graph) -> frozenset[Pair]:
     """Return the kernels with which an average covers a whole image, like a global average."""
-    found: set[Pair] = set()
+    kernels: set[Pair] = set()
     for node in graph.nodes:
         if isinstance(node.op, AvgPool | GlobalAvgPool):
             _, height, width = graph.input_shapes(node)[0]
             if isinstance(node.op, GlobalAvgPool) or node.op.kernel == (height, width):
-                found.add((height, width))
-    return frozenset(found)
+                kernels.add((height, width))
+    return frozenset(kernels)
 
 
 def exact_windows(graph: Graph) -> frozenset[Window]:

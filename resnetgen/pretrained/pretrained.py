@@ -86,13 +86,13 @@ def load_pretrained(source: CheckpointSource, spec: Spec, graph: Graph, fresh: W
 def weight_namings(spec: Spec, graph: Graph) -> list[Naming]:
     """Return the possible names of the weights: the paths of nodes, then each map that has a name for all of them."""
     paths = {f"{node.name}.{p.name}": (node.name, p.name) for node in graph.nodes for p in graph.parameters(node)}
-    found = [Naming(None, paths)]
+    namings = [Naming(None, paths)]
     for name in _maps(spec):
         names = load_name_map(name)
         if names.parameters:
             with suppress(Failure):
-                found.append(Naming(name, weight_names(graph, names)))
-    return found
+                namings.append(Naming(name, weight_names(graph, names)))
+    return namings
 
 
 def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
@@ -102,11 +102,11 @@ def _namings(checkpoint: Checkpoint, spec: Spec, graph: Graph) -> list[Naming]:
         return [replace(own, fixed=_onnx_constants(spec, graph)) if checkpoint.format == "onnx" else own, *others]
     from resnetgen.formats.caffe.blobs import blob_naming
 
-    found = []
+    namings = []
     for name in dict.fromkeys((spec.names.text if spec.names else None, None, *_maps(spec))):
         with suppress(Failure):
-            found.append(blob_naming(graph, name))
-    return found
+            namings.append(blob_naming(graph, name))
+    return namings
 
 
 def _onnx_constants(spec: Spec, graph: Graph) -> frozenset[str]:

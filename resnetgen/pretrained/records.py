@@ -92,14 +92,14 @@ class Bare:
 
     def above(self, roots: Sequence[int]) -> set[int]:
         """Return the roots and all records that they depend on."""
-        found = set(roots)
-        todo = [*found]
+        reached = set(roots)
+        todo = [*reached]
         while todo:
             for above, _ in self.inputs[todo.pop()]:
-                if above not in found:
-                    found.add(above)
+                if above not in reached:
+                    reached.add(above)
                     todo.append(above)
-        return found
+        return reached
 
 
 def _is_ending(record: Record) -> bool:
@@ -140,9 +140,9 @@ class Named:
     def _called(self, ends: Sequence[int]) -> dict[int, str]:
         """Name each record by its weights, else by the reader that is nearest to an anchor."""
         number = self._names.number
-        found: dict[int, list[tuple[int, int]]] = {at: [] for at in self._live}
+        keys: dict[int, list[tuple[int, int]]] = {at: [] for at in self._live}
         for at in ends:
-            found[at].append((0, number("output")))
+            keys[at].append((0, number("output")))
         called: dict[int, int] = {}
         for at in reversed(self._live):
             steps = 0
@@ -151,9 +151,9 @@ class Named:
             elif not self._inputs[at]:
                 called[at] = number("input")
             else:
-                steps, called[at] = min(found[at])
+                steps, called[at] = min(keys[at])
             for position, (above, _) in enumerate(self._inputs[at]):
-                found[above].append((steps + 1, number((called[at], position))))
+                keys[above].append((steps + 1, number((called[at], position))))
         return {at: str(one) for at, one in called.items()}
 
     def _net(self, called: Mapping[int, str]) -> Net:

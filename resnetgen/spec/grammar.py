@@ -1,7 +1,7 @@
-"""Parser of grammar.lark. Its tables are stored next to it, since making them takes a tenth of a build.
+"""Parser of grammar.lark. Its tables are stored next to it, since building them takes a tenth of a build.
 
 They are a pickle, as lark saves a parser, after a line with the versions of lark and of the grammar. For any other
-version the parser is made anew, which takes longer.
+version the parser is built anew, which takes longer.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def parser() -> Lark:
     """Return the parser; it can start at row, cells, size or expression."""
     grammar = _grammar()
     with TABLES.open("rb") as file:
-        return Lark.load(file) if file.readline() == _stamp(grammar) else made(grammar)
+        return Lark.load(file) if file.readline() == _stamp(grammar) else build_parser(grammar)
 
 
-def made(grammar: bytes) -> Lark:
+def build_parser(grammar: bytes) -> Lark:
     return Lark(
         grammar.decode(),
         parser="lalr",
@@ -35,11 +35,11 @@ def made(grammar: bytes) -> Lark:
 
 
 def save() -> None:
-    """Make the tables and write them."""
+    """Build the tables and write them."""
     grammar = _grammar()
     with TABLES.open("wb") as file:
         file.write(_stamp(grammar))
-        made(grammar).save(file)
+        build_parser(grammar).save(file)
 
 
 def _grammar() -> bytes:

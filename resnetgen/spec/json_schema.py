@@ -276,7 +276,7 @@ _MAX_GAP = 100
 
 
 def lacks_colon(key: Scalar) -> bool:
-    """Return True if a key without a colon was made by a comma, as 64 is in {conv1: 3x3, 64}."""
+    """Return True if a key without a colon comes from a comma, as 64 is in {conv1: 3x3, 64}."""
     end = key.span.end
     return key.plain and not key.span.source.text[end : end + _MAX_GAP].lstrip().startswith(":")
 

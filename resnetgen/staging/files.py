@@ -62,14 +62,14 @@ Create = Callable[[Path], Output]
 class Staging:
     """A folder for unfinished files, which are flushed to the disk while others are written or read back."""
 
-    def __init__(self, folder: Path, final: Path, made: Iterable[Path] = ()) -> None:
-        """Prepare staging. `made`: folders that are new, so that their names are not on the disk yet."""
+    def __init__(self, folder: Path, final: Path, new_folders: Iterable[Path] = ()) -> None:
+        """Prepare staging. `new_folders`: folders that are new, so that their names are not on the disk yet."""
         self.folder = folder
         self.final = final
         self.outputs: dict[str, Output] = {}
         """Files by name, in the order of their creation."""
         self._pool = ThreadPoolExecutor()
-        self._synced: list[Future[None]] = [self._pool.submit(folders.sync, path.parent) for path in made]
+        self._synced: list[Future[None]] = [self._pool.submit(folders.sync, path.parent) for path in new_folders]
         self._alone = ExitStack()
         """Releases the locks of the folders that this build publishes in."""
         self._undo = ExitStack()
@@ -119,7 +119,7 @@ class Staging:
     def publish_folder(self, layout: Mapping[str, str], place: Path) -> None:
         """Move files to a new folder, which appears at once; `layout`: file -> its path in it.
 
-        An empty folder is replaced, with its permissions kept; the parent folder is made if it is missing. Raises
+        An empty folder is replaced, with its permissions kept; a missing parent folder is created. Raises
         FileExistsError if the folder has files; the new files are then still here, so that another place can be tried.
         """
         self._wait_for_disk()
@@ -192,18 +192,18 @@ def _require_replaceable(place: Path) -> None:
     except FileNotFoundError:
         return
     if kind:
-        raise FileError.of(Code.OUTPUT, f"cannot write {place}: {kind} stands there")
+        raise FileError.of(Code.OUTPUT, f"cannot write {place}: {kind} has that name")
 
 
 @contextmanager
 def staging(final: Path) -> Iterator[Staging]:
-    """Make a staging folder in `final`, which is made if it is missing, and removed again if nothing is published.
+    """Make a staging folder in `final`, which is created if it is missing, and removed again if nothing is published.
 
     Raises FileError if the folder cannot be written, or an OSError occurs in the block.
     """
     try:
-        with folders.workshop(final) as (folder, made):
-            stage = Staging(folder, final, made)
+        with folders.workshop(final) as (folder, new_folders):
+            stage = Staging(folder, final, new_folders)
             try:
                 yield stage
                 stage.commit()

@@ -19,29 +19,29 @@ if sys.platform != "win32":
 PREFIX = ".staging-resnetgen-"
 """Prefix of staging folders; folders with it may be deleted."""
 _ATTEMPTS = 100
-"""Limit of attempts: a folder may be removed by another build before it is locked; then the next one is made."""
+"""Limit of attempts: a folder may be removed by another build before it is locked; then another is tried."""
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 """Errors of file systems without locks; EBADF is that of NFS, which cannot lock folders."""
 
 
 @contextmanager
 def workshop(place: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Make a staging folder in `place`, locked against removal by other processes; yield it and the folders made for
-    it.
+    """Make a staging folder in `place`, locked against removal by other processes; yield it and the folders that it
+    needed.
 
     All of them are removed again if they are empty. Staging folders that killed processes left in `place` are removed
     first. Raises OSError.
     """
-    made: list[Path] = []
+    new_folders: list[Path] = []
     try:
-        folder, held = _new(place, made)
+        folder, lock = _new(place, new_folders)
         try:
-            yield folder, made
+            yield folder, new_folders
         finally:
             remove_empty(folder)
-            release(held)
+            release(lock)
     finally:
-        for folder in reversed(made):
+        for folder in reversed(new_folders):
             remove_empty(folder)
 
 
@@ -57,23 +57,23 @@ def beside(folder: Path) -> Path:
     return around if is_near and os.access(around, os.W_OK) else folder
 
 
-def _new(place: Path, made: list[Path]) -> tuple[Path, int | None]:
+def _new(place: Path, new_folders: list[Path]) -> tuple[Path, int | None]:
     for left in reversed(range(_ATTEMPTS)):
         try:
             for folder in (*reversed(place.parents), place):
                 if make(folder):
-                    made.append(folder)  # one by one, since the next one may fail
+                    new_folders.append(folder)  # one by one, since the next one may fail
             _sweep(place)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-            held = None
+            lock = None
             try:
-                held = hold(folder)
+                lock = hold(folder)
                 folder.stat()  # from here on it stays: only its lock's holder removes it
             except OSError:
-                release(held)
+                release(lock)
                 remove_empty(folder)
                 raise
-            return folder, held
+            return folder, lock
         except (FileNotFoundError, BlockingIOError):
             if not left:
                 raise
@@ -83,12 +83,12 @@ def _new(place: Path, made: list[Path]) -> tuple[Path, int | None]:
 def _sweep(place: Path) -> None:
     for folder in place.glob(f"{PREFIX}*"):
         try:
-            held = hold(folder)
+            lock = hold(folder)
         except OSError:
             continue  # its owner lives, or has just removed it, or it is a link
-        if held is not None:
+        if lock is not None:
             remove(folder)
-            release(held)
+            release(lock)
 
 
 def make(folder: Path) -> bool:
@@ -134,10 +134,10 @@ def hold(folder: Path) -> int | None:
     return descriptor
 
 
-def release(held: int | None) -> None:
-    if held is not None:
+def release(lock: int | None) -> None:
+    if lock is not None:
         with suppress(OSError):  # nothing was written through it
-            os.close(held)
+            os.close(lock)
 
 
 def sync(path: Path) -> None:

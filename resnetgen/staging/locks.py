@@ -39,20 +39,20 @@ tell: Callable[[str], None] = _silent
 
 @contextmanager
 def publishing(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder. Nothing is held if the file system has no locks.
+    """Hold the lock of a folder; do nothing if the file system has no locks.
 
     Raises TimeoutError, which names the holder, after MAX_WAIT seconds; OSError if the folder cannot be written, or
     something other than a file has the lock's name.
     """
-    held = _wait(folder)
+    lock = _wait(folder)
     try:
         yield
     finally:
-        if held is not None:
+        if lock is not None:
             with suppress(OSError):  # the next holder takes the file that is left
                 os.unlink(folder / LOCK)
             with suppress(OSError):
-                os.close(held)
+                os.close(lock)
 
 
 def _wait(folder: Path) -> int | None:

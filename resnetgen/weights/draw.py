@@ -23,7 +23,7 @@ Drawn = tuple[Key, Array, int]
 
 
 class Drawing:
-    """Iterator over tensors by key, in the given order, each once. Drawing starts when it is made."""
+    """Iterator over tensors, each once, in the order of `shapes`. Drawing starts at once."""
 
     def __init__(self, weights: WeightSource, shapes: Mapping[Key, Shape]) -> None:
         self._weights = weights

@@ -34,8 +34,8 @@ class PathPattern(Struct, frozen=True):
 
     def match(self, path: str) -> Captures | None:
         """Return the numbers captured from a path; None if it does not match."""
-        found = self.expression.fullmatch(path)
-        return {name: int(digits) for name, digits in found.groupdict().items()} if found else None
+        matched = self.expression.fullmatch(path)
+        return {name: int(digits) for name, digits in matched.groupdict().items()} if matched else None
 
 
 class NameTemplate(Struct, frozen=True):

@@ -37,8 +37,8 @@ class NameMap(Struct, frozen=True):
 
     def of(self, graph: Graph) -> NameMap:
         """Return the map of a network: the rules of the variants that apply, then all others."""
-        found = (rules for where, rules in self.variants if any(_fits(where, node) for node in graph.nodes))
-        return replace(self, rules=(*(rule for rules in found for rule in rules), *self.rules), variants=())
+        variants = (rules for where, rules in self.variants if any(_fits(where, node) for node in graph.nodes))
+        return replace(self, rules=(*(rule for rules in variants for rule in rules), *self.rules), variants=())
 
     def names(self, node: Node) -> tuple[str, ...] | None:
         """Return the names of a node's layers; None if no rule matches."""

@@ -35,20 +35,20 @@ def warnings(graph: Graph, color: str | None, names: NameMap, library: str, endi
     `ending` is TRAINED for weights that come from the library, LOADED for weights that go to it.
     """
     lines = []
-    for key, found in conventions(graph, color).items():
+    for key, convention in conventions(graph, color).items():
         trained = names.conventions.get(key)
-        if trained is None or trained == found.value:
+        if trained is None or trained == convention.value:
             continue
-        place = f" ({found.node.span.short})" if found.node and found.node.span else ""
-        effect = _EFFECTS[key].format(found.value, trained)
+        place = f" ({convention.node.span.short})" if convention.node and convention.node.span else ""
+        effect = _EFFECTS[key].format(convention.value, trained)
         lines.append(f"{graph.name}{place} {effect}; {ending.format(library, trained)}")
     return lines
 
 
 def conventions(graph: Graph, color: str | None = None) -> dict[str, Convention]:
     """Return the conventions that a network shows, by name."""
-    found = dict(_of_nodes(graph))
-    return found | {"color": Convention(color)} if color else found
+    shown = dict(_of_nodes(graph))
+    return shown | {"color": Convention(color)} if color else shown
 
 
 def _of_nodes(graph: Graph) -> Iterator[tuple[str, Convention]]:

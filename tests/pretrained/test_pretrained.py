@@ -171,7 +171,7 @@ def test_stages_that_were_drawn_are_drawn_again(tiny: Network, tmp_path: Path) -
 
 def test_what_cannot_be_written(tiny: Network, tmp_path: Path) -> None:
     path = write(tmp_path / "a", tensors(tiny.graph, random_weights(tiny.graph)))
-    with pytest.raises(Failure, match="no such format can be written") as caught:
+    with pytest.raises(Failure, match="weights are not written in this format") as caught:
         convert(CheckpointSource(path), tmp_path / "b.pth", "tiny.yaml", {}, None, Quiet())
     assert exit_code(caught.value) is Exit.USAGE
     with pytest.raises(Failure, match="has no msra names"):

@@ -49,7 +49,7 @@ def outcome(parser: Lark, text: str, start: str) -> tuple[object, ...]:
 
 
 def test_the_tables_are_those_of_the_grammar(parser: Lark) -> None:
-    made = grammar.made(Path(grammar.__file__).with_name("grammar.lark").read_bytes())
+    made = grammar.build_parser(Path(grammar.__file__).with_name("grammar.lark").read_bytes())
     specs = (ROOT / "specs").rglob("*.yaml")
     found = set[str]().union(*(texts(parse(Source(path.name, path.read_text()))) for path in specs))
     assert len(found) > 200
@@ -63,7 +63,7 @@ def test_the_tables_are_those_of_the_grammar(parser: Lark) -> None:
 
 
 def test_the_parser_is_loaded(parser: Lark, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grammar, "made", None)
+    monkeypatch.setattr(grammar, "build_parser", None)
     grammar.parser.cache_clear()
     assert grammar.parser().parse("gap", start="row") == parser.parse("gap", start="row")
 

@@ -155,7 +155,7 @@ def test_only_files_and_links_are_replaced(
             stage.write_text("place" if role == "written" else "other", "text")
             stage.publish(without=["place"] if role == "removed" else [])
 
-    with pytest.raises(Failure, match=f"cannot write place: {kind} stands there"):
+    with pytest.raises(Failure, match=f"cannot write place: {kind} has that name"):
         publish()
     assert (place.lstat().st_ino, place.lstat().st_mode) == (before.st_ino, before.st_mode)
     assert os.listdir() == ["place"]
@@ -177,7 +177,7 @@ def test_a_device_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             stage.write_text("place", "new")
             stage.publish()
 
-    with pytest.raises(Failure, match="place: a device stands there"):
+    with pytest.raises(Failure, match="place: a device has that name"):
         publish()
     assert (tmp_path / "place").read_text() == "old"
 

@@ -126,7 +126,7 @@ def damaged() -> dict[str, tuple[bytes, bytes, str]]:
     eight = field(7, field(1, b"\2\4")) + field(5, stored)
     return {
         "safetensors, overlapping": (safetensors(twice, values), values, "'b' overlaps the one before it"),
-        "safetensors, a shape": (safetensors(shapeless, values), shapeless, "no sensible shape or data_offsets"),
+        "safetensors, a shape": (safetensors(shapeless, values), shapeless, "an invalid shape or data_offsets"),
         "safetensors, a header": (safetensors(crowded, b""), crowded, "more texts or numbers than tensors need"),
         "torch, a type": (of_torch(other), stored, "is not of the type of its storage"),
         "torch, a storage": (of_torch(tensor("FloatStorage", "0", 5, (5,))), stored, "claims a storage of 5 elements"),
@@ -182,7 +182,7 @@ def test_numbers_of_ten_bytes_each(tmp_path: Path) -> None:
     assert "of 3 holds its values in 31 bytes" in refused(tmp_path / "w", model(typed))
 
 
-@pytest.mark.parametrize(("length", "said"), [(200, "it wants 'o"), (201, "a name is no text")])
+@pytest.mark.parametrize(("length", "said"), [(200, "it refers to 'o"), (201, "a name is not a text")])
 def test_long_names_in_a_pickle(length: int, said: str, tmp_path: Path) -> None:
     """Those that two texts make, the module and the name in it."""
     for words in (("o" * length, "x"), ("o", "x" * length)):

@@ -56,8 +56,11 @@ FLOATS = field(5, bytes(12))
         (layer("l", "InnerProduct", *[SHAPE + FLOATS] * 17), "more than 16 blobs"),
         (layer("l", "InnerProduct", (b"\x30\1" + field(5, bytes(4))) * 1001), "more than 1,000 pieces"),
         (field(100, field(1, b"\xff")), "is not UTF-8"),
-        (layer("l", "Scale", SHAPE + FLOATS) + delimited(100, 99), "damaged, behind the layer 'l': the field at byte"),
-        (delimited(100, 1 << 40), "no weight file that is known"),
+        (
+            layer("l", "Scale", SHAPE + FLOATS) + delimited(100, 99),
+            "damaged caffemodel, after the layer 'l': the field at byte",
+        ),
+        (delimited(100, 1 << 40), "not a supported weight file"),
     ],
 )
 def test_caffemodels(data: bytes, wanted: str, path: Path) -> None:
@@ -87,8 +90,8 @@ def external(**entries: str) -> bytes:
         (initializer(data_type=7, int64_data=[1, 2, 3, 4]), "a tensor of 3 values holds 4"),
         (initializer(data_type=8), "is of the type 8 of onnx.proto"),
         (initializer(dims=[1 << 40], raw_data=bytes(12)), "of 1099511627776 float32 holds 12 bytes"),
-        (initializer(dims=[-1], raw_data=bytes(12)), "has no sensible shape"),
-        (initializer(dims=[1] * 17, raw_data=bytes(4)), "no sensible shape"),
+        (initializer(dims=[-1], raw_data=bytes(12)), "has an invalid shape"),
+        (initializer(dims=[1] * 17, raw_data=bytes(4)), "an invalid shape"),
         (initializer(dims=[0, 1 << 62, 4]), "more than the file can hold"),
         (initializer(name=""), "holds 0 values"),
         (initializer(name="", raw_data=bytes(12)), "name has 0 characters"),
@@ -105,7 +108,7 @@ def external(**entries: str) -> bytes:
         (external(location="a" * 300), "its weights lie outside its folder"),
         (external(location=""), "its weights lie outside its folder"),
         (external(location="a\0b"), "its weights lie outside its folder"),
-        (external(**{f"key{n}": "" for n in range(9)}), "no sensible shape or place"),
+        (external(**{f"key{n}": "" for n in range(9)}), "an invalid shape or place"),
     ],
 )
 def test_onnx_models(data: bytes, wanted: str, path: Path) -> None:

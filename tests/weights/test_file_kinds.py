@@ -21,7 +21,7 @@ from resnetgen.weights.checkpoint import open_checkpoint
 from resnetgen.weights.checkpoint.pickle_vm import load
 from support.checkpoint_files import call, glob, opened, pth, safetensors, tensor
 
-AGAIN = "with torch 1.6 or newer, torch.save(torch.load(FILE, weights_only=True), NEW) writes it anew"
+AGAIN = "with torch 1.6 or newer, torch.save(torch.load(FILE, weights_only=True), NEW) converts it"
 KERAS = "write its weights as .npz or .safetensors with the library that wrote it"
 UNPACK = "unpack it first"
 PAGE = "download the file itself"
@@ -29,7 +29,7 @@ PAGE = "download the file itself"
 FOREIGN = [
     (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "it is of torch's older format, a bare pickle", AGAIN),
     (bytes(257) + b"ustar", "it is a tar archive, torch's oldest format if it holds tensors", AGAIN),
-    (b"\x80\x04", "it is a Python pickle, which is not read: a pickle can do anything", AGAIN),
+    (b"\x80\x04", "it is a Python pickle, which is not read: it can run any code", AGAIN),
     (b"\x89HDF\r\n\x1a\n", "it is an HDF5 file, such as Keras writes", KERAS),
     (b"\x1c\0\0\0TFL3", "it is a TensorFlow Lite model", KERAS),
     (b"GGUF\3\0\0\0", "it is a GGUF file", KERAS),
@@ -43,7 +43,7 @@ FOREIGN = [
     (b"<!DOCTYPE html><html>", "it is a web page", PAGE),
     (b"<!doctype html><html>", "it is a web page", PAGE),
     (b"<html><head>", "it is a web page", PAGE),
-    (b'name: "ResNet-50"\n', "it is a prototxt, which holds no weights", "give the .caffemodel beside it"),
+    (b'name: "ResNet-50"\n', "it is a prototxt, which has no weights", "name the .caffemodel next to it"),
     (b"", "it is empty", "weights are read from .caffemodel, .onnx, .safetensors, torch's .pth and numpy's .npz"),
 ]
 

@@ -63,17 +63,17 @@ def read_members(ranges: Ranges) -> dict[str, Member]:
         try:
             infos = ZipFile(cast(Any, _Bounded(file, ranges.size))).infolist()
         except _BROKEN as error:
-            raise ranges.refuse(f"it is no zip file, or only a part of one: {error}") from None
+            raise ranges.refuse(f"not a zip file, or truncated: {error}") from None
         if len(infos) != (announced := _announced(file, ranges.size)):
-            raise ranges.refuse(f"its directory has {len(infos):,} members; {announced:,} were announced")
+            raise ranges.refuse(f"its directory has {len(infos):,} members; its end record says {announced:,}")
         if len(infos) > MAX_MEMBERS:
             raise ranges.refuse(f"it has {len(infos):,} members; {MAX_MEMBERS:,} are allowed")
-        found: dict[str, Member] = {}
+        members: dict[str, Member] = {}
         for info in infos:
-            if info.filename in found:
+            if info.filename in members:
                 raise ranges.refuse(f"two members are called {info.filename[:200]!r}")
-            found[info.filename] = _member(ranges, file, info)
-    return found
+            members[info.filename] = _member(ranges, file, info)
+    return members
 
 
 def read_member(ranges: Ranges, member: Member, limit: int) -> bytes:
@@ -137,7 +137,7 @@ def _member(ranges: Ranges, file: BinaryIO, info: ZipInfo) -> Member:
     signature, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
     member = Member(info, head[1] + name + extra)
     if signature != b"PK\3\4" or member.place[1] > ranges.size:
-        raise ranges.refuse(f"{called} is cut short, or not where the directory says", member.place)
+        raise ranges.refuse(f"{called} is truncated, or not where the directory says", member.place)
     if not member.is_deflated and info.file_size != info.compress_size:
         raise ranges.refuse(f"{called} is stored, but claims {info.file_size:,} bytes", member.place)
     return member

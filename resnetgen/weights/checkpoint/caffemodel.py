@@ -29,8 +29,8 @@ def read(ranges: Ranges) -> Contents:
             for layer in reader.layers():
                 _add(contents, reader, layer)
         except Truncated as error:
-            after = f", behind the layer {[*contents.layers][-1]!r}" if contents.layers else ""
-            raise ranges.refuse(f"it is only a part of a caffemodel, or damaged{after}: {error}") from None
+            after = f", after the layer {[*contents.layers][-1]!r}" if contents.layers else ""
+            raise ranges.refuse(f"a truncated or damaged caffemodel{after}: {error}") from None
     return contents
 
 

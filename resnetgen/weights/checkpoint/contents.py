@@ -73,14 +73,14 @@ class Contents(Struct):
         if len(self.tensors) == MAX_TENSORS:
             raise self.refuse(f"it has more than {MAX_TENSORS:,} tensors")
         if len(tensor.shape) > MAX_RANK or any(dim < 0 for dim in tensor.shape):
-            raise self.refuse(f"the tensor {tensor.name!r} has no sensible shape", place)
+            raise self.refuse(f"the tensor {tensor.name!r} has an invalid shape", place)
         # A tensor without elements may claim anything for its other axes, and numpy multiplies those.
         if prod(max(dim, 1) for dim in tensor.shape) * width(tensor.dtype) > max(self.capacity, _SLACK):
             what = f"the tensor {tensor.name!r} claims {show_shape(tensor.shape)}, more than the file can hold"
             raise self.refuse(what, place)
         self._named += tensor.nbytes
         if self._named > _REUSE * self.capacity + _SLACK:
-            raise self.refuse("its tensors name the same bytes over and over", place)
+            raise self.refuse("its tensors share the same bytes too often", place)
         self.tensors[tensor.name] = tensor
         self.loads[tensor.name] = load
 

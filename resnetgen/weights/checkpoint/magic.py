@@ -15,14 +15,14 @@ class Magic(NamedTuple):
     hint: str
 
 
-_AGAIN = "with torch 1.6 or newer, torch.save(torch.load(FILE, weights_only=True), NEW) writes it anew"
+_AGAIN = "with torch 1.6 or newer, torch.save(torch.load(FILE, weights_only=True), NEW) converts it"
 _KERAS = "write its weights as .npz or .safetensors with the library that wrote it"
 _DOWNLOAD = "download the file itself"
 
 _KINDS = (
     Magic(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", 0, "it is of torch's older format, a bare pickle", _AGAIN),
     Magic(b"ustar", 257, "it is a tar archive, torch's oldest format if it holds tensors", _AGAIN),
-    Magic(b"\x80", 0, "it is a Python pickle, which is not read: a pickle can do anything", _AGAIN),
+    Magic(b"\x80", 0, "it is a Python pickle, which is not read: it can run any code", _AGAIN),
     Magic(b"\x89HDF\r\n\x1a\n", 0, "it is an HDF5 file, such as Keras writes", _KERAS),
     Magic(b"TFL3", 4, "it is a TensorFlow Lite model", _KERAS),
     Magic(b"GGUF", 0, "it is a GGUF file", _KERAS),
@@ -36,7 +36,7 @@ _KINDS = (
     Magic(b"<!DOCTYPE", 0, "it is a web page", _DOWNLOAD),
     Magic(b"<!doctype", 0, "it is a web page", _DOWNLOAD),
     Magic(b"<html", 0, "it is a web page", _DOWNLOAD),
-    Magic(b"name:", 0, "it is a prototxt, which holds no weights", "give the .caffemodel beside it"),
+    Magic(b"name:", 0, "it is a prototxt, which has no weights", "name the .caffemodel next to it"),
 )
 
 

@@ -57,7 +57,7 @@ def _add(contents: Contents, member: Member) -> None:
     if dtype not in DTYPES or described.hasobject or described.shape:
         raise ranges.refuse(f"{called} is of the type {str(described)[:40]}, which is not read", member.place)
     if len(shape) > MAX_RANK or any(type(dim) is not int or not 0 <= dim < 2**63 for dim in shape):
-        raise ranges.refuse(f"{called} has no sensible shape", member.place)
+        raise ranges.refuse(f"{called} has an invalid shape", member.place)
     if skip + prod(shape) * described.itemsize != member.size:
         what = f"{called} of {prod(shape):,} values of {dtype} has {member.size - skip:,} bytes"
         raise ranges.refuse(what, member.place)
@@ -96,7 +96,7 @@ def _load(
         with inflating(ranges, member) as stream:
             stream.read(len(head))
             if stream.readinto(target) != len(target):  # reading to the end makes zipfile check the CRC-32
-                raise ranges.refuse(f"the member {member.name!r} is cut short", member.place)
+                raise ranges.refuse(f"the member {member.name!r} is truncated", member.place)
     else:
         verify(ranges, member, ranges.fill(values, member.start + len(head), zlib.crc32(head)))
     values = loaded(values, dtype)

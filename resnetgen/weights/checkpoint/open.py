@@ -74,4 +74,4 @@ def _message(ranges: Ranges) -> tuple[str, Callable[[], Contents]]:
     # A text of ONNX or a graph of TensorFlow can look like a layer of the old layout, but these have a version.
     if has_old_layer and not has_version:
         return "caffemodel", lambda: caffemodel.read(ranges)
-    raise ranges.refuse(f"it is no weight file that is known, or only a part of one{why}", hint=_HINT)
+    raise ranges.refuse(f"not a supported weight file, or truncated{why}", hint=_HINT)

@@ -3,7 +3,7 @@
 pickletools decodes the opcodes; those that tensors need are implemented below, all others are refused. A pickle refers
 to functions by global name (`torch._utils._rebuild_tensor_v2`); the caller passes its own function for each name that
 it knows, and unknown names are refused. A dict keeps only entries whose key is a string or an integer, because hashing
-other keys could be made to take forever.
+other keys could take forever.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ MAX_OPCODES = 1_000_000
 _MAX_BITS = 256
 """Limit in bits of an integer; a size has 64, and the state of a random number generator 128."""
 
-# A value made once can be used by every later step, so no step may copy or join anything long.
+# Every later step can use a value again, so no step may copy or join long ones.
 _MAX_ARGUMENTS = 16
-_MAX_WORD = 200
+_MAX_NAME = 200
 
 
 class BadPickle(ValueError):
@@ -78,7 +78,7 @@ class _Machine:
     def pop(self) -> Any:
         """Pop the top value. Raises BadPickle if there is none above the last mark."""
         if len(self._stack) <= (self._marks[-1] if self._marks else 0):
-            raise BadPickle("it is damaged: it takes what is not there")
+            raise BadPickle("it is damaged: it pops from an empty stack")
         return self._stack.pop()
 
     def run(self, opcode: str, argument: Any) -> None:
@@ -148,8 +148,8 @@ class _Machine:
                 push(self._global(argument.replace(" ", ".", 1)))
             case "STACK_GLOBAL":
                 name, module = self.pop(), self.pop()
-                if not _is_word(name) or not _is_word(module):
-                    raise BadPickle("it is damaged: a name is no text")
+                if not _is_name(name) or not _is_name(module):
+                    raise BadPickle("it is damaged: a name is not a text")
                 push(self._global(f"{module}.{name}"))
             case "REDUCE" | "NEWOBJ":
                 arguments, function = self.pop(), self.pop()
@@ -164,7 +164,7 @@ class _Machine:
     def _pop_mark(self) -> list[Any]:
         """Pop all values above the last mark."""
         if not self._marks:
-            raise BadPickle("it is damaged: it takes what is not there")
+            raise BadPickle("it is damaged: it pops from an empty stack")
         at = self._marks.pop()
         items = self._stack[at:]
         del self._stack[at:]
@@ -175,14 +175,14 @@ class _Machine:
         if isinstance(target, list):
             target += items
         elif not isinstance(target, Ignored):
-            raise BadPickle("it is damaged: it appends to what is no list")
+            raise BadPickle("it is damaged: it appends to a value that is not a list")
 
     def _set(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if isinstance(target, Ignored):
             return
         if not isinstance(target, dict) or len(items) % 2:
-            raise BadPickle("it is damaged: it sets the entries of what is no dict")
+            raise BadPickle("it is damaged: it sets entries of a value that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if isinstance(key, str | int):
                 target[key] = value
@@ -191,16 +191,16 @@ class _Machine:
         if name in self._names:
             return self._names[name]
         if name not in self._calls:
-            raise BadPickle(f"it wants {name[:_MAX_WORD]!r}, which no tensor needs")
+            raise BadPickle(f"it refers to {name[:_MAX_NAME]!r}, which no tensor needs")
         return Global(name)
 
     def _call(self, function: Any, arguments: Any) -> Any:
         if isinstance(function, Ignored):
             return IGNORED
         if not isinstance(function, Global) or not isinstance(arguments, tuple) or len(arguments) > _MAX_ARGUMENTS:
-            raise BadPickle("it is damaged: it calls what is no function")
+            raise BadPickle("it is damaged: it calls a value that is not a function")
         return self._calls[function.name](*arguments)
 
 
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _MAX_WORD
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_NAME

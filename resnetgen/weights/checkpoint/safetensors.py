@@ -52,7 +52,7 @@ def read(ranges: Ranges) -> Contents:
         end = entry.end
         contents.add(entry, partial(ranges.array, entry.start, entry.dtype, entry.shape))
     if end != ranges.size:
-        raise ranges.refuse("the file goes on behind its last tensor", (end, ranges.size))
+        raise ranges.refuse("the file continues after its last tensor", (end, ranges.size))
     return contents
 
 
@@ -85,12 +85,12 @@ class _Twice(ValueError):
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise _Twice(f"{key[:100]!r} is there twice")
-        found[key] = value
-    return found
+        if key in values:
+            raise _Twice(f"{key[:100]!r} is a duplicate key")
+        values[key] = value
+    return values
 
 
 def _entry(ranges: Ranges, name: str, value: Any, data: int) -> TensorInfo:
@@ -99,7 +99,7 @@ def _entry(ranges: Ranges, name: str, value: Any, data: int) -> TensorInfo:
         raise ranges.refuse(f"{called} does not have the keys dtype, shape and data_offsets", (8, data))
     shape, offsets = value["shape"], value["data_offsets"]
     if not _are_sizes(shape) or len(shape) > MAX_RANK or not _are_sizes(offsets) or len(offsets) != 2:
-        raise ranges.refuse(f"{called} has no sensible shape or data_offsets", (8, data))
+        raise ranges.refuse(f"{called} has an invalid shape or data_offsets", (8, data))
     dtype = DTYPES.get(value["dtype"]) if isinstance(value["dtype"], str) else None
     if dtype is None:
         raise ranges.refuse(f"{called} is of the type {str(value['dtype'])[:20]!r}, which is not read", (8, data))

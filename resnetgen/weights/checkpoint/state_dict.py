@@ -21,10 +21,10 @@ def choose(value: Any) -> dict[str, ClaimedTensor]:
     Raises BadPickle if there is none, or if there are several, of which any could be meant.
     """
     if not isinstance(value, dict):
-        raise BadPickle("it holds no dict of tensors")
+        raise BadPickle("it is not a dict of tensors")
     inner = [(repr(key[:100]), item) for key, item in value.items() if isinstance(key, str) and isinstance(item, dict)]
-    found = [(where, _tensors(item)) for where, item in [("the top", value), *inner]]
-    states = [(where, tensors) for where, tensors in found if _are_weights(tensors)]
+    dicts = [(where, _tensors(item)) for where, item in [("the top", value), *inner]]
+    states = [(where, tensors) for where, tensors in dicts if _are_weights(tensors)]
     if len(states) > 1:
         where = _listed(where for where, _ in states)
         raise BadPickle(f"it has several dicts of tensors, under {where}: save the one that is meant")

@@ -27,8 +27,8 @@ MAX_PICKLE = 16 << 20
 
 
 def read(ranges: Ranges, members: Mapping[str, Member]) -> Contents:
-    """Read the list of tensors of a file of torch.save. Raises ModelError if it is damaged or has more than
-    tensors."""
+    """Read the list of tensors of a file of torch.save. Raises ModelError if it is damaged or has other
+    objects than tensors."""
     pickle = next(member for name, member in members.items() if name == PICKLE or name.endswith(f"/{PICKLE}"))
     folder = pickle.name.removesuffix(PICKLE)
     if f"{folder}constants.pkl" in members:
@@ -62,7 +62,7 @@ class _Reader:
         called = f"the tensor {name[:200]!r}"
         member = self._members.get(f"{self._folder}{tensor.storage.key}")
         if member is None:
-            raise self._ranges.refuse(f"{called} names the storage {tensor.storage.key!r}, which is not there")
+            raise self._ranges.refuse(f"{called} names the storage {tensor.storage.key!r}, which is missing")
         if member.is_deflated:
             raise self._ranges.refuse(f"{called} is compressed", member.place)
         if tensor.is_view:
@@ -75,10 +75,10 @@ class _Reader:
         if storage.elements * (1 if storage.dtype == UNTYPED else size) != member.size:
             what = f"{called} claims a storage of {storage.elements:,} elements, which holds {member.size:,} bytes"
             raise self._ranges.refuse(what, member.place)
-        held = member.size // size
+        elements = member.size // size
         span = _span(tensor)
-        if prod(tensor.shape) > held or tensor.offset + span > held:
-            what = f"{called} of {show_shape(tensor.shape)} takes more than its storage of {held:,} elements"
+        if prod(tensor.shape) > elements or tensor.offset + span > elements:
+            what = f"{called} of {show_shape(tensor.shape)} takes more than its storage of {elements:,} elements"
             raise self._ranges.refuse(what, member.place)
         start = member.start + tensor.offset * size
         place = (start, start + span * size) if _is_contiguous(tensor) else (0, 0)

@@ -1,6 +1,6 @@
-"""Functions for the global names in a pickle of torch.save: they make tensors as the pickle claims them.
+"""Functions for the global names in a pickle of torch.save: they return tensors as the pickle claims them.
 
-A storage is a persistent id, ("storage", type, key, device, elements); a tensor is made from it by
+A storage is a persistent id, ("storage", type, key, device, elements); a tensor is returned by
 torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, ...), all counted in elements. Each function here gets
 the pickle's own arguments, and checks them.
 """
@@ -41,7 +41,7 @@ _IGNORED = (
     "pathlib._local.PosixPath",
     "torch.device",
 )
-"""Objects that training scripts save next to the weights: skipped, not made."""
+"""Objects that training scripts save next to the weights: ignored."""
 
 
 class _Type(Struct, frozen=True):
@@ -77,7 +77,7 @@ def _storage(identity: Any) -> Storage:
     match identity:
         case ("storage", _Type(dtype), str(key), str(), int(elements)) if len(key) <= 100 and elements >= 0:
             return Storage(dtype, key, elements)
-    raise BadPickle("it is damaged: a storage is not what it should be")
+    raise BadPickle("it is damaged: a storage has invalid fields")
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> ClaimedTensor:
@@ -98,9 +98,9 @@ def _typed_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: An
 def _checked(tensor: ClaimedTensor) -> ClaimedTensor:
     for sizes in ((tensor.offset,), tensor.shape, tensor.strides):
         if not isinstance(sizes, tuple) or len(sizes) > MAX_RANK or any(type(n) is not int or n < 0 for n in sizes):
-            raise BadPickle("it is damaged: a tensor's offset, shape or strides are no sizes")
+            raise BadPickle("it is damaged: a tensor's offset, shape or strides are not sizes")
     if len(tensor.shape) != len(tensor.strides) or tensor.dtype == UNTYPED:
-        raise BadPickle("it is damaged: a tensor has other strides than axes, or no type")
+        raise BadPickle("it is damaged: a tensor has fewer or more strides than axes, or no type")
     return tensor
 
 

@@ -84,9 +84,10 @@ _WRITERS: dict[str, Callable[[Path, Heads, Tensors, Create], None]] = {
 
 
 def _checked(heads: Heads, tensors: Tensors) -> Tensors:
-    for (wanted, head), (name, values) in zip(heads.items(), tensors, strict=True):
-        if (name, values.dtype.name, values.shape) != (wanted, *head):
-            raise ValueError(f"{name} of {values.shape} {values.dtype} where {wanted} of {head} was announced")
+    for (expected, head), (name, values) in zip(heads.items(), tensors, strict=True):
+        if (name, values.dtype.name, values.shape) != (expected, *head):
+            announced = f"{expected} of {head.shape} {head.dtype}"
+            raise ValueError(f"{name} of {values.shape} {values.dtype}, but {announced} was announced")
         yield name, np.ascontiguousarray(values).reshape(head.shape)
 
 

@@ -106,7 +106,7 @@ class TensorReader:
         message.name = message.name if name is None else name
         dtype, shape = DTYPES.get(message.number), tuple(message.dims)
         if any(dim < 0 for dim in shape):
-            raise self._refuse(message, "has no sensible shape")
+            raise self._refuse(message, "has an invalid shape")
         if dtype is None:
             failure = self._refuse(message, f"is of the type {message.number} of onnx.proto, which is not read")
             return Tensor(message.name, "", shape, message.place, partial(_raise, failure))
@@ -244,5 +244,5 @@ def _read_message(messages: Messages, tensor: Field) -> _Message:
         elif field.number == _LOCATION and not field.is_delimited:
             found.is_external = messages.integers(field)[-1] == _EXTERNAL
         if len(found.dims) > MAX_RANK or len(found.external) > _MAX_PLACES:
-            raise Truncated(f"the tensor at byte {tensor.start:,} has no sensible shape or place")
+            raise Truncated(f"the tensor at byte {tensor.start:,} has an invalid shape or place")
     return found
