@@ -6,6 +6,7 @@ Files and functions are short, too.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,13 @@ def test_imports_go_downward(path: Path) -> None:
         other = "/".join(parts[1:])
         same = other.split("/")[0] == own.split("/")[0] and floor(other) == floor(own)
         assert same or floor(other) < floor(own), f"{own} imports {module}"
+
+
+def test_the_list_of_floors_in_the_documentation_is_this_one() -> None:
+    text = (TESTS.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    block = next(part for part in text.split("```") if part.startswith("\n__main__\n"))
+    listed = [set(line.split()) for line in reversed(block.strip().splitlines())]
+    assert listed == [{re.sub(r"formats/\w+/model", "formats/*/model", name) for name in names} for names in FLOORS]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=room)
