@@ -26,6 +26,13 @@ def require_list(value: Any, argument: str) -> list[str]:
     return [str(item) for item in value]
 
 
+def require_items(value: Any, argument: str) -> list[Any]:
+    """Return a sequence as a list; its items are not checked. Raises UsageError for a text, and for other values."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return list(value)
+    raise _wrong(argument, "a list", value)
+
+
 def require_path(value: Any, argument: str) -> Path:
     """Return a path. Raises UsageError for a value that is neither a text nor a path, and for an empty text."""
     if isinstance(value, str | PathLike) and value != "" and isinstance(path := fspath(value), str):
@@ -61,12 +68,24 @@ def require_int(value: Any, argument: str) -> int:
     raise _wrong(argument, "a whole number", value)
 
 
+def require_number(value: Any, argument: str, kind: str = "a number") -> int | float:
+    """Return a number. Raises UsageError for another value."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise _wrong(argument, kind, value)
+
+
+def require_mapping(value: Any, argument: str) -> Mapping[str, Any]:
+    """Return a mapping with texts as keys; its values are not checked. Raises UsageError for another value."""
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return value
+    raise _wrong(argument, "a dictionary with texts as keys", value)
+
+
 def require_params(values: Mapping[str, Any]) -> dict[str, int | float]:
     """Return the values of a spec's parameters. Raises UsageError for one that is not a number."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _wrong(name, "a number, the value of a parameter of the spec", value)
-    return dict(values)
+    kind = "a number, the value of a parameter of the spec"
+    return {name: require_number(value, name, kind) for name, value in values.items()}
 
 
 def refuse_unknown(arguments: Mapping[str, Any], known: Sequence[str], function: str) -> None:

@@ -200,11 +200,14 @@ def load(spec: str | PathLike[str], *, input_size: str | None = None, **params: 
 def parse(text: str, *, name: str = "network", input_size: str | None = None, **params: int | float) -> Network:
     """Return the network of a spec's text.
 
-    `name`: name of the network. Files that the text extends or uses are searched for in the current folder.
-    `input_size` and `params`: as in `load`. Raises SpecError with every mistake found, FileError, LimitError,
-    UsageError.
+    `text`: YAML; `load` takes a path. `name`: name of the network. Files that the text extends or uses are searched for
+    in the current folder. `input_size` and `params`: as in `load`. Raises SpecError with every mistake,
+    FileError, LimitError, UsageError.
     """
-    spec = load_text(require_text(text, "text"), require_text(name, "name"), require_params(params))
+    if require_text(text, "text").endswith((".yaml", ".yml")) and "\n" not in text:
+        message = "text: the text of a spec is needed, not a path"
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint="load takes a path")
+    spec = load_text(text, require_text(name, "name"), require_params(params))
     return _network(_at(spec, None if input_size is None else require_text(input_size, "input_size")), MAX_NODES)
 
 

@@ -107,7 +107,8 @@ def _parse_provider_options(_: click.Context, __: click.Parameter, texts: tuple[
     type=FilePath(),
     multiple=True,
     metavar="FILE",
-    help="Preprocessed images instead of random ones: a .npy or .npz file. May be repeated.",
+    help="Images instead of random ones: a .npy or .npz file, as the network takes them, or a picture, which is "
+    "preprocessed as the spec says. May be repeated.",
 )
 @click.option(
     "--tolerance",

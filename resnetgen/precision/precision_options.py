@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from resnetgen import ranges
-from resnetgen.arguments import choose, require_path
+from resnetgen.arguments import choose, require_flag, require_int, require_number, require_path
 from resnetgen.errors import Code, UsageError
 from resnetgen.formats.onnx.number_types import FloatType
 from resnetgen.formats.onnx.precision import Precision
@@ -74,13 +74,12 @@ def precision_options(
         message = "--fp16-io is for --precision fp16"
         raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave it out")
     default = TOLERANCES[chosen]
-    top1, cosine = (
-        (default.top1 if min_top1 is None else min_top1),
-        (default.cosine if min_cosine is None else min_cosine),
-    )
+    top1 = default.top1 if min_top1 is None else require_number(min_top1, "min_top1")
+    cosine = default.cosine if min_cosine is None else require_number(min_cosine, "min_cosine")
+    count = None if calibration_images is None else require_int(calibration_images, "calibration_images")
     images = None if calibrate in (None, "random") else require_path(calibrate, "calibrate")
-    outer = FloatType.FP16 if fp16_io else FloatType.FP32
-    return PrecisionOptions(chosen, Tolerance(top1, cosine), images, calibration_images, outer)
+    outer = FloatType.FP16 if require_flag(fp16_io, "fp16_io") else FloatType.FP32
+    return PrecisionOptions(chosen, Tolerance(top1, cosine), images, count, outer)
 
 
 def check_opset(precision: Precision, opset: int, runtime: Profile | None) -> None:

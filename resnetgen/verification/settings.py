@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 from msgspec import Struct, field
 
 from resnetgen import ranges
+from resnetgen.arguments import (
+    choose,
+    require_int,
+    require_items,
+    require_mapping,
+    require_number,
+    require_path,
+    require_text,
+)
 from resnetgen.backends.onnxruntime import Device, Provider
 from resnetgen.errors import Code, UsageError
 
@@ -46,6 +56,32 @@ class Settings(Struct, frozen=True):
             if tolerance is not None and not 0 < tolerance <= 1:
                 message = f"--tolerance: {tolerance} is not more than 0 and at most 1"
                 raise UsageError.of(Code.BAD_ARGUMENT, message)
+
+    @classmethod
+    def of(
+        cls,
+        provider: str = "cpu",
+        batches: Sequence[int] = (),
+        seed: int = 0,
+        images: int | None = None,
+        data: Sequence[str | PathLike[str]] = (),
+        tolerance: float | None = None,
+        tolerances: Mapping[str, float] | None = None,
+        provider_options: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Return settings from plain values. Raises UsageError for a value that is unknown or of the wrong type."""
+        named = require_mapping({} if tolerances is None else tolerances, "tolerances")
+        options = require_mapping({} if provider_options is None else provider_options, "provider_options")
+        return cls(
+            choose(Provider, provider, "--provider"),
+            tuple(require_int(batch, "batches") for batch in require_items(batches, "batches")),
+            require_int(seed, "seed"),
+            None if images is None else require_int(images, "images"),
+            tuple(require_path(path, "data") for path in require_items(data, "data")),
+            None if tolerance is None else require_number(tolerance, "tolerance"),
+            {name: require_number(value, f"tolerances[{name!r}]") for name, value in named.items()},
+            {name: require_text(value, f"provider_options[{name!r}]") for name, value in options.items()},
+        )
 
     def device(self, provider: str = "") -> Device:
         return Device(Provider(provider or self.provider), self.provider_options)

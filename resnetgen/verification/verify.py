@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -50,7 +50,15 @@ def verify(
     network: Network | None = None,
     backends: Sequence[str] = (),
     weights: WeightSource | None = None,
-    settings: Settings | None = None,
+    *,
+    provider: str = "cpu",
+    batches: Sequence[int] = (),
+    seed: int = 0,
+    images: int | None = None,
+    data: Sequence[str | PathLike[str]] = (),
+    tolerance: float | None = None,
+    tolerances: Mapping[str, float] | None = None,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Report:
     """Run a model on engines, and compare what they compute, tensor by tensor.
 
@@ -59,16 +67,23 @@ def verify(
     opencv, reference, or paths of models; the others are compared with the first, and a single one with the reference.
     `weights`: those that the model should have; by default drawn as its metadata tells. Raises UsageError, FileError,
     ModelError; a difference is in the result, whose `raise_if_different` raises VerificationError.
+
+    `provider`: where ONNX Runtime runs: cpu, cuda, auto.
+    `batches`: batch sizes, run one after another; by default the fixed one of the model, else 1.
+    `data`: .npy or .npz files of images as the network takes them, or pictures; by default random images.
+    `seed`, `images`: seed and number of the random images; None for as many as the largest batch.
+    `tolerance`: largest difference, as a fraction of a tensor's largest value; None for 1e-4, fp16 1e-2, int8 1e-1.
+    `tolerances`: tolerances of single tensors, by name.
+    `provider_options`: options of the CUDA provider, such as {"device_id": "1"}.
     """
     path = require_path(model, "model")
     if network is not None:
         require_instance(network, Network, "network")
     if weights is not None and not hasattr(weights, "tensor"):
         require_instance(weights, TracedWeights, "weights")
-    if settings is not None:
-        require_instance(settings, Settings, "settings")
     words = tuple(require_list(backends, "backends"))
-    return verify_files(Verified(fspath(path), words, network=network, weights=weights), settings or Settings())
+    settings = Settings.of(provider, batches, seed, images, data, tolerance, tolerances, provider_options)
+    return verify_files(Verified(fspath(path), words, network=network, weights=weights), settings)
 
 
 def verify_files(given: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:

@@ -18,6 +18,7 @@ import resnetgen as rg
 from resnetgen.build.options import BUILD_ARGUMENTS, SAVE_OPTIONS, make_options
 from resnetgen.comparison import Difference
 from resnetgen.formats.format_options import FormatOptions
+from resnetgen.verification import Settings
 from support.helpers import TINY, Run
 
 NOT_SAVED = {
@@ -227,7 +228,32 @@ WRONG: dict[str, tuple[Callable[[rg.Network, Path], object], str]] = {
     "a name for the network of weights": (lambda net, out: rg.Weights.random("resnet18"), "network: a Network"),
     "a text for a seed": (lambda net, out: rg.Weights.random(net, seed="1"), "seed: a whole number is needed"),
     "a name for a network to save": (lambda net, out: rg.save("resnet18", out), "network: a Network is needed"),
-    "a number for settings": (lambda net, out: rg.verify("m.onnx", net, settings=3), "settings: Settings is needed"),
+    "a number for a list of batches": (lambda net, out: rg.verify("m.onnx", net, batches=8), "batches: a list is"),
+    "a text for a batch": (lambda net, out: rg.verify("m.onnx", net, batches=["8"]), "batches: a whole number is"),
+    "a batch of batches": (lambda net, out: rg.verify("m.onnx", net, batches=[[8]]), "batches: a whole number is"),
+    "one file for a list": (lambda net, out: rg.verify("m.onnx", net, data="a.npy"), "data: a list is needed"),
+    "an unknown provider": (lambda net, out: rg.verify("m.onnx", net, provider="gpu"), "--provider: 'gpu' is not one"),
+    "a text for images": (lambda net, out: rg.verify("m.onnx", net, images="4"), "images: a whole number is needed"),
+    "a text for a tolerance": (lambda net, out: rg.verify("m.onnx", net, tolerance="1"), "tolerance: a number is"),
+    "a number for tolerances": (lambda net, out: rg.verify("m.onnx", net, tolerances=1), "tolerances: a dictionary"),
+    "a number for an option of CUDA": (
+        lambda net, out: rg.verify("m.onnx", net, ["onnxruntime:cuda"], provider_options={"device_id": 1}),
+        "provider_options['device_id']: a text is needed",
+    ),
+    "a tolerance out of range": (lambda net, out: rg.verify("m.onnx", net, tolerance=2), "--tolerance: 2 is not more"),
+    "a text for an agreement": (
+        lambda net, out: rg.save(net, out, precision="fp16", min_top1="1"),
+        "min_top1: a number is needed",
+    ),
+    "a text for a number of images": (
+        lambda net, out: rg.save(net, out, precision="fp16", calibration_images="4"),
+        "calibration_images: a whole number is needed",
+    ),
+    "a text for a flag of fp16": (
+        lambda net, out: rg.save(net, out, precision="fp16", fp16_io="no"),
+        "fp16_io: True or False is needed",
+    ),
+    "a path for the text of a spec": (lambda net, out: rg.parse("mine.yaml"), "load takes a path"),
     "a number for a format": (lambda net, out: rg.register(3), "a format needs the attribute 'name', and int"),
     "a number for an operand": (lambda net, out: rg.diff(net, 3), "a network: a path is needed"),
 }
@@ -256,8 +282,11 @@ def test_signatures_show_every_option() -> None:
         assert options_of(function).items() <= saved.items()
     fields = {one.name: one.default for one in msgspec.structs.fields(FormatOptions) if one.name in saved}
     assert fields.items() <= saved.items()
-    documented = inspect.getdoc(rg.save) or ""
-    assert [name for name in saved if f"`{name}`" not in documented] == []
+    settings = inspect.signature(Settings.of).parameters
+    assert options_of(rg.verify) == {name: one.default for name, one in settings.items()}
+    for function in (rg.save, rg.verify):
+        documented = inspect.getdoc(function) or ""
+        assert [name for name in options_of(function) if f"`{name}`" not in documented] == []
 
 
 @pytest.mark.parametrize("function", [rg.load, rg.parse, rg.save, rg.diff, rg.verify, rg.Weights.random], ids=str)
