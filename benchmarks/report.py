@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from inspect import cleandoc
-from pathlib import Path
 
+from benchmarks import processor
 from benchmarks.figure import Figure, Result, Skipped, times
 
 LIBRARIES = ("numpy", "onnx", "protobuf", "onnxruntime", "onnxruntime-gpu", "torch")
@@ -84,8 +84,8 @@ def this_machine(load: Sequence[float]) -> str:
     libraries = ", ".join(f"{name} {found}" for name in LIBRARIES if (found := _version(name)))
     loads = f"{min(load):.1f} to {max(load):.1f}"
     return (
-        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {_processor()}, load {loads}; "
-        f"Python {platform.python_version()}, {libraries}."
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {processor.name()} ({', '.join(processor.flags())}), "
+        f"load {loads}; Python {platform.python_version()}, {libraries}."
     )
 
 
@@ -107,10 +107,3 @@ def _version(library: str) -> str | None:
         return version(library)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    said = Path("/proc/cpuinfo")
-    lines = said.read_text().splitlines() if said.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())

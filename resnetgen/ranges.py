@@ -12,10 +12,6 @@ from collections.abc import Iterator, Sequence
 class Range:
     """Smallest and largest number of an option."""
 
-    # Not a named tuple, whose class Python compiles at each start: `--help` would take 1% longer.
-
-    __slots__ = ("largest", "smallest")
-
     def __init__(self, smallest: int, largest: int) -> None:
         self.smallest, self.largest = smallest, largest
 

@@ -212,9 +212,35 @@ def test_long_files_and_functions_are_noticed(tmp_path: Path) -> None:
     assert [*long_functions(path), *long_functions(longer)] == [("f", 61)]
 
 
+def loaded(code: str) -> set[str]:
+    """Return the modules that a program has imported when it ends."""
+    code = f"import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); {code}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+HEAVY = {"numpy", "onnx", "onnxruntime", "jinja2", "rich", "lark", "ruamel", "google"}
+
+
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, resnetgen.cli; print(*sorted(m for m in sys.modules if '.' not in m))"
-    loaded = set(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    )
-    assert not loaded & {"numpy", "onnx", "onnxruntime", "jinja2", "rich", "lark", "ruamel", "google"}
+    """shutil: click would import it, with the compressors, for the width of the terminal."""
+    modules = loaded("import resnetgen.cli; resnetgen.cli.main(['--help'])")
+    assert "click" in modules
+    assert not modules & {*HEAVY, "msgspec", "pathlib", "shutil"}
+
+
+def test_list_imports_nothing_heavy() -> None:
+    modules = loaded("import resnetgen.cli; resnetgen.cli.main(['list'])")
+    assert "msgspec" in modules
+    assert not modules & HEAVY
+
+
+def test_the_library_is_imported_when_it_is_used() -> None:
+    assert {name for name in loaded("import resnetgen") if name.startswith("resnetgen")} == {"resnetgen"}
+    assert not loaded("import resnetgen") & {*HEAVY, "click", "msgspec"}
+
+
+def test_a_build_of_drawn_weights_imports_no_checkpoint_reader() -> None:
+    modules = loaded("import resnetgen.build.run")
+    assert "numpy" in modules
+    assert not {name for name in modules if name.startswith("resnetgen.weights.checkpoint")}

@@ -13,6 +13,8 @@ from benchmarks.measure import TOOL, Bench, duration, in_turn
 
 
 def figures(bench: Bench) -> Iterator[Result]:
-    commands = ([TOOL, "--help"], [sys.executable, "-c", "pass"])
-    rounds = in_turn([partial(duration, command) for command in commands], 5 * bench.runs)
-    yield compare("`--help`", "`python -c pass`", "s", rounds, limit=5)
+    commands = ([TOOL, "--help"], [TOOL, "list"], [sys.executable, "-c", "import resnetgen"])
+    for command, name, limit in zip(commands, ("`--help`", "`list`", "`import resnetgen`"), (5, 10, 3), strict=True):
+        pair = (command, [sys.executable, "-c", "pass"])
+        rounds = in_turn([partial(duration, each) for each in pair], 5 * bench.runs)
+        yield compare(name, "`python -c pass`", "s", rounds, limit)

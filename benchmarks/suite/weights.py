@@ -38,7 +38,7 @@ def figures(bench: Bench) -> Iterator[Result]:
 def make_checkpoint(path: Path) -> None:
     """A safetensors file of random weights by torchvision's names."""
     from resnetgen.network import compile_spec
-    from resnetgen.pretrained import weight_namings
+    from resnetgen.pretrained.pretrained import weight_namings
     from resnetgen.weights.checkpoint import Head, write_checkpoint
     from resnetgen.weights.draw import keys
     from resnetgen.weights.initialise import Init, Initialised
@@ -53,7 +53,7 @@ def make_checkpoint(path: Path) -> None:
 def import_weights(target: str, checkpoint: Path) -> Cost:
     from resnetgen.build.options import Options
     from resnetgen.build.run import build
-    from resnetgen.pretrained import CheckpointSource
+    from resnetgen.pretrained.pretrained import CheckpointSource
 
     gc.disable()  # as cli.run does
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from resnetgen.errors import Code, UsageError
 from resnetgen.formats.readback import require_equal
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import CheckpointSource, Pretrained, load_pretrained, weight_namings
+from resnetgen.pretrained.pretrained import CheckpointSource, Pretrained, load_pretrained, weight_namings
 from resnetgen.progress import Progress
 from resnetgen.staging.files import Staging, staging
 from resnetgen.weights import provenance

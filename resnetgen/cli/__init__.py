@@ -5,7 +5,6 @@ Each command imports its modules when it runs, so that `--help` and usage errors
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
@@ -14,9 +13,9 @@ from resnetgen.cli.interrupts import leaving_at_once
 with leaving_at_once():
     # Each module adds its commands to `main`.
     from resnetgen.cli import build, deploy, diff, predict, runtimes, serve, summary, verify, weights, zoo  # noqa: F401
-    from resnetgen.cli.end import end
     from resnetgen.cli.group import Command, main
     from resnetgen.cli.output import open_streams, print_failure
+    from resnetgen.cli.startup import end, stop_collecting
 
 
 def needs_child(arguments: list[str]) -> bool:
@@ -27,8 +26,8 @@ def needs_child(arguments: list[str]) -> bool:
 
 
 def run() -> None:
-    """Run the program. Garbage collection is off: a short process needs most of its objects until it ends."""
-    gc.disable()
+    """Run the program."""
+    stop_collecting()
     try:
         open_streams()
         if needs_child(sys.argv[1:]):

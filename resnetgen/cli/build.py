@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resnetgen.cli.build_options import build_options, limit_blas_threads, to_options
+from resnetgen.cli.build_options import build_options, to_options
 from resnetgen.cli.group import main
 from resnetgen.cli.options import FormatName, dialect_option, output_dir_option
 from resnetgen.cli.output import print_line, print_warnings
 from resnetgen.cli.progress import progress_bars
 from resnetgen.cli.report import print_file, report_on_files
+from resnetgen.cli.startup import limit_blas_threads
 from resnetgen.cli.verify import print_report
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def build(specs: tuple[str, ...], **values: Any) -> None:
     Writes <output-dir>/<name>/<name>.{onnx,prototxt,caffemodel,ir.txt} and manifest.json for each SPEC. Every file is
     read back and compared with the network before it is published.
     """
-    limit_blas_threads(values)
+    if not values["verified"]:
+        limit_blas_threads()
     from resnetgen.build.run import build as build_all
 
     options = to_options(values, weights=not values["no_weights"], fold=not values["no_fold"])

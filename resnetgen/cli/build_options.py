@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +9,7 @@ import click
 
 from resnetgen import ranges
 from resnetgen.cli.options import (
-    FilePath,
+    FILE_PATH,
     input_size_option,
     max_nodes_option,
     nonfinite_option,
@@ -45,7 +44,7 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     click.option(
         "--weights",
         "pretrained",
-        type=FilePath(),
+        type=FILE_PATH,
         metavar="FILE",
         help="Take the weights from a checkpoint: a caffemodel, .safetensors, .pth, .onnx or .npz file, recognised by "
         "its content.",
@@ -138,16 +137,6 @@ def build_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def limit_blas_threads(values: dict[str, Any]) -> None:
-    """Keep numpy, which is not imported yet, from starting BLAS threads if no matrices are multiplied.
-
-    Only --verify multiplies matrices. Without it the idle threads would spin, and take a quarter of the computing time
-    of a build.
-    """
-    if not values["verified"]:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def to_options(values: dict[str, Any], **more: Any) -> Options:

@@ -10,6 +10,7 @@ import click
 
 from resnetgen import __version__
 from resnetgen.cli.output import print_error, print_failure, print_line, print_lines, set_quiet
+from resnetgen.cli.table import terminal_width
 
 
 def _set_debug(_: click.Context, __: click.Parameter, debug: bool) -> None:
@@ -19,7 +20,8 @@ def _set_debug(_: click.Context, __: click.Parameter, debug: bool) -> None:
 _DEBUG = click.Option(
     ["--debug"], is_flag=True, expose_value=False, is_eager=True, callback=_set_debug, help="Show tracebacks."
 )
-"""One object for all commands: creating options takes a measurable part of the time of `--help`."""
+_MAX_WIDTH = 110
+"""Width in characters of a help text in a wide terminal."""
 
 
 def _print_help(context: click.Context, _: click.Parameter, chosen: bool) -> None:
@@ -32,6 +34,11 @@ def _print_version(context: click.Context, _: click.Parameter, chosen: bool) -> 
     if chosen and not context.resilient_parsing:
         print_line(f"resnetgen {__version__}")
         context.exit()
+
+
+def _help_width() -> int:
+    """Return the width of help texts: click's own, without its import of shutil (docs/architecture.md, Start-up)."""
+    return max(min(terminal_width() or 80, _MAX_WIDTH) - 2, 50)
 
 
 class Command(click.Command):
@@ -73,7 +80,7 @@ class _Group(Command, click.Group):
         _Group.debug = False
         set_quiet(False)
         try:
-            super().main(*args, **{**kwargs, "standalone_mode": False})
+            super().main(*args, **{**kwargs, "standalone_mode": False, "terminal_width": _help_width()})
         except click.ClickException as error:
             error.show(file=(text := StringIO()))
             print_error(text.getvalue().rstrip("\n"))
@@ -87,7 +94,7 @@ class _Group(Command, click.Group):
         sys.exit(0)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     "-V",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-# The C module behind `signal`: the enumerations of `signal` would take 2% of the time of `--help`.
-import _signal as signal  # type: ignore[import-not-found]
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 

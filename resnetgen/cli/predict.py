@@ -8,7 +8,7 @@ import click
 
 from resnetgen import ranges
 from resnetgen.cli.group import main
-from resnetgen.cli.options import FilePath, json_option
+from resnetgen.cli.options import FILE_PATH, json_option
 from resnetgen.cli.output import print_for_program, print_json, print_line
 from resnetgen.cli.progress import progress_bars
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @main.command(in_child=True)
-@click.argument("folder", type=FilePath())
-@click.argument("images", metavar="IMAGE...", type=FilePath(), nargs=-1, required=True)
+@click.argument("folder", type=FILE_PATH)
+@click.argument("images", metavar="IMAGE...", type=FILE_PATH, nargs=-1, required=True)
 @click.option("--output", metavar="NAME", help="Output that ranks the classes, if the model has several.")
 @click.option(
     "--top",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from resnetgen.cli.group import main
-from resnetgen.cli.options import FilePath
+from resnetgen.cli.options import FILE_PATH
 from resnetgen.cli.output import flush, print_line
+from resnetgen.cli.startup import collect_again
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @main.command()
-@click.argument("folder", type=FilePath())
+@click.argument("folder", type=FILE_PATH)
 @click.option("--name", help="Name of the model in URLs.  [default: the spec's name]")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 for a free one.")
 def serve(folder: Path, name: str | None, port: int) -> None:
@@ -29,7 +29,7 @@ def serve(folder: Path, name: str | None, port: int) -> None:
     """
     from resnetgen.serve import serve as run
 
-    gc.enable()  # `run` in __init__ turned it off, for programs that end soon
+    collect_again()
     run(folder, name, port, lambda address: _print(folder, address))
 
 

@@ -10,7 +10,7 @@ import click
 from resnetgen import ranges
 from resnetgen.cli.group import main
 from resnetgen.cli.options import (
-    FilePath,
+    FILE_PATH,
     json_option,
     output_dir_option,
     params_option,
@@ -68,7 +68,7 @@ def _parse_provider_options(_: click.Context, __: click.Parameter, texts: tuple[
 @params_option
 @click.option(
     "--weights",
-    type=FilePath(),
+    type=FILE_PATH,
     metavar="FILE",
     help="Checkpoint that the files were built from; the reference takes its weights from it.",
 )
@@ -104,7 +104,7 @@ def _parse_provider_options(_: click.Context, __: click.Parameter, texts: tuple[
 )
 @click.option(
     "--data",
-    type=FilePath(),
+    type=FILE_PATH,
     multiple=True,
     metavar="FILE",
     help="Images instead of random ones: a .npy or .npz file, as the network takes them, or a picture, which is "
@@ -119,7 +119,7 @@ def _parse_provider_options(_: click.Context, __: click.Parameter, texts: tuple[
     help="Largest difference allowed, as a fraction of a tensor's largest value; with NAME for this tensor only. May "
     "be repeated.  [default: 1e-4; for a model marked as fp16 1e-2, as int8 1e-1]",
 )
-@click.option("--save-outputs", type=FilePath(), metavar="FILE.npz", help="Write the outputs of the first --on.")
+@click.option("--save-outputs", type=FILE_PATH, metavar="FILE.npz", help="Write the outputs of the first --on.")
 @click.option("--layers", is_flag=True, help="Print every layer, and where every node ran.")
 @json_option
 @quiet_option

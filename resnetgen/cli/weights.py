@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resnetgen.cli.group import main
-from resnetgen.cli.options import FilePath, json_option, nonfinite_option, params_option, quiet_option, reinit_option
+from resnetgen.cli.options import FILE_PATH, json_option, nonfinite_option, params_option, quiet_option, reinit_option
 from resnetgen.cli.output import print_json, print_line, print_warnings
 from resnetgen.cli.progress import progress_bars
 from resnetgen.cli.report import format_bytes, print_file, report_on_files
@@ -23,7 +23,7 @@ def weights() -> None:
 
 
 @weights.command()
-@click.argument("file", type=FilePath())
+@click.argument("file", type=FILE_PATH)
 @json_option
 def show(file: Path, as_json: bool) -> None:
     """List the tensors of a weight file.
@@ -50,8 +50,8 @@ def show(file: Path, as_json: bool) -> None:
 
 
 @weights.command()
-@click.argument("source", metavar="A", type=FilePath())
-@click.argument("target", metavar="B", type=FilePath())
+@click.argument("source", metavar="A", type=FILE_PATH)
+@click.argument("target", metavar="B", type=FILE_PATH)
 @click.option("--spec", required=True, metavar="SPEC", help="Network that the weights belong to.")
 @click.option(
     "--names",
@@ -70,7 +70,7 @@ def convert(source: Path, target: Path, spec: str, names: str | None, **values: 
     A must have all weights of SPEC, and no other tensors. Values keep their type in .safetensors and .npz files.
     """
     from resnetgen.build.convert import convert as convert_file
-    from resnetgen.pretrained import CheckpointSource
+    from resnetgen.pretrained.pretrained import CheckpointSource
 
     checkpoint = CheckpointSource(source, values["reinit"], values["allow_nonfinite"])
     with progress_bars() as progress:

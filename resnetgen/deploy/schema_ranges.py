@@ -25,8 +25,6 @@ class ServerField(Range):
     `option` is the option of `resnetgen deploy` that sets the field, `field` its name and type in the schema.
     """
 
-    __slots__ = ("field", "option")
-
     def __init__(self, option: str, smallest: int, largest: int, field: str) -> None:
         super().__init__(smallest, largest)
         self.option, self.field = option, field

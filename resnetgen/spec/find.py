@@ -7,9 +7,10 @@ from pathlib import Path
 
 from resnetgen.errors import Code, Span, SpecError, did_you_mean
 from resnetgen.paths import LIBRARY, SPECS, real_path
-from resnetgen.spec.json_schema import SPEC_NAME
 
 _SUFFIXES = (".yaml", ".yml")
+_NAME = "[A-Za-z0-9_][A-Za-z0-9_./-]{0,255}"
+"""Pattern of a bundled name."""
 
 
 def bundled() -> list[str]:
@@ -87,7 +88,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _is_name(name: str) -> bool:
-    return re.fullmatch(SPEC_NAME, name) is not None and ".." not in name and "//" not in name
+    return re.fullmatch(_NAME, name) is not None and ".." not in name and "//" not in name
 
 
 def short_path(path: Path) -> str:

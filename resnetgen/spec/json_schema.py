@@ -17,7 +17,6 @@ IMPLICIT = ("in", "index", "out", "stride")
 a block."""
 STAGE_NAME = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 TITLE = "^[A-Za-z0-9_./ -]{1,256}$"
-SPEC_NAME = "^[A-Za-z0-9_][A-Za-z0-9_./-]{0,255}$"
 
 
 def _text(description: str, **more: Any) -> Schema:

@@ -12,7 +12,7 @@ from resnetgen.arguments import named_arguments, require_instance, require_list,
 from resnetgen.errors import Code, Failure, UsageError, VerificationError
 from resnetgen.formats.onnx.precision import Precision
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import CheckpointSource, load_pretrained
+from resnetgen.pretrained.pretrained import CheckpointSource, load_pretrained
 from resnetgen.spec.find import bundled
 from resnetgen.verification import REFERENCE, Expected, Report, Settings, Target, compare_backends, open_backend, origin
 from resnetgen.verification.compare_backends import Progress

@@ -168,7 +168,7 @@ def test_the_end_of_the_process(tmp_path: Path) -> None:
     """It is quick, and yet what waits for it is done: output in a pipe is whole, temporary folders are gone."""
     program = (
         "import tempfile, atexit\n"
-        "from resnetgen.cli.end import end\n"
+        "from resnetgen.cli.startup import end\n"
         f"folder = tempfile.TemporaryDirectory(dir={str(tmp_path)!r})\n"
         "print('x' * 100_000)\n"
         "end(3)\n"

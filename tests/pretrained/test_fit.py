@@ -11,7 +11,7 @@ import pytest
 from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.errors import Failure
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import CheckpointSource, load_pretrained, weight_namings
+from resnetgen.pretrained.pretrained import CheckpointSource, load_pretrained, weight_namings
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.names import load_name_map
 from resnetgen.wire.dtypes import Values

@@ -15,7 +15,7 @@ from resnetgen.cli.exits import Exit, exit_code
 from resnetgen.errors import Failure
 from resnetgen.formats.caffe.dialect import Dialect
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import CheckpointSource
+from resnetgen.pretrained.pretrained import CheckpointSource
 from resnetgen.progress import Quiet
 from resnetgen.verification import Settings
 from resnetgen.verification.verify import Verified, verify_files

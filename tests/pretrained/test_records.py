@@ -20,7 +20,7 @@ from resnetgen.formats.onnx.write import OnnxOptions
 from resnetgen.ir.graph import Graph
 from resnetgen.network import compile_spec
 from resnetgen.precision.precision_options import TOLERANCES, PrecisionOptions
-from resnetgen.pretrained import CheckpointSource, load_pretrained
+from resnetgen.pretrained.pretrained import CheckpointSource, load_pretrained
 from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, WeightSource
 from support.helpers import Run, write_caffe, write_onnx

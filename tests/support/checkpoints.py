@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resnetgen.ir.graph import Graph
 from resnetgen.network import Network
-from resnetgen.pretrained import CheckpointSource, load_pretrained
+from resnetgen.pretrained.pretrained import CheckpointSource, load_pretrained
 from resnetgen.weights.assign import AssignedWeights
 from resnetgen.weights.checkpoint import Head, write_checkpoint
 from resnetgen.weights.draw import keys

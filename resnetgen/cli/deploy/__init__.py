@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import click
 
 from resnetgen.cli.build import print_built
-from resnetgen.cli.build_options import build_options, limit_blas_threads, to_options
+from resnetgen.cli.build_options import build_options, to_options
 from resnetgen.cli.deploy import kserve, triton
 from resnetgen.cli.deploy.options import refuse_other_servers
 from resnetgen.cli.group import main
-from resnetgen.cli.options import FilePath
+from resnetgen.cli.options import FILE_PATH
 from resnetgen.cli.progress import progress_bars
+from resnetgen.cli.startup import limit_blas_threads
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -35,11 +36,11 @@ def _server_options(command: _Command) -> _Command:
 @click.option(
     "--output-dir",
     "-o",
-    type=FilePath(),
+    type=FILE_PATH,
     required=True,
     help="Model repository of Triton, or folder for KServe or ONNX Runtime.",
 )
-@click.option("--labels", type=FilePath(), metavar="FILE", help="Names of the classes, one per line.")
+@click.option("--labels", type=FILE_PATH, metavar="FILE", help="Names of the classes, one per line.")
 @_server_options
 @build_options
 def deploy(spec: str, server: str, **values: Any) -> None:
@@ -52,7 +53,8 @@ def deploy(spec: str, server: str, **values: Any) -> None:
 
     If the repository has the model already, a new version is added; existing versions are never changed.
     """
-    limit_blas_threads(values)
+    if not values["verified"]:
+        limit_blas_threads()
     refuse_other_servers(server)
     options = to_options(values, output_dir=values["output_dir"])
     with progress_bars() as progress:

@@ -12,7 +12,7 @@ from fuzz.mutate.octets import mostly
 from fuzz.target import Target
 from resnetgen.cli.exits import Exit
 from resnetgen.network import Network, compile_spec
-from resnetgen.pretrained import CheckpointSource, load_pretrained
+from resnetgen.pretrained.pretrained import CheckpointSource, load_pretrained
 from resnetgen.weights.initialise import Initialised
 
 _MAX_WARNING = 2000

@@ -1,6 +1,6 @@
 """ONNX's messages as protobuf classes, without the rest of the onnx package.
 
-Importing the whole package takes a tenth of the time of a build, and only verification needs more than the messages.
+Importing the whole package would lengthen a build (docs/architecture.md, Start-up), and only verification needs more than the messages.
 """
 
 from __future__ import annotations
