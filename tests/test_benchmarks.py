@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import measure
+from benchmarks import measure, processor
 from benchmarks.figure import Figure, Skipped, compare, times
 from benchmarks.measure import PEERS, Bench, Cost, apart, in_turn, lacking, process
 from benchmarks.report import INTRODUCTION, Section, markdown, section_markdown, verdict
@@ -258,3 +258,25 @@ def summary(path: Path) -> object:
         nodes.append((node.name, node.op_type, list(node.input), list(node.output), said))
     shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     return sorted(nodes), shapes, model.opset_import[0].version, model.ir_version
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "flags", "vnni"),
+    [
+        (
+            "model name\t: EPYC 7763\nflags\t\t: fpu avx avx2 sha_ni\n\nmodel name\t: other\n",
+            "EPYC 7763",
+            ["avx", "avx2", "sha_ni"],
+            False,
+        ),
+        ("flags\t: avx2 avx512f avx512_vnni\nmodel name\t: Xeon\n", "Xeon", ["avx2", "avx512f", "avx512_vnni"], True),
+        ("Features\t: fp asimd asimddp\n", None, ["asimd", "asimddp"], True),
+    ],
+)
+def test_the_flags_of_a_processor(
+    lines: str, name: str | None, flags: list[str], vnni: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(lines)
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    assert (processor.flags(), processor.has_vnni()) == (flags, vnni)
+    assert name in (None, processor.name())

@@ -219,25 +219,25 @@ def loaded(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
-HEAVY = {"numpy", "onnx", "onnxruntime", "jinja2", "rich", "lark", "ruamel", "google"}
+SLOW = {"numpy", "onnx", "onnxruntime", "jinja2", "rich", "lark", "ruamel", "google"}
 
 
 def test_help_imports_nothing_heavy() -> None:
     """shutil: click would import it, with the compressors, for the width of the terminal."""
     modules = loaded("import resnetgen.cli; resnetgen.cli.main(['--help'])")
     assert "click" in modules
-    assert not modules & {*HEAVY, "msgspec", "pathlib", "shutil"}
+    assert not modules & {*SLOW, "msgspec", "pathlib", "shutil"}
 
 
 def test_list_imports_nothing_heavy() -> None:
     modules = loaded("import resnetgen.cli; resnetgen.cli.main(['list'])")
     assert "msgspec" in modules
-    assert not modules & HEAVY
+    assert not modules & SLOW
 
 
 def test_the_library_is_imported_when_it_is_used() -> None:
     assert {name for name in loaded("import resnetgen") if name.startswith("resnetgen")} == {"resnetgen"}
-    assert not loaded("import resnetgen") & {*HEAVY, "click", "msgspec"}
+    assert not loaded("import resnetgen") & {*SLOW, "click", "msgspec"}
 
 
 def test_a_build_of_drawn_weights_imports_no_checkpoint_reader() -> None:

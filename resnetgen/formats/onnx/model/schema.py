@@ -1,6 +1,7 @@
 """ONNX's messages as protobuf classes, without the rest of the onnx package.
 
-Importing the whole package would lengthen a build (docs/architecture.md, Start-up), and only verification needs more than the messages.
+Only verification needs more than the messages, and the whole package takes long to import (docs/architecture.md,
+Start-up).
 """
 
 from __future__ import annotations
