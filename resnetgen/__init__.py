@@ -1,13 +1,17 @@
-"""resnetgen: one table in, two formats out, proven equal.
+"""Compiler of the stage table of a ResNet paper to ONNX and Caffe.
 
     import resnetgen as rg
 
-    net = rg.load("resnet50", classes=10)
-    weights = rg.Weights.random(net)
-    model = net.to_onnx(weights)
-    rg.save(net, "out", targets=["onnx", "caffe"], weights=weights)
+    rg.zoo.matching("resnet*")                       # names of bundled specs
+    net = rg.load("resnet50", classes=10)            # a bundled spec or a YAML file; rg.parse takes a text
+    net.summary()                                    # parameters, MACs and sizes
+    weights = rg.Weights.random(net)                 # rg.Weights.load reads a checkpoint
+    model = net.to_onnx(weights)                     # in memory; net.to_caffe, net.to_prototxt
+    built = rg.save(net, "out", targets=["onnx", "caffe"], weights=weights)
+    rg.verify("out/resnet50.onnx", net)              # compares what engines compute
+    rg.diff(net, "out/resnet50.prototxt")            # compares networks layer by layer
 
-docs/python.md goes through all of it.
+Errors are subclasses of rg.Failure. docs/python.md has examples of all.
 """
 
 from __future__ import annotations
@@ -18,7 +22,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from resnetgen import zoo
+    from resnetgen.build.options import Built
     from resnetgen.build.run import save
+    from resnetgen.comparison import Difference
     from resnetgen.comparison.diff import diff
     from resnetgen.errors import (
         Failure,
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
     from resnetgen.formats.registry import register
     from resnetgen.network import Network, load, parse
     from resnetgen.pretrained.weights import Weights
+    from resnetgen.summary import Summary
+    from resnetgen.verification import Report
     from resnetgen.verification.verify import verify
 
 _PLACES = {
@@ -45,6 +53,10 @@ _PLACES = {
     "diff": "comparison.diff",
     "verify": "verification.verify",
     "register": "formats.registry",
+    "Built": "build.options",
+    "Difference": "comparison",
+    "Report": "verification",
+    "Summary": "summary",
     "Problem": "errors",
     "Failure": "errors",
     "UsageError": "errors",
@@ -58,6 +70,8 @@ _PLACES = {
 """Public name -> its module. They are imported when first used: `resnetgen --help` needs none."""
 
 __all__ = [
+    "Built",
+    "Difference",
     "Failure",
     "FileError",
     "InternalError",
@@ -65,7 +79,9 @@ __all__ = [
     "ModelError",
     "Network",
     "Problem",
+    "Report",
     "SpecError",
+    "Summary",
     "UsageError",
     "VerificationError",
     "Weights",

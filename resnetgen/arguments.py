@@ -47,6 +47,13 @@ def require_text(value: Any, argument: str) -> str:
     raise _wrong(argument, "a text", value)
 
 
+def require_input_size(value: Any) -> str | None:
+    """Return the text of an input size, or None. Raises UsageError for another value."""
+    if isinstance(value, tuple | list):
+        raise _wrong("input_size", "a text", value, f"write {'x'.join(map(str, value))!r}")
+    return None if value is None else require_text(value, "input_size")
+
+
 def require_instance(value: Any, kind: type, argument: str) -> None:
     """Raise UsageError for a value of another class."""
     if not isinstance(value, kind):

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from resnetgen import __version__
-from resnetgen.arguments import named_arguments, require_instance, require_params, require_path, require_text
+from resnetgen.arguments import (
+    named_arguments,
+    require_input_size,
+    require_instance,
+    require_params,
+    require_path,
+    require_text,
+)
 from resnetgen.errors import (
     SEVERITY,
     Code,
@@ -193,8 +200,7 @@ def load(spec: str | PathLike[str], *, input_size: str | None = None, **params: 
         if path.suffix not in (".yaml", ".yml"):
             raise UsageError.of(Code.BAD_ARGUMENT, f"spec: {path} does not end in .yaml")
         spec = fspath(path)
-    size = None if input_size is None else require_text(input_size, "input_size")
-    return compile_spec(spec, require_params(params), input_size=size)
+    return compile_spec(spec, require_params(params), input_size=require_input_size(input_size))
 
 
 def parse(text: str, *, name: str = "network", input_size: str | None = None, **params: int | float) -> Network:
@@ -208,7 +214,7 @@ def parse(text: str, *, name: str = "network", input_size: str | None = None, **
         message = "text: the text of a spec is needed, not a path"
         raise UsageError.of(Code.BAD_ARGUMENT, message, hint="load takes a path")
     spec = load_text(text, require_text(name, "name"), require_params(params))
-    return _network(_at(spec, None if input_size is None else require_text(input_size, "input_size")), MAX_NODES)
+    return _network(_at(spec, require_input_size(input_size)), MAX_NODES)
 
 
 def compile_spec(

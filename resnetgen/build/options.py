@@ -13,11 +13,11 @@ from resnetgen.arguments import (
     choose,
     refuse_unknown,
     require_flag,
+    require_input_size,
     require_int,
     require_list,
     require_params,
     require_path,
-    require_text,
 )
 from resnetgen.errors import Code, UsageError
 from resnetgen.escape import escape, plural
@@ -187,7 +187,7 @@ def _spec_values(values: Mapping[str, Any]) -> dict[str, Any]:
     if "params" in values:
         read["params"] = require_params(values["params"])
     if "input_size" in values:
-        read["input_size"] = require_text(values["input_size"], "input_size")
+        read["input_size"] = require_input_size(values["input_size"])
     if "max_nodes" in values:
         read["max_nodes"] = require_int(values["max_nodes"], "max_nodes")
     return read

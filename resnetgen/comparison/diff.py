@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
-from resnetgen.arguments import choose, named_arguments, require_flag, require_params, require_path, require_text
+from resnetgen.arguments import choose, named_arguments, require_flag, require_input_size, require_params, require_path
 from resnetgen.comparison import Difference, Net, prototxt
 from resnetgen.comparison import compare as compare_nets
 from resnetgen.comparison.lines import unified_diff
@@ -70,7 +70,7 @@ def caffe_options(
     if dialect and not has_spec and len(names) == 2:
         message = "--dialect is for a spec, and both networks are prototxts"
         raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave out --dialect")
-    size = None if input_size is None else require_text(input_size, "input_size")
+    size = require_input_size(input_size)
     return CaffeOptions(require_params(params or {}), size, choose(Dialect, dialect or "bvlc", "--dialect"))
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import msgspec
@@ -48,6 +49,14 @@ def weights(net: rg.Network) -> rg.Weights:
 def test_every_public_name_can_be_imported() -> None:
     code = "import resnetgen as rg; print(*(getattr(rg, name) for name in rg.__all__))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_example_of_the_package_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = "\n".join(line for line in (rg.__doc__ or "").splitlines() if line.startswith("    "))
+    values: dict[str, Any] = {}
+    exec(dedent(example).replace("resnet50", "resnet20_cifar"), values)
+    assert values["built"].files
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
@@ -216,7 +225,7 @@ WRONG: dict[str, tuple[Callable[[rg.Network, Path], object], str]] = {
     "an unknown init": (lambda net, out: rg.Weights.random(net, init="hee"), "did you mean he?"),
     "a seed out of range": (lambda net, out: rg.Weights.random(net, seed=-1), "--seed: -1 is outside"),
     "a parameter that is a text": (lambda net, out: rg.load("resnet18", classes="ten"), "classes: a number"),
-    "an input size that is a tuple": (lambda net, out: rg.load("resnet18", input_size=(3, 8, 8)), "input_size: a text"),
+    "an input size that is a tuple": (lambda net, out: rg.load("resnet18", input_size=(3, 8, 8)), "write '3x8x8'"),
     "one backend as a text": (lambda net, out: rg.verify("m.onnx", net, backends="opencv"), "backends: a list"),
     "a name for a network": (lambda net, out: rg.verify("m.onnx", "resnet18"), "network: a Network is needed"),
     "a dictionary for weights": (lambda net, out: net.to_onnx({}), "weights: Weights is needed"),
