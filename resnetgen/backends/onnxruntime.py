@@ -121,9 +121,9 @@ class Session:
         exit 4 for an output that is not a tensor of numbers and if the model cannot be run; exit 6 if memory does not
         suffice; exit 7 if `cuda` was requested and any node ran elsewhere.
         """
-        wanted = self.outputs if names is None else tuple(names)
-        self.require_numbers(wanted)
-        if not wanted:  # ONNX Runtime refuses to run for no output
+        names_to_run = self.outputs if names is None else tuple(names)
+        self.require_numbers(names_to_run)
+        if not names_to_run:  # ONNX Runtime refuses to run for no output
             return {}
         on_gpu = CUDA in self._session.get_providers()
         with _failures(self.shown):
@@ -131,10 +131,10 @@ class Session:
             binding = self._session.io_binding()
             value = load_engine().OrtValue.ortvalue_from_numpy(data, *place)
             binding.bind_ortvalue_input(self.input.name, value)
-            for name in wanted:
+            for name in names_to_run:
                 binding.bind_output(name, *place)
             self._session.run_with_iobinding(binding)
-            found = dict(zip(wanted, binding.copy_outputs_to_cpu(), strict=True))
+            found = dict(zip(names_to_run, binding.copy_outputs_to_cpu(), strict=True))
         if not self._has_looked:
             self._look_where_it_ran()
         return found

@@ -157,15 +157,15 @@ def _inputs(
         yield from _inputs(inputs[1:], outputs[1:], one)
 
 
-def _input(wanted: Call | Leaf | Constant | Weight, output: Output | None, found: Match) -> Iterator[Match]:
+def _input(pattern: Call | Leaf | Constant | Weight, output: Output | None, found: Match) -> Iterator[Match]:
     if output is None:
         return
-    if isinstance(wanted, Call):
+    if isinstance(pattern, Call):
         made = found.net.producer(output)
-        if made and wanted.output in (None, made[1]):
-            yield from _call(wanted, made[0], found)
-    elif wanted.name in found.leaves:
-        if found.leaves[wanted.name] == output:
+        if made and pattern.output in (None, made[1]):
+            yield from _call(pattern, made[0], found)
+    elif pattern.name in found.leaves:
+        if found.leaves[pattern.name] == output:
             yield found
-    elif isinstance(wanted, Leaf) is not found.net.is_constant(output):
-        yield Match(found.net, {**found.leaves, wanted.name: output}, found.parts)
+    elif isinstance(pattern, Leaf) is not found.net.is_constant(output):
+        yield Match(found.net, {**found.leaves, pattern.name: output}, found.parts)

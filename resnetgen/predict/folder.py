@@ -81,16 +81,16 @@ def _find_model(folder: Path) -> tuple[Path, OnnxModel]:
     return path, model
 
 
-def _choose_output(path: Path, model: OnnxModel, wanted: str | None) -> Value | None:
+def _choose_output(path: Path, model: OnnxModel, name: str | None) -> Value | None:
     """Return the output with a name, or the only one; None if there are several. Raises UsageError for an unknown
     name."""
     outputs = {output.name: output for output in model.outputs}
-    if wanted is None:
+    if name is None:
         return next(iter(outputs.values())) if len(outputs) == 1 else None
-    if wanted not in outputs:
-        message = f"--output: {path} has no output {wanted!r}"
-        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=did_you_mean(wanted, outputs))
-    return outputs[wanted]
+    if name not in outputs:
+        message = f"--output: {path} has no output {name!r}"
+        raise UsageError.of(Code.BAD_ARGUMENT, message, hint=did_you_mean(name, outputs))
+    return outputs[name]
 
 
 def _find_labels(folder: Path, path: Path, output: Value | None) -> tuple[str, ...]:

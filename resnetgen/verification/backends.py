@@ -113,8 +113,8 @@ class OnnxBackend:
         self.session.require_numbers(self.session.outputs)
         self.norms = _norms(self.proto)
         self.places = _places(self.proto)
-        said = {entry.key: entry.value for entry in self.proto.metadata_props}
-        self.tolerance = TOLERANCES.get(said.get("resnetgen.precision", ""), TOLERANCE)
+        metadata = {entry.key: entry.value for entry in self.proto.metadata_props}
+        self.tolerance = TOLERANCES.get(metadata.get("resnetgen.precision", ""), TOLERANCE)
         self.is_quantised = any(node.op_type == "QuantizeLinear" for node in self.proto.graph.node)
         self._inner: Session | None = None
         self._not_compared = 0

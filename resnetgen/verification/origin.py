@@ -15,7 +15,7 @@ from resnetgen.formats.onnx.model.read import read_model
 from resnetgen.weights.initialise import Init
 
 
-class Made(Struct, frozen=True):
+class WeightOrigin(Struct, frozen=True):
     """Origin of the weights."""
 
     seed: int = 0
@@ -34,9 +34,9 @@ class Origin(Struct, frozen=True):
     digest: str
     """SHA-256 of the spec and all its files at the time of the build."""
     params: Mapping[str, int | float]
-    image: str | None
+    input_size: str | None
     """Input size, CxHxW; None if it is unknown."""
-    made: Made
+    weights: WeightOrigin
 
 
 def of_onnx(path: Path) -> Origin:
@@ -44,28 +44,34 @@ def of_onnx(path: Path) -> Origin:
     writes."""
     prefix = "resnetgen."
     entries = read_model(path).metadata
-    said = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
-    params = _params(said.get("params", "{}"))
-    return Origin(said.get("spec", ""), said.get("spec_sha256", ""), params, said.get("input"), _made(said, path))
+    entries = {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
+    params = _params(entries.get("params", "{}"))
+    return Origin(
+        entries.get("spec", ""),
+        entries.get("spec_sha256", ""),
+        params,
+        entries.get("input"),
+        _weight_origin(entries, path),
+    )
 
 
 def of_caffe(prototxt: Path) -> Origin:
-    """Return the origin of Caffe files. A manifest lacks the spec's settings; the input size is in the prototxt.
+    """Return the origin of Caffe files. A manifest lacks the spec's parameters; the input size is in the prototxt.
 
     Raises Failure like of_onnx.
     """
-    entries = manifest.read(prototxt.parent)
-    text, weights = (entries.get(prototxt.with_suffix(ending).name, {}) for ending in (".prototxt", ".caffemodel"))
+    files = manifest.read(prototxt.parent)
+    text, caffemodel = (files.get(prototxt.with_suffix(ending).name, {}) for ending in (".prototxt", ".caffemodel"))
     try:
         dims = load(prototxt).image
     except Failure:
         dims = ()
     image = "x".join(map(str, dims[1:])) if len(dims) == 4 else None
-    origin = weights.get("origin") if isinstance(weights, dict) else None
-    said = origin if isinstance(origin, dict) else {}
+    origin = caffemodel.get("origin") if isinstance(caffemodel, dict) else None
+    entries = origin if isinstance(origin, dict) else {}
     digest = str(text.get("spec_sha256", "")) if isinstance(text, dict) else ""
-    made = _made({key: str(value) for key, value in said.items()}, prototxt.with_name(manifest.MANIFEST))
-    return Origin(manifest.spec_name(prototxt.parent), digest, {}, image, made)
+    weights = _weight_origin({key: str(value) for key, value in entries.items()}, prototxt.with_name(manifest.MANIFEST))
+    return Origin(manifest.spec_name(prototxt.parent), digest, {}, image, weights)
 
 
 def _params(text: str) -> dict[str, int | float]:
@@ -79,12 +85,14 @@ def _params(text: str) -> dict[str, int | float]:
     return params if numbers else {}
 
 
-def _made(said: Mapping[str, str], path: Path) -> Made:
-    seed, init = said.get("seed", "0"), said.get("init", Init.HE)
-    reinit = tuple(filter(None, said.get("reinit", "").split(",")))
+def _weight_origin(entries: Mapping[str, str], path: Path) -> WeightOrigin:
+    seed, init = entries.get("seed", "0"), entries.get("init", Init.HE)
+    reinit = tuple(filter(None, entries.get("reinit", "").split(",")))
     try:
         ranges.SEED.require(int(seed), "seed")
-        return Made(int(seed), Init(init), said.get("weights", ""), said.get("weights_sha256", ""), reinit)
+        return WeightOrigin(
+            int(seed), Init(init), entries.get("weights", ""), entries.get("weights_sha256", ""), reinit
+        )
     except (ValueError, Failure):
-        message = f"{path} says that its weights were drawn by seed {seed!r} and init {init!r}"
-        raise ModelError.of(Code.BAD_MODEL, message, hint="no build says so; build it anew") from None
+        message = f"{path} records weights drawn with seed {seed!r} and init {init!r}"
+        raise ModelError.of(Code.BAD_MODEL, message, hint="no build writes this; build it again") from None

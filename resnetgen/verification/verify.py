@@ -16,7 +16,7 @@ from resnetgen.pretrained.pretrained import CheckpointSource, load_pretrained
 from resnetgen.spec.find import bundled
 from resnetgen.verification import REFERENCE, Expected, Report, Settings, Target, compare_backends, open_backend, origin
 from resnetgen.verification.compare_backends import Progress
-from resnetgen.verification.origin import Made, Origin
+from resnetgen.verification.origin import Origin, WeightOrigin
 from resnetgen.weights.initialise import Initialised
 from resnetgen.weights.source import Array, WeightSource
 from resnetgen.weights.traced import TracedWeights
@@ -86,49 +86,55 @@ def verify(
     return verify_files(Verified(fspath(path), words, network=network, weights=weights), settings)
 
 
-def verify_files(given: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:
+def verify_files(verified: Verified, settings: Settings, progress: Progress = lambda done, total: None) -> Report:
     """Run the built files, and compare them tensor by tensor. Raises Failure."""
-    if settings.provider_options and not _uses_cuda(given, settings):
+    if settings.provider_options and not _uses_cuda(verified, settings):
         message = "--provider-option is for CUDA, and no backend runs there"
         raise UsageError.of(Code.BAD_ARGUMENT, message, hint="--on onnxruntime:cuda")
-    subject = _subject(given)
-    words = list(given.backends or ("opencv" if given.model.endswith(".prototxt") else "onnxruntime",))
+    subject = _subject(verified)
+    words = list(verified.backends or ("opencv" if verified.model.endswith(".prototxt") else "onnxruntime",))
     backends = [open_backend(word, subject, settings) for word in words]
-    against = given.against or (REFERENCE if len(words) == 1 else None)
+    against = verified.against or (REFERENCE if len(words) == 1 else None)
     baseline = [open_backend(against, subject, settings)] if against else []
     shown = backends[0].info().file if len(backends) == 1 else subject.name
-    save = (backends[0], given.save) if given.save else None
+    save = (backends[0], verified.save) if verified.save else None
     preprocess = subject.network.preprocess if subject.network else None
     return compare_backends(shown, baseline + backends, settings, progress, save, preprocess)
 
 
-def _uses_cuda(given: Verified, settings: Settings) -> bool:
-    return settings.provider != "cpu" or any(backend.endswith(":cuda") for backend in given.backends)
+def _uses_cuda(verified: Verified, settings: Settings) -> bool:
+    return settings.provider != "cpu" or any(backend.endswith(":cuda") for backend in verified.backends)
 
 
-def _subject(given: Verified) -> Target:
+def _subject(verified: Verified) -> Target:
     """Return the files, and their network as it was when they were built."""
-    if given.model.endswith((".onnx", ".prototxt")):
-        path = Path(given.model)
-        said = origin.of_onnx(path) if given.model.endswith(".onnx") else origin.of_caffe(path)
+    if verified.model.endswith((".onnx", ".prototxt")):
+        path = Path(verified.model)
+        recorded = origin.of_onnx(path) if verified.model.endswith(".onnx") else origin.of_caffe(path)
         # A name in a file is that of a bundled spec, never a path.
-        network = given.network or (_compiled_as(said.spec, said, given.params) if said.spec in bundled() else None)
-        return Target(path.name, path.with_suffix(""), _expected(network, said.made, given) if network else None)
-    network = compile_spec(given.model, given.params)
+        network = verified.network or (
+            _compiled_as(recorded.spec, recorded, verified.params) if recorded.spec in bundled() else None
+        )
+        return Target(
+            path.name, path.with_suffix(""), _expected(network, recorded.weights, verified) if network else None
+        )
+    network = compile_spec(verified.model, verified.params)
     spec = network.spec
-    stem = given.output_dir / spec.name / spec.stem
-    build = f"resnetgen build {given.model} --output-dir {given.output_dir}"
+    stem = verified.output_dir / spec.name / spec.stem
+    build = f"resnetgen build {verified.model} --output-dir {verified.output_dir}"
     files = {"onnx": _built_model(stem), "prototxt": stem.with_name(f"{stem.name}.prototxt")}
     read = {"onnx": origin.of_onnx, "prototxt": origin.of_caffe}
     built = {kind: read[kind](path) for kind, path in files.items() if path.is_file()}
     # Only a model stores the values of --set.
-    settings = dict(built["onnx"].params if "onnx" in built else {}) | given.params
-    then = {kind: _compiled_as(given.model, said, settings) for kind, said in built.items()}
+    settings = dict(built["onnx"].params if "onnx" in built else {}) | verified.params
+    then = {kind: _compiled_as(verified.model, recorded, settings) for kind, recorded in built.items()}
     stale = tuple(kind for kind, one in then.items() if one is None)
     # The reference's weights are those of the file that is run, even if the other file was built with others.
-    kinds = sorted(built, reverse=set(given.backends) == {"opencv"})
-    expected = next((_expected(one, built[kind].made, given) for kind in kinds if (one := then[kind])), None)
-    return Target(given.model, stem, expected or _expected(network, Made(), given), build, stale, files["onnx"])
+    kinds = sorted(built, reverse=set(verified.backends) == {"opencv"})
+    expected = next((_expected(one, built[kind].weights, verified) for kind in kinds if (one := then[kind])), None)
+    return Target(
+        verified.model, stem, expected or _expected(network, WeightOrigin(), verified), build, stale, files["onnx"]
+    )
 
 
 def _built_model(stem: Path) -> Path:
@@ -147,30 +153,30 @@ def _built_model(stem: Path) -> Path:
     return lowered[0]
 
 
-def _expected(network: Network, made: Made, given: Verified) -> Expected:
-    return Expected(network.graph, _weights(network, made, given), network.names, network.spec.preprocess)
+def _expected(network: Network, weights: WeightOrigin, verified: Verified) -> Expected:
+    return Expected(network.graph, _weights(network, weights, verified), network.names, network.spec.preprocess)
 
 
-def _weights(network: Network, made: Made, given: Verified) -> WeightSource:
-    """Return the weights that the files should have: those that were given, or those of their metadata."""
-    if given.weights:
-        return given.weights
-    path = given.checkpoint
-    drawn = Initialised(network.graph, made.seed, made.init)
+def _weights(network: Network, weights: WeightOrigin, verified: Verified) -> WeightSource:
+    """Return the weights that the files should have: those of the argument, or those of their metadata."""
+    if verified.weights:
+        return verified.weights
+    path = verified.checkpoint
+    drawn = Initialised(network.graph, weights.seed, weights.init)
     if path is None:
-        return Missing(made.checkpoint) if made.checkpoint else drawn
+        return Missing(weights.checkpoint) if weights.checkpoint else drawn
     read = load_pretrained(
-        CheckpointSource(path, made.reinit, allow_nonfinite=True), network.spec, network.graph, drawn
+        CheckpointSource(path, weights.reinit, allow_nonfinite=True), network.spec, network.graph, drawn
     )
-    if made.sha256 and read.sha256 != made.sha256:
-        message = f"{path} is not the checkpoint that {made.checkpoint} was when the files were built"
-        hint = f"that one's SHA-256 begins with {made.sha256[:16]}, this one's with {read.sha256[:16]}"
+    if weights.sha256 and read.sha256 != weights.sha256:
+        message = f"{path} is not the checkpoint that {weights.checkpoint} was when the files were built"
+        hint = f"that one's SHA-256 begins with {weights.sha256[:16]}, this one's with {read.sha256[:16]}"
         raise VerificationError.of(Code.VERIFICATION, message, hint=hint)
     return read.weights
 
 
 class Missing(Struct, frozen=True):
-    """Weights of a checkpoint that was not given: asking for any of them raises Failure."""
+    """Weights of a missing checkpoint: asking for any of them raises Failure."""
 
     name: str
 
@@ -183,7 +189,7 @@ class Missing(Struct, frozen=True):
 def _compiled_as(word: str, origin: Origin, params: dict[str, int | float]) -> Network | None:
     """Return the spec of a file as it was at the build; None if it is missing or has changed."""
     try:
-        network = compile_spec(word, dict(origin.params) | params, input_size=origin.image)
+        network = compile_spec(word, dict(origin.params) | params, input_size=origin.input_size)
     except Failure:
         return None
     return network if network.digest == origin.digest else None

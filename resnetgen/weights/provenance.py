@@ -11,10 +11,10 @@ from resnetgen.ir.ops import BatchNorm, Conv, MaxPool
 from resnetgen.weights.names import NameMap
 
 _EFFECTS = {
-    "bottleneck_stride": "takes the stride of a bottleneck on its {0}, not on its {1}: each strided block computes "
-    "something else, and so does all behind it, though every shape agrees",
-    "pool_pad": "pads the stem's pooling by {0}, not {1}: its windows lie one pixel apart, though the sizes agree",
-    "eps": "has eps {0} in its norms, not {1}: channels of small variance are scaled otherwise",
+    "bottleneck_stride": "takes the stride of a bottleneck on its {0}, not on its {1}: all shapes agree, "
+    "but the outputs of each strided block differ",
+    "pool_pad": "pads the stem's pooling by {0}, not {1}: all sizes agree, but its windows are one pixel apart",
+    "eps": "has eps {0} in its norms, not {1}: channels of small variance are scaled differently",
     "color": "sees images as {0}, not {1}: red and blue are exchanged",
 }
 
@@ -26,7 +26,7 @@ class Convention(Struct, frozen=True):
 
 
 TRAINED = "checkpoints of {0} were trained with {1}"
-LOADED = "what loads weights by the names of {0} computes with {1}"
+LOADED = "networks that load weights by the names of {0} have {1}"
 
 
 def warnings(graph: Graph, color: str | None, names: NameMap, library: str, ending: str = TRAINED) -> list[str]:

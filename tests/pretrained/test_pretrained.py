@@ -200,7 +200,7 @@ def test_names_of_a_world_that_computes_otherwise_are_warned_of(tmp_path: Path) 
     done = convert(CheckpointSource(path), tmp_path / "x.safetensors", spec, {}, "torchvision", Quiet())
     stride, pool, color = done.warnings
     assert "takes the stride of a bottleneck on its conv1, not on its conv2" in stride
-    assert stride.endswith("; what loads weights by the names of torchvision computes with conv2")
+    assert stride.endswith("; networks that load weights by the names of torchvision have conv2")
     assert "pads the stem's pooling by 0, not 1" in pool
     assert "sees images as bgr, not rgb" in color
     own = convert(CheckpointSource(path), tmp_path / "y.safetensors", spec, {}, "paths", Quiet())

@@ -131,9 +131,9 @@ def test_a_foreign_model(folder: Path, command: Callable[..., Result]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("seed", "one", "drawn by seed 'one' and init 'random-stats'"),
-        ("seed", "9" * 5000, "drawn by seed '999"),
-        ("init", "hee", "drawn by seed '0' and init 'hee'"),
+        ("seed", "one", "drawn with seed 'one' and init 'random-stats'"),
+        ("seed", "9" * 5000, "drawn with seed '999"),
+        ("init", "hee", "drawn with seed '0' and init 'hee'"),
     ],
 )
 def test_a_model_that_says_what_no_build_does(
