@@ -102,7 +102,8 @@ def _check(backends: Sequence[Backend], batches: tuple[int, ...], inputs: Inputs
     for backend in backends:
         for size in sorted({len(part.data) for batch in batches for part in inputs.parts(batch)}):
             if size % (backend.batch or 1):
-                message = f"{backend.name} is fixed to a batch of {backend.batch}; {size} images are no multiple of it"
+                fixed = f"{backend.name} is fixed to a batch of {backend.batch}"
+                message = f"{fixed}; the number of images, {size}, is no multiple of it"
                 raise UsageError.of(Code.BAD_ARGUMENT, message, hint=f"--batch {backend.batch}")
         if isinstance(backend, SavedOutputs) and backend.input not in ("", inputs.digest):
             message = f"{backend.name} has the outputs of other images"

@@ -146,5 +146,6 @@ class Report(Struct, frozen=True):
             raise self.failure()
 
     def __repr__(self) -> str:
-        result = "equal" if self.passed else "different"
-        return f"<Report {escape(self.subject)}: {result}, {plural(len(self.comparisons), 'comparison')}>"
+        first = self.first_difference
+        result = f"different, first in {first.name}" if first else "equal"
+        return escape(f"<Report {self.subject}: {result}, {plural(len(self.comparisons), 'comparison')}>")

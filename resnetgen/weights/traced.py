@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from resnetgen.errors import Code, UsageError
+from resnetgen.errors import Code, UsageError, did_you_mean
 from resnetgen.escape import escape
 from resnetgen.ir.graph import Graph
 from resnetgen.weights.draw import keys
@@ -61,4 +61,7 @@ class TracedWeights:
             return self.source.tensor(node, parameter)
         except KeyError:
             message = f"no node {node!r} has a parameter {parameter!r}"
-            raise UsageError.of(Code.BAD_NAME, message, hint="names() lists all") from None
+            parameters = [name for owner, name in self.names() if owner == node]
+            nodes = dict(self.names())  # the nodes that have parameters
+            hint = did_you_mean(parameter, parameters) if parameters else did_you_mean(node, nodes)
+            raise UsageError.of(Code.BAD_NAME, message, hint=hint) from None

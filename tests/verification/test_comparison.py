@@ -98,7 +98,7 @@ def test_a_batch_that_is_no_multiple_of_a_backends_own() -> None:
         compare_backends("net", [FixedBackend("two", 2), FixedBackend("three", 3)], Settings(batches=(3,)))
     (problem,) = caught.value.problems
     assert exit_code(caught.value) is Exit.USAGE
-    assert problem.message == "two is fixed to a batch of 2; 3 images are no multiple of it"
+    assert problem.message == "two is fixed to a batch of 2; the number of images, 3, is no multiple of it"
     assert problem.hint == "--batch 2"
 
 

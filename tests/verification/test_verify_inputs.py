@@ -32,7 +32,7 @@ def test_a_fixed_batch(folder: Path) -> None:
     assert check("onnxruntime", two, batches=(4,)).passed
     failure = refused("onnxruntime", two, batches=(3,))
     assert (exit_code(failure), failure.problems[0].hint) == (Exit.USAGE, "--batch 2")
-    assert "is fixed to a batch of 2; 3 images are no multiple of it" in str(failure)
+    assert "is fixed to a batch of 2; the number of images, 3, is no multiple of it" in str(failure)
 
 
 def test_given_images(folder: Path) -> None:
