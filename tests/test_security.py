@@ -25,7 +25,7 @@ def test_a_figure_is_that_of_the_code(figure: str, module: str, name: str) -> No
 
 
 def test_no_row_is_left_out() -> None:
-    table = TEXT.split("## Limits")[1].split("## How")[0]
+    table = TEXT.split("## Limits")[1].split("## Tests")[0]
     assert len(LIMITS) == len([line for line in table.splitlines() if line.startswith("| ")])
     assert not is_true("1,048,577", "spec/yaml", "MAX_BYTES"), "the control"
 

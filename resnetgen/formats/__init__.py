@@ -1,1 +1,1 @@
-"""Output formats. A target translates the graph, or refuses it with the node's place in the spec."""
+"""Output formats. A format translates the graph, or refuses it with the node's place in the spec."""

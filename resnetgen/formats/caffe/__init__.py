@@ -1,1 +1,1 @@
-"""Caffe target: prototxt and caffemodel."""
+"""The Caffe format: prototxt and caffemodel."""

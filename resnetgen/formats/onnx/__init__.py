@@ -1,1 +1,1 @@
-"""ONNX target: a model file with its weights streamed into it, or in a file next to it above 2 GB."""
+"""The ONNX format: a model file with its weights streamed into it, or in a file next to it above 2 GB."""
