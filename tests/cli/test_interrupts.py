@@ -72,7 +72,7 @@ run()
     return found.returncode, found.stderr.lstrip("\n")  # click ends the line of ^C
 
 
-@pytest.mark.parametrize("command", ["verify", "convert"])
+@pytest.mark.parametrize("command", ["verify", pytest.param("convert", marks=pytest.mark.fault)])
 @pytest.mark.parametrize(
     ("work", "before", "code", "first"),
     [
@@ -91,6 +91,12 @@ def test_interrupts_and_what_cannot_start(command: str, work: str, before: str, 
     found, err = run(command, work or "pass", before)
     assert (found, err[: len(first)]) == (code, first)
     assert first or not err
+
+
+def test_an_interrupt_of_a_command_without_a_child() -> None:
+    """The other cases of such a command run with the faults."""
+    code, err = run("convert", "raise KeyboardInterrupt")
+    assert (code, err[:13]) == (130, "interrupted; ")
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,8 @@ def _deploy_at_once(seed: int, barrier: Any, retries: bool, codes: Any) -> None:
 @pytest.mark.parametrize("retries", [True, False])
 def test_deploys_at_the_same_time_give_a_version_each(run: Run, retries: bool) -> None:
     """Each has seen that no model stands there. Without another look, one alone would get in."""
-    context = get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["resnetgen.deploy.triton", "onnxruntime"])
     barrier, codes, seeds = context.Barrier(3), context.Queue(), range(3)
     running = [context.Process(target=_deploy_at_once, args=(seed, barrier, retries, codes)) for seed in seeds]
     for process in running:
