@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
+from numbers import Integral, Real
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -34,16 +35,20 @@ def require_items(value: Any, argument: str) -> list[Any]:
 
 
 def require_path(value: Any, argument: str) -> Path:
-    """Return a path. Raises UsageError for a value that is neither a text nor a path, and for an empty text."""
-    if isinstance(value, str | PathLike) and value != "" and isinstance(path := fspath(value), str):
-        return Path(path)
+    """Return a path. Raises UsageError for a value that is neither a text nor a path, and for an empty text or one with
+    a NUL, which no system accepts."""
+    if isinstance(value, str | PathLike) and isinstance(path := fspath(value), str):
+        if "\0" in path:
+            raise UsageError.of(Code.BAD_ARGUMENT, f"{argument}: no path can have the character NUL: {path!r}")
+        if path:
+            return Path(path)
     raise _wrong(argument, "a path", value)
 
 
 def require_text(value: Any, argument: str) -> str:
-    """Return a text. Raises UsageError for another value."""
+    """Return a text as Python's str, also one of numpy. Raises UsageError for another value."""
     if isinstance(value, str):
-        return value
+        return str(value)
     raise _wrong(argument, "a text", value)
 
 
@@ -69,17 +74,20 @@ def require_flag(value: Any, argument: str) -> bool:
 
 
 def require_int(value: Any, argument: str) -> int:
-    """Return a whole number. Raises UsageError for another value."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise _wrong(argument, "a whole number", value)
+    """Return a whole number as Python's int, also one of numpy. Raises UsageError for another value."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise _wrong(argument, "a whole number", value)
+    return int(value)
 
 
 def require_number(value: Any, argument: str, kind: str = "a number") -> int | float:
-    """Return a number. Raises UsageError for another value."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    raise _wrong(argument, kind, value)
+    """Return a number as Python's int or float, also one of numpy. Raises UsageError for another value."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise _wrong(argument, kind, value)
+    try:
+        return int(value) if isinstance(value, Integral) else float(value)
+    except OverflowError:  # a fraction that no float can hold
+        raise _wrong(argument, kind, value) from None
 
 
 def require_mapping(value: Any, argument: str) -> Mapping[str, Any]:
@@ -89,10 +97,10 @@ def require_mapping(value: Any, argument: str) -> Mapping[str, Any]:
     raise _wrong(argument, "a dictionary with texts as keys", value)
 
 
-def require_params(values: Mapping[str, Any]) -> dict[str, int | float]:
-    """Return the values of a spec's parameters. Raises UsageError for one that is not a number."""
+def require_params(values: Any) -> dict[str, int | float]:
+    """Return the values of a spec's parameters by name. Raises UsageError for one that is not a number."""
     kind = "a number, the value of a parameter of the spec"
-    return {name: require_number(value, name, kind) for name, value in values.items()}
+    return {name: require_number(value, name, kind) for name, value in require_mapping(values, "params").items()}
 
 
 def refuse_unknown(arguments: Mapping[str, Any], known: Sequence[str], function: str) -> None:
@@ -140,4 +148,6 @@ def _wrong(argument: str, kind: str, value: Any, hint: str = "") -> Failure:
 
 def _described(value: Any) -> str:
     """Return a text in quotes, else the type of a value: its repr may be long, or name internals."""
+    if value is None:
+        return "None"
     return repr(str(value)) if isinstance(value, str) else _with_article(type(value).__name__)

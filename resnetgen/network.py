@@ -179,6 +179,10 @@ class Network(Struct, frozen=True):
             "resnetgen.numpy": numpy.__version__,
         }
 
+    def __hash__(self) -> int:
+        """Return the hash of the digest, which equal networks share; the parameters are a dict, which has no hash."""
+        return hash(self.digest)
+
     def __repr__(self) -> str:
         counts = f"{self.graph.parameter_count:,} parameters, {self.graph.mac_count:,} MACs"
         params = "".join(f", {name}={value}" for name, value in self.spec.params.items())
@@ -256,7 +260,7 @@ def compile_all(
 
 
 def _at(spec: Spec, input_size: str | None) -> Spec:
-    return spec.at(parse_input_size(option_value("--input", input_size))) if input_size else spec
+    return spec if input_size is None else spec.at(parse_input_size(option_value("--input", input_size)))
 
 
 def _network(spec: Spec, max_nodes: int) -> Network:

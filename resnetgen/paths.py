@@ -24,6 +24,17 @@ def real_path(path: Path) -> Path:
     """Return the absolute path with links resolved, as far as the files exist.
 
     It never raises, unlike `Path.resolve`, which raises RuntimeError for a link that leads to itself: the code that
-    opens the file reports the error.
+    opens the file reports the error. A relative path stays relative if the working folder was removed.
     """
-    return Path(os.path.realpath(path))
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError:
+        return path
+
+
+def absolute_path(path: Path) -> Path:
+    """Return the absolute path, links unresolved; a relative one stays relative if the working folder was removed."""
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        return path

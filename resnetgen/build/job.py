@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ class Job:
 
     def run(self) -> Built:
         """Write the files, read them back and publish them."""
-        if self.folder.is_symlink():
+        if os.path.islink(self.folder):  # unlike Path.is_symlink it does not raise for a name that is too long
             hint = "--output-dir names another folder"
             raise FileError.of(Code.OUTPUT, f"{self.folder} is a link, which is not followed", hint=hint)
         with staging(self.folder) as stage:

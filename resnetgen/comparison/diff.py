@@ -64,14 +64,15 @@ def caffe_options(
     names = [_name(operand) for operand in (a, b) if not isinstance(operand, Network)]
     has_spec = any(map(is_spec, names))
     for option, value in (("--set", params), ("--input", input_size)):
-        if value and not has_spec:
+        if value not in (None, {}) and not has_spec:
             message = f"{option} is for a spec, and neither network is compiled here"
             raise UsageError.of(Code.BAD_ARGUMENT, message, hint=f"leave out {option}")
-    if dialect and not has_spec and len(names) == 2:
+    if dialect is not None and not has_spec and len(names) == 2:
         message = "--dialect is for a spec, and both networks are prototxts"
         raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave out --dialect")
     size = require_input_size(input_size)
-    return CaffeOptions(require_params(params or {}), size, choose(Dialect, dialect or "bvlc", "--dialect"))
+    reader = Dialect.BVLC if dialect is None else choose(Dialect, dialect, "--dialect")
+    return CaffeOptions({} if params is None else require_params(params), size, reader)
 
 
 def _net(operand: Operand, options: CaffeOptions) -> Net:

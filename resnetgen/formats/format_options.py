@@ -61,10 +61,10 @@ def format_values(given: Mapping[str, Any]) -> dict[str, Any]:
             require_flag(values[name], name)
     for name in ("batch", "opset"):
         if name in values:
-            require_int(values[name], name)
+            values[name] = require_int(values[name], name)
     for name in ("input_name", "output_name"):
         if name in values:
-            require_text(values[name], name)
+            values[name] = require_text(values[name], name)
     if "dialect" in values:
         values["dialect"] = choose(Dialect, values["dialect"], "--dialect")
     if "runtime" in values:

@@ -78,7 +78,7 @@ class Graph(Struct, frozen=True, dict=True):
     def __getitem__(self, name: str) -> Node:
         """Return the node of this name. Raises KeyError that names similar ones."""
         if name not in self._by_name:
-            raise KeyError(f"{self.name} has no node {name!r}; {did_you_mean(name, self._by_name)}")
+            raise KeyError(f"{self.name} has no node {name!r}; {did_you_mean(str(name), self._by_name)}")
         return self._by_name[name]
 
     def __contains__(self, name: object) -> bool:

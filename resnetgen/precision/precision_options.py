@@ -57,10 +57,10 @@ class PrecisionOptions(Struct, frozen=True):
 def precision_options(
     precision: str,
     calibrate: Any = None,
-    calibration_images: int | None = None,
-    min_top1: float | None = None,
-    min_cosine: float | None = None,
-    fp16_io: bool = False,
+    calibration_images: Any = None,
+    min_top1: Any = None,
+    min_cosine: Any = None,
+    fp16_io: Any = False,
 ) -> PrecisionOptions:
     """Return the options of a precision from plain values; `calibrate` is a path, or "random".
 
@@ -70,7 +70,7 @@ def precision_options(
     if chosen is Precision.INT8 and not calibrate:
         hint = "add --calibrate FOLDER, or --calibrate random"
         raise UsageError.of(Code.BAD_ARGUMENT, "int8 needs images for its ranges", hint=hint)
-    if chosen is Precision.INT8 and fp16_io:
+    if chosen is Precision.INT8 and require_flag(fp16_io, "fp16_io"):
         message = "--fp16-io is for --precision fp16"
         raise UsageError.of(Code.BAD_ARGUMENT, message, hint="leave it out")
     default = TOLERANCES[chosen]

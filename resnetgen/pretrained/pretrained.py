@@ -47,6 +47,10 @@ class Pretrained(Struct, frozen=True, dict=True):
         """Start to hash the file in another thread."""
         _ = self._digest
 
+    def late_origin(self) -> dict[str, str]:
+        """Return the metadata that is known when the file has been read whole."""
+        return {"resnetgen.weights_sha256": self.sha256}
+
     @property
     def sha256(self) -> str:
         """SHA-256 of the checkpoint's file."""

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Self
 
 from resnetgen import ranges
-from resnetgen.arguments import choose, named_arguments, require_instance, require_int, require_list, require_path
+from resnetgen.arguments import (
+    choose,
+    named_arguments,
+    require_flag,
+    require_instance,
+    require_int,
+    require_list,
+    require_path,
+)
 from resnetgen.escape import escape
 from resnetgen.network import Network
 from resnetgen.weights.initialise import Init, Initialised
@@ -30,8 +38,7 @@ class Weights(TracedWeights):
         wrong fold shows. Raises UsageError for a seed or an `init` that does not exist.
         """
         require_instance(network, Network, "network")
-        ranges.SEED.require(require_int(seed, "seed"), "--seed")
-        chosen = choose(Init, init, "--init")
+        seed, chosen = _seed(seed), choose(Init, init, "--init")
         return cls(network.graph, Initialised(network.graph, seed, chosen), _drawn(seed, chosen))
 
     @classmethod
@@ -53,11 +60,11 @@ class Weights(TracedWeights):
         from resnetgen.pretrained.pretrained import CheckpointSource, load_pretrained
 
         require_instance(network, Network, "network")
-        ranges.SEED.require(require_int(seed, "seed"), "--seed")
-        chosen = choose(Init, init, "--init")
+        seed, chosen = _seed(seed), choose(Init, init, "--init")
         file, stages = require_path(path, "path"), tuple(require_list(reinit, "reinit"))
         drawn = Initialised(network.graph, seed, chosen)
-        read = load_pretrained(CheckpointSource(file, stages, allow_nonfinite), network.spec, network.graph, drawn)
+        source = CheckpointSource(file, stages, require_flag(allow_nonfinite, "allow_nonfinite"))
+        read = load_pretrained(source, network.spec, network.graph, drawn)
         origin = {
             "resnetgen.weights": escape(Path(file).name),  # which may not be UTF-8
             "resnetgen.weights_names": read.naming.shown,
@@ -68,11 +75,18 @@ class Weights(TracedWeights):
             network.graph,
             read.weights,
             origin,
-            late_origin=lambda: {"resnetgen.weights_sha256": read.sha256},
+            late_origin=read.late_origin,
             late_bytes=_LATE_BYTES,
             warnings=read.warnings,
             begin=read.hash_ahead,
         )
+
+
+def _seed(seed: int) -> int:
+    """Return a seed. Raises UsageError for a value that is none."""
+    number = require_int(seed, "seed")
+    ranges.SEED.require(number, "--seed")
+    return number
 
 
 def _drawn(seed: int, init: Init) -> dict[str, str]:

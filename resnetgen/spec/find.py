@@ -88,10 +88,11 @@ def _is_file(path: Path) -> bool:
 
 
 def _is_name(name: str) -> bool:
-    return re.fullmatch(_NAME, name) is not None and ".." not in name and "//" not in name
+    """Return True for a name whose last part can be that of a file, and whose others can be those of folders."""
+    return re.fullmatch(_NAME, name) is not None and ".." not in name and not {"", "."} & set(name.split("/"))
 
 
 def short_path(path: Path) -> str:
     """Return a path for errors: relative to the working folder if it is below it, else unchanged."""
-    resolved, here = real_path(path), Path.cwd()
+    resolved, here = real_path(path), real_path(Path())
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

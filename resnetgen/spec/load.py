@@ -40,10 +40,10 @@ def load_text(text: str, name: str, params: dict[str, int | float]) -> Spec:
     """Load the spec of a text; `name` becomes the spec's name. Raises Failure like `load_file`."""
     problems = Problems()
     merged = _Merged()
-    path = Path(f"{name}.yaml")
+    path = Path(f"{checked_name(name)}.yaml")
     merged.files.add(path, Source(name, text))
     document = merged.read(path, None, (), problems)
-    return merged.build(checked_name(name), document.span, params, problems)
+    return merged.build(name, document.span, params, problems)
 
 
 def load_block(row: str, input_size: str) -> Spec:

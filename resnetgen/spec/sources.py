@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnetgen.errors import Code, LimitError, Source, Span
+from resnetgen.paths import absolute_path
 from resnetgen.spec.yaml import (
     MAX_BYTES,
     MAX_VALUES,
@@ -39,7 +40,7 @@ class Sources:
             raise LimitError.of(Code.LIMIT, message)
         document = parse(checked_text(source))
         self._count(source, document, None)
-        self._read[path.absolute()] = source, document
+        self._read[absolute_path(path)] = source, document
 
     def read(self, path: Path, shown: str | None, named: Span | None) -> tuple[Source, Mapping]:
         """Return the text of a file and its document; `named` is the entry that names it.
@@ -50,7 +51,7 @@ class Sources:
         if self._entries > MAX_FILES:
             message = f"a spec uses more than {MAX_FILES} files"
             raise LimitError.of(Code.LIMIT, message, named, "a file that is listed twice counts twice")
-        key = path.absolute()
+        key = absolute_path(path)
         if key not in self._read:
             source = read_source(path, shown, named)
             document = parse(source)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from resnetgen.arguments import require_text
 from resnetgen.errors import Code, UsageError, did_you_mean
 from resnetgen.escape import escape
 from resnetgen.ir.graph import Graph
 from resnetgen.weights.draw import keys
 from resnetgen.weights.source import Array, WeightSource
+
+
+def _nothing() -> None:
+    """Do nothing. A lambda could not be pickled, so that no weights could go to another process."""
 
 
 class TracedWeights:
@@ -20,7 +25,7 @@ class TracedWeights:
         late_origin: Callable[[], dict[str, str]] = dict,
         late_bytes: int = 0,
         warnings: tuple[str, ...] = (),
-        begin: Callable[[], None] = lambda: None,
+        begin: Callable[[], None] = _nothing,
     ) -> None:
         self.graph = graph
         """Graph that the weights belong to."""
@@ -57,6 +62,8 @@ class TracedWeights:
         `parameter` is weight, bias, gamma, beta, mean or variance. Raises UsageError for a node or a parameter that
         does not exist.
         """
+        require_text(node, "node")
+        require_text(parameter, "parameter")
         try:
             return self.source.tensor(node, parameter)
         except KeyError:
