@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 from stat import S_IFCHR
 
 import pytest
@@ -250,16 +251,25 @@ def build(folder: Path, seed: int) -> dict[str, bytes]:
     return files(folder)
 
 
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes], dict[str, bytes]]:
+    """A folder in which tiny.yaml was built twice, and the files of both builds: the second are there."""
+    folder = tmp_path_factory.mktemp("builds")
+    (folder / "tiny.yaml").write_text(TINY)
+    return folder, build(folder, 1), build(folder, 0)
+
+
 @pytest.fixture
-def built(tmp_path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+def built(builds: tuple[Path, dict[str, bytes], dict[str, bytes]], tmp_path: Path) -> tuple[dict[str, bytes], ...]:
     """The files of two builds of tiny.yaml: of another seed, and of the one that is there."""
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    return build(tmp_path, 1), build(tmp_path, 0)
+    folder, new, old = builds
+    copytree(folder, tmp_path, dirs_exist_ok=True)
+    return new, old
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_file_of_a_killed_build_is_the_old_one_or_the_new(
-    tmp_path: Path, moment: str, built: tuple[dict[str, bytes], dict[str, bytes]]
+    tmp_path: Path, moment: str, built: tuple[dict[str, bytes], ...]
 ) -> None:
     """What else is left goes with the next build."""
     new, old = built
@@ -273,7 +283,7 @@ def test_a_file_of_a_killed_build_is_the_old_one_or_the_new(
 
 @pytest.mark.parametrize("moment", ["at the first bytes", "at later bytes"])
 def test_a_program_that_writes_in_place_is_caught(
-    tmp_path: Path, moment: str, built: tuple[dict[str, bytes], dict[str, bytes]]
+    tmp_path: Path, moment: str, built: tuple[dict[str, bytes], ...]
 ) -> None:
     """Negative control of the test above."""
     new, old = built
