@@ -88,11 +88,25 @@ class Format(Protocol):
 
 
 def register(format: Format) -> None:
-    """Add a format, or replace the one with its name. Raises UsageError for an object that is not a format."""
+    """Add a format, or replace the one with its name. Raises UsageError for an object that is not a format.
+
+    The types are checked here, since a wrong one would show only in a later build or on the command line.
+    """
+    from resnetgen.arguments import require_flag, require_list, require_text
+
     for name in ("name", "title", "help", "dialects", "is_model", "needs_weights", "files", "check"):
         if not hasattr(format, name):
             message = f"a format needs the attribute {name!r}, and {type(format).__name__} has none"
             raise UsageError.of(Code.BAD_ARGUMENT, message, hint="formats.registry.Format lists them all")
+    for name in ("name", "title", "help"):
+        if not require_text(getattr(format, name), name):
+            raise UsageError.of(Code.BAD_ARGUMENT, f"{name}: it is empty", hint="write a word")
+    require_list(format.dialects, "dialects")
+    require_flag(format.is_model, "is_model")
+    require_flag(format.needs_weights, "needs_weights")
+    for name in ("files", "check"):
+        if not callable(getattr(format, name)):
+            raise UsageError.of(Code.BAD_ARGUMENT, f"{name}: a method is needed")
     _FORMATS[format.name] = lambda: format
 
 

@@ -6,12 +6,14 @@ import copy
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import resnetgen as rg
+from resnetgen.formats import registry
 from support.helpers import TINY
 
 
@@ -58,6 +60,27 @@ def test_values_that_python_takes_for_others_are_refused(case: str, net: rg.Netw
         call(net, tmp_path)
     assert text in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+GOOD: dict[str, Any] = {
+    "name": "odd",
+    "title": "Odd",
+    "help": "nothing",
+    "dialects": (),
+    "is_model": False,
+    "needs_weights": False,
+    "files": lambda request: None,
+    "check": lambda graph, names, dialect: None,
+}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [*dict.fromkeys(GOOD, 3).items(), ("name", ""), ("dialects", "opencv")]
+)
+def test_a_format_whose_attribute_has_a_wrong_type_is_refused(attribute: str, value: object) -> None:
+    with pytest.raises(rg.UsageError, match=f"{attribute}: "):
+        rg.register(SimpleNamespace(**GOOD | {attribute: value}))
+    assert "odd" not in registry.names()
 
 
 @pytest.mark.parametrize("name", ["a\0b", "net/", "a/./b", "a/../b", "/net", "", "x" * 300], ids=repr)
