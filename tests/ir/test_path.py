@@ -77,6 +77,7 @@ def test_names_are_taken_apart_in_one_place() -> None:
     found = {path.relative_to(PACKAGE).as_posix(): calls for path in sorted(PACKAGE.rglob("*.py"))
              if (calls := taken_apart(path.read_text(encoding="utf-8")))}  # fmt: skip
     assert found.pop("ir/path.py") == ["text.split('/')"]
+    assert found.pop("spec/find.py") == ["name.split('/')"]
     assert found.keys() <= {"spec/table.py", "errors.py", "pretrained/pretrained.py"}
     assert all("spec.name" in call or "self" in call for calls in found.values() for call in calls), found
 
