@@ -224,7 +224,10 @@ class _Lifting:
                 )
         for node in graph.nodes:
             expected = [parameter.shape for parameter in graph.parameters(node)]
-            actual = [self._weight_shape(node, one) for one in weights.get(node.name, ())]
+            own = weights.get(node.name, ())
+            # One more or one less than there are parameters is a difference, too.
+            ranks = [len(shape) for shape in expected] + [0] * (len(own) - len(expected))
+            actual = [self._weight_shape(node, one, rank) for one, rank in zip(own, ranks, strict=False)]
             if actual != expected:
                 raise unreadable(self.model, f"{node.name} has weights of the shapes {actual} instead of {expected}")
         self._check_types(inner)
@@ -238,10 +241,11 @@ class _Lifting:
                 if tensor and tensor.dtype not in (inner.dtype.name, "int64", "int32"):
                     raise self.nodes.refuse(at, f"it reads {tensor.dtype} in a network of {inner.dtype.name}")
 
-    def _weight_shape(self, node: Node, weight: StoredWeight) -> Shape:
-        """Return the shape that a tensor has as a parameter. In sums and products it may have axes of 1 besides."""
+    def _weight_shape(self, node: Node, weight: StoredWeight, rank: int) -> Shape:
+        """Return the shape that a tensor has as a parameter of this rank. In sums and products a vector may have axes
+        of 1 besides its own."""
         shape = self.model.tensors[weight.tensor].shape
-        if isinstance(node.op, ops.Fc | ops.GroupNorm) and count(shape) == max(shape, default=0):
+        if rank == 1 and isinstance(node.op, ops.Fc | ops.GroupNorm) and count(shape) == max(shape, default=0):
             return (count(shape),)
         return shape[::-1] if weight.transposed else shape
 
