@@ -110,6 +110,7 @@ ROWS = [
     "avgpool 2x2, /2, ceil, exclude_pad",  # nothing is padded, so Caffe can say it
     "gap",
     "gap | softmax",
+    "channelpad 4 | avgpool 1x1",
     "flatten",
     "flatten | relu",
     "flatten | flatten | fc 2",

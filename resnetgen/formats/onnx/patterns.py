@@ -40,9 +40,12 @@ def _silu(match: Match) -> Op | None:
 
 
 def _padded_average(match: Match) -> Op | None:
-    """An average whose padding counts, and whose overhang does not: zeros of a Pad node count."""
+    """An average whose padding counts, and whose overhang does not: zeros of a Pad node count.
+
+    A Pad node that adds nothing belongs to another op.
+    """
     nodes, pads = _nodes(match), match.value("Pad", "pads")
-    if not _pads_constant(match) or any((*pads[:2], *pads[4:6])) or min(pads) < 0:
+    if not _pads_constant(match) or any((*pads[:2], *pads[4:6])) or min(pads) < 0 or not any(pads):
         return None
     return read_pool(nodes, match.parts["AveragePool"], match.shape("x"), (*pads[2:4], *pads[6:]))
 
