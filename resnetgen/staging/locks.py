@@ -97,15 +97,27 @@ def _take(path: Path) -> int | None:
                     os.write(descriptor, str(os.getpid()).encode())
                 return descriptor
         except OSError as error:
-            with suppress(OSError):
-                os.close(descriptor)
             if error.errno in NO_LOCKS:
                 with suppress(OSError):
                     os.unlink(path)
+            else:
+                _remove_if_free(path, descriptor)
+            with suppress(OSError):
+                os.close(descriptor)
+            if error.errno in NO_LOCKS:
                 return None
             raise
         with suppress(OSError):
             os.close(descriptor)
+
+
+def _remove_if_free(path: Path, descriptor: int) -> None:
+    """Remove a lock file that no process holds: after an error of the system it may be new, and its folder too."""
+    with suppress(OSError):  # BlockingIOError, if it is held
+        if S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_there(path, descriptor):
+                os.unlink(path)
 
 
 def _is_there(path: Path, descriptor: int) -> bool:

@@ -116,5 +116,7 @@ def test_a_scene_runs_as_it_would_in_a_process_of_its_own(data: bytes, tmp_path:
     inner.mkdir()
     scene.lay_out(inner)
     here = process.run(scene.line, inner, tmp_path)
-    apart = subprocess.run([sys.executable, "-m", "resnetgen.cli", *scene.line], capture_output=True, cwd=inner)
+    plain = {name: value for name, value in os.environ.items() if name != "COLUMNS"}  # tables for a pipe, as here
+    command = [sys.executable, "-m", "resnetgen.cli", *scene.line]
+    apart = subprocess.run(command, capture_output=True, cwd=inner, env=plain)
     assert (here.code, here.out, here.err) == (apart.returncode, apart.stdout, apart.stderr)
