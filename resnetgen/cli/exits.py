@@ -33,5 +33,5 @@ _CODES = {
 
 
 def exit_code(failure: Failure) -> Exit:
-    """Return the exit code of an error of the library."""
-    return _CODES[type(failure).__name__]
+    """Return the exit code of an error of the library, or of a class that a format from outside derives from one."""
+    return next(_CODES[kind.__name__] for kind in type(failure).__mro__ if kind.__name__ in _CODES)

@@ -134,10 +134,6 @@ class _Comparison:
         return self.groups[of_a] == of_b
 
 
-def _group_of(groups: list[list[Member]]) -> dict[Member, int]:
-    return {member: at for at, members in enumerate(groups) for member in members}
-
-
 def _without(reads: list[tuple[int, Read, Read]], taken: Counter[Read]) -> list[tuple[int, Read, Read]]:
     left, rest = Counter(taken), []
     for item in reads:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import resnetgen as rg
+from resnetgen.cli.exits import exit_code
 from resnetgen.errors import Code, SpecError
 from resnetgen.formats import registry
 from resnetgen.formats.registry import Files, Request
@@ -92,3 +93,10 @@ def test_without_it_the_name_is_unknown(tmp_path: Path, run: Run) -> None:
     with pytest.raises(rg.UsageError, match="no format is called 'toy'"):
         rg.save(rg.load("resnet18"), tmp_path, targets=["toy"])
     assert run("build", "resnet18", "--target", "toy").code == 2
+
+
+def test_an_error_that_a_format_derives_has_the_exit_code_of_its_base() -> None:
+    class NotFancy(rg.SpecError):
+        pass
+
+    assert exit_code(NotFancy.of(Code.UNSUPPORTED, "not fancy enough")) == 3
